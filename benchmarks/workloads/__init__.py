@@ -1,0 +1,1 @@
+"""The one home of the grid: cases, seeded weights, workloads and digests."""

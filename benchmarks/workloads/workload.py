@@ -1,0 +1,91 @@
+"""From a case to a workload: a model with a prepared sparsifier, ready to step."""
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import sparsebench.pruning
+from benchmarks.workloads.grid import Case
+from benchmarks.workloads.weights import weights
+
+IMPLEMENTATIONS = ["sparsebench", "torch.ao"]
+DTYPES = {
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A prepared sparsifier on a model whose one tensor is ``weight``."""
+
+    model: nn.Module
+    sparsifier: Any  # ours or torch.ao's: the same public names, no common type
+
+    def step(self) -> None:
+        """Compute the mask from the weight, the thing that is measured."""
+        self.sparsifier.step()
+
+    @property
+    def mask(self) -> Tensor:
+        """The mask in force, shape of the weight."""
+        mask: Tensor = self.model.parametrizations["weight"][0].mask  # type: ignore[index]  # torch types it as Tensor | Module
+        return mask
+
+    def measured_sparsity(self) -> float:
+        """Fraction of elements that the mask zeroes."""
+        return 1.0 - float((self.mask != 0).double().mean())
+
+
+def build(
+    case: Case,
+    device: str = "cpu",
+    kind: str = "random",
+    dtype: str = "float32",
+    implementation: str = "sparsebench",
+) -> Workload:
+    """The case's workload: seeded weights on ``device`` and a prepared WeightNormSparsifier.
+
+    The weight is a buffer of a bare module, as in PyTorch's own benchmark of this step.
+
+    Raises:
+        ValueError: an implementation or dtype that does not exist.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f"build: dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    model = nn.Module()
+    model.register_buffer("weight", weights(case.shape, kind, DTYPES[dtype]).to(device))
+    sparsifier = library(implementation).WeightNormSparsifier(case.level, case.block, case.zeros)
+    sparsifier.prepare(model, [{"tensor_fqn": "weight"}])
+    return Workload(model, sparsifier)
+
+
+def library(implementation: str) -> ModuleType:
+    """The module that holds an implementation's public names."""
+    if implementation == "sparsebench":
+        return sparsebench.pruning
+    if implementation == "torch.ao":
+        import torch.ao.pruning  # the reference: only where it is asked for
+
+        return torch.ao.pruning
+    raise ValueError(
+        f"library: implementation must be one of {', '.join(IMPLEMENTATIONS)}, "
+        f"got {implementation!r}"
+    )
+
+
+def runs_upstream(case: Case) -> bool:
+    """Whether torch.ao.pruning's step gives the case a mask of the weight's shape.
+
+    It pads to whole blocks and, where only part of a block is zeroed, combines that padded mask
+    with an unpadded one: this fails wherever the block does not divide the shape.
+    """
+    size = case.block[0] * case.block[1]
+    zeros = size if case.zeros is None else case.zeros
+    divides = all(length % side == 0 for length, side in zip(case.shape, case.block, strict=True))
+    return zeros <= size and (case.level <= 0 or zeros in (0, size) or divides)

@@ -1,0 +1,7 @@
+"""``python -m sparsebench``."""
+
+import sys
+
+from sparsebench.cli import main
+
+sys.exit(main())

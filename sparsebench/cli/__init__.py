@@ -1,0 +1,84 @@
+"""The command line: one module a verb, loaded only when that verb is called.
+
+Exit codes: 0 done, 1 regression or changed result, 2 bad input or nothing measured, 3 undecided,
+130 interrupted.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from sparsebench import __version__
+from sparsebench.errors import SparsebenchError, unknown_name
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+VERBS = {
+    "bench": "Run asv over commits, store the results, draw them, print a summary.",
+    "ingest": "Read asv results into the Parquet dataset.",
+    "show": "Print a filtered table of the dataset.",
+    "plot": "Draw regression plots: value against commit.",
+    "devices": "Compare two devices, machines, implementations or torch versions.",
+}
+
+
+class _Verbs(click.Group):
+    """A group that imports ``sparsebench.cli.<verb>`` on first use; ``--help`` imports none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        command = import_module(f"sparsebench.cli.{name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            raise SparsebenchError(unknown_name("verb", args[0], VERBS))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sparsebench")
+def command() -> None:
+    """Measure, keep, judge and show the cost of computing sparsity masks.
+
+    Every verb but `bench` works on stored results and needs no benchmark run. `sparsebench VERB
+    --help` shows examples. Exit codes: 0 done, 1 regression or changed result, 2 bad input or
+    nothing measured, 3 undecided, 130 interrupted.
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; errors become one line on stderr."""
+    try:
+        code = command.main(args=argv, prog_name="sparsebench", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _complain(error.format_message(), prefix="")
+    except click.ClickException as error:
+        return _complain(error.format_message())
+    except SparsebenchError as error:
+        return _complain(str(error))
+    except OSError as error:
+        return _complain(f"{error.filename or 'sparsebench'}: {error.strerror or error}")
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted; what was stored stays, the same command continues")
+        return EXIT_INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def _complain(message: str, prefix: str = "sparsebench: ") -> int:
+    print(f"{prefix}{message}", file=sys.stderr)
+    return EXIT_BAD_INPUT

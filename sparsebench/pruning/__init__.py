@@ -1,0 +1,21 @@
+"""Weight sparsifiers under the public names of ``torch.ao.pruning``, self-contained.
+
+Masks are a function of the weights and the configuration alone, bit-identical on every device; see
+``docs/semantics.md`` for every rule and every deviation from upstream.
+"""
+
+from sparsebench.pruning.base_sparsifier import BaseSparsifier
+from sparsebench.pruning.fqn import fqn_to_module, get_arg_info_from_tensor_fqn, module_to_fqn
+from sparsebench.pruning.nearly_diagonal_sparsifier import NearlyDiagonalSparsifier
+from sparsebench.pruning.parametrization import FakeSparsity
+from sparsebench.pruning.weight_norm_sparsifier import WeightNormSparsifier
+
+__all__ = [
+    "BaseSparsifier",
+    "FakeSparsity",
+    "NearlyDiagonalSparsifier",
+    "WeightNormSparsifier",
+    "fqn_to_module",
+    "get_arg_info_from_tensor_fqn",
+    "module_to_fqn",
+]
