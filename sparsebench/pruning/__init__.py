@@ -8,12 +8,26 @@ from sparsebench.pruning.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.fqn import fqn_to_module, get_arg_info_from_tensor_fqn, module_to_fqn
 from sparsebench.pruning.nearly_diagonal_sparsifier import NearlyDiagonalSparsifier
 from sparsebench.pruning.parametrization import FakeSparsity
+from sparsebench.pruning.structured import (
+    BaseStructuredSparsifier,
+    BiasHook,
+    FakeStructuredSparsity,
+    FPGMPruner,
+    LSTMSaliencyPruner,
+    SaliencyPruner,
+)
 from sparsebench.pruning.weight_norm_sparsifier import WeightNormSparsifier
 
 __all__ = [
     "BaseSparsifier",
+    "BaseStructuredSparsifier",
+    "BiasHook",
+    "FPGMPruner",
     "FakeSparsity",
+    "FakeStructuredSparsity",
+    "LSTMSaliencyPruner",
     "NearlyDiagonalSparsifier",
+    "SaliencyPruner",
     "WeightNormSparsifier",
     "fqn_to_module",
     "get_arg_info_from_tensor_fqn",

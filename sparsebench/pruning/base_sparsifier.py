@@ -54,6 +54,8 @@ class BaseSparsifier(abc.ABC):
     Source: ``torch.ao.pruning.BaseSparsifier``; ``docs/semantics.md`` lists the deviations.
     """
 
+    _mask_rule = "the tensor's shape"
+
     def __init__(self, defaults: Config | None = None) -> None:
         super().__init__()
         self.defaults: Config = defaults or {}
@@ -202,7 +204,7 @@ class BaseSparsifier(abc.ABC):
         groups = [_located(model, group) for group in state_dict["groups"] if _exists(model, group)]
         state = {group["tensor_fqn"]: _entry(state_dict, group) for group in groups}
         for group in groups:
-            _check_mask_shape(group, state[group["tensor_fqn"]])
+            self._check_mask_shape(group, state[group["tensor_fqn"]])
         self._release({group["tensor_fqn"] for group in groups})
         self.groups = groups
         self._state = SparsifierState()
@@ -282,7 +284,7 @@ class BaseSparsifier(abc.ABC):
             raise ConfigError(
                 f"prepare: {group['tensor_fqn']} must have a shape; run a lazy module once before"
             )
-        _check_mask_shape(group, group)
+        self._check_mask_shape(group, group)
         self.check_group(tensor, group)
         return group
 
@@ -291,16 +293,37 @@ class BaseSparsifier(abc.ABC):
         with ExitStack() as undo:
             for group in self.groups:
                 self._attach(group, group.get("mask"))
-                undo.callback(_detach, group)
+                undo.callback(self._detach, group)
             undo.pop_all()
 
     def _attach(self, group: Config, mask: Tensor | None) -> None:
         module, name = group["module"], group["tensor_name"]
         tensor = getattr(module, name).detach()
-        mask = torch.ones_like(tensor) if mask is None else _fitted(mask, tensor)
+        mask = self._full_mask(tensor) if mask is None else _fitted(mask, tensor)
         parametrization = group.get("parametrization", FakeSparsity)(mask)
         parametrize.register_parametrization(module, name, parametrization)
         self._state[group["tensor_fqn"]]["mask"] = mask
+
+    def _detach(self, group: Config) -> None:
+        """Take our mask off a tensor, leaving the unmasked values and other parametrizations."""
+        module, name = group["module"], group["tensor_name"]
+        if len(parametrizations_of(module, name)) == 1:
+            parametrize.remove_parametrizations(module, name, leave_parametrized=False)
+        else:  # torch cannot remove one of several: a mask of ones changes nothing
+            masking_of(module, name).mask.fill_(1)
+
+    def _full_mask(self, tensor: Tensor) -> Tensor:
+        """The mask that prunes nothing of ``tensor``; every mask has its shape."""
+        return torch.ones_like(tensor)
+
+    def _check_mask_shape(self, group: Config, holder: Mapping[str, Any]) -> None:
+        mask, tensor = holder.get("mask"), getattr(group["module"], group["tensor_name"])
+        shape = self._full_mask(tensor.detach()).shape
+        if mask is not None and mask.shape != shape:
+            raise ConfigError(
+                f"{group['tensor_fqn']}: a mask must have {self._mask_rule} {tuple(shape)}, "
+                f"got {tuple(mask.shape)}"
+            )
 
     def _restore(self, group: Config, entry: TensorState) -> None:
         """Give one tensor the mask of a loaded state, in the mask object that it has, if any."""
@@ -320,7 +343,7 @@ class BaseSparsifier(abc.ABC):
         """Take the mask off every tensor that is not in ``keep``."""
         for group in self.groups:
             if group["tensor_fqn"] not in keep and has_mask(group["module"], group["tensor_name"]):
-                _detach(group)
+                self._detach(group)
 
     def _require_model(self, caller: str) -> nn.Module:
         if self.model is None:
@@ -378,15 +401,6 @@ def _entry(state_dict: dict[str, Any], group: Config) -> TensorState:
     return TensorState(copy.deepcopy(dict(state_dict["state"].get(group["tensor_fqn"], {}))))
 
 
-def _check_mask_shape(group: Config, holder: Mapping[str, Any]) -> None:
-    mask, tensor = holder.get("mask"), getattr(group["module"], group["tensor_name"])
-    if mask is not None and mask.shape != tensor.shape:
-        raise ConfigError(
-            f"{group['tensor_fqn']}: a mask must have the tensor's shape {tuple(tensor.shape)}, "
-            f"got {tuple(mask.shape)}"
-        )
-
-
 def _check_distinct(groups: Sequence[Config]) -> None:
     """One tensor may be named once, also under two names of one shared module."""
     seen: dict[tuple[int, str], str] = {}
@@ -404,12 +418,3 @@ def _fitted(mask: Tensor, tensor: Tensor) -> Tensor:
     """``mask`` on the device of ``tensor``, floats in its dtype; other dtypes are the caller's."""
     dtype = tensor.dtype if mask.is_floating_point() else mask.dtype
     return mask.detach().to(device=tensor.device, dtype=dtype)
-
-
-def _detach(group: Config) -> None:
-    """Take our mask off a tensor, leaving the unmasked values and other parametrizations."""
-    module, name = group["module"], group["tensor_name"]
-    if len(parametrizations_of(module, name)) == 1:
-        parametrize.remove_parametrizations(module, name, leave_parametrized=False)
-    else:  # torch cannot remove one of several: a mask of ones changes nothing
-        masking_of(module, name).mask.fill_(1)
