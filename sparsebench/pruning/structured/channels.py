@@ -31,8 +31,9 @@ class Channels:
     spread: bool = False
 
     def with_constant(self, constant: Tensor) -> Channels:
-        """The same channels with other values; unknown ones stay unknown."""
-        return replace(self, constant=constant.masked_fill(self.constant.isnan(), torch.nan))
+        """The same channels with other values; unknown ones stay unknown, others must be finite."""
+        unknown = self.constant.isnan() | ~constant.isfinite()
+        return replace(self, constant=constant.masked_fill(unknown, torch.nan))
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Channels:
         """The same channels after an element-wise function."""

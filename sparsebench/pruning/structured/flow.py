@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import fx, nn
 from torch.fx.node import map_arg
+from torch.nn.utils.parametrize import ParametrizationList
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.structured import rules
@@ -43,10 +44,13 @@ class Flow:
         self.layers: dict[int, Layer] = {}
         self.refusals: list[tuple[Sequence[int], str]] = []
         self._values: dict[fx.Node, Value] = {}
+        self._weights_read: list[tuple[nn.Module, str]] = []
         for node in graph.nodes:
             self._values[node] = self._visit(node)
         for layer in self.layers.values():
             layer.finish()
+        for owner, name in self._weights_read:
+            self._refuse_layer(owner, name)
 
     def going(self) -> Going:
         """Which channels go.
@@ -71,9 +75,9 @@ class Flow:
             for value in read:
                 self.table.need(value.ids, value.constant.isnan())
             return FIXED
-        if node.op in ("placeholder", "get_attr"):
-            return FIXED
-        if node.op == "call_module" and is_layer(self._module(node)):
+        if node.op == "get_attr" or isinstance(self._module(node), ParametrizationList):
+            self._note_weight(str(node.target))
+        elif is_layer(self._module(node)):
             return self._call_layer(node, [*args, *kwargs.values()])
         if not read:
             return FIXED
@@ -85,6 +89,7 @@ class Flow:
 
     def _call_layer(self, node: fx.Node, args: list[Any]) -> Value:
         module = self._module(node)
+        assert module is not None
         if id(module) not in self.layers:
             self.layers[id(module)] = make_layer(module, self.table, self.root)
         layer = self.layers[id(module)]
@@ -109,14 +114,27 @@ class Flow:
             self._refuse_all(channels_in(value), node, str(problem))
         return None
 
+    def _note_weight(self, target: str) -> None:
+        """Note that the graph reads a tensor of a module without calling the module."""
+        owner, _, name = target.replace(".parametrizations.", ".").rpartition(".")
+        self._weights_read.append((self.root.get_submodule(owner), f"{owner}.{name}"))
+
+    def _refuse_layer(self, module: nn.Module, name: str) -> None:
+        """Refuse whatever would change the shape of a layer's weight."""
+        layer = self.layers.get(id(module))
+        if layer is not None:
+            inputs = [i for value in layer.inputs if value is not None for i in value.ids]
+            reason = "is read by the model's forward directly, besides the call of its layer"
+            self.refuse((*layer.own_channels(), *inputs), name, reason)
+
     def _refuse_all(self, values: Sequence[Channels], node: fx.Node, reason: str) -> None:
-        module = self._module(node) if node.op == "call_module" else None
         for value in values:
-            self.refuse(value.ids, _name(node, module), reason)
+            self.refuse(value.ids, _name(node, self._module(node)), reason)
 
     def _rule(self, node: fx.Node) -> rules.Rule:
-        if node.op == "call_module":
-            return rules.of_module(self._module(node))
+        module = self._module(node)
+        if module is not None:
+            return rules.of_module(module)
         if node.op == "call_method":
             return rules.of_method(str(node.target))
         assert callable(node.target)
@@ -129,7 +147,10 @@ class Flow:
         rest = {name: value for name, value in kwargs.items() if not (first and name == "input")}
         return [*first, *args], rest
 
-    def _module(self, node: fx.Node) -> nn.Module:
+    def _module(self, node: fx.Node) -> nn.Module | None:
+        """The module that a node calls, if it calls one."""
+        if node.op != "call_module":
+            return None
         return self.root.get_submodule(str(node.target))
 
 

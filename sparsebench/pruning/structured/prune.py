@@ -3,12 +3,13 @@
 The model is traced by ``torch.fx``, and each masked row is followed as a channel: through
 activations, pooling, norms, views, sums and products, to the layers that read it. It can go if
 every reader can do without it: because it is 0, or because it is a constant that the reader's bias
-can take up. Channels that are added or multiplied, or that a depthwise convolution connects, go
-together or not at all.
+can take up. Before a convolution that pads with zeros, one of the constants stays and takes up the
+others, see :mod:`.layers.fold`. Channels that are added or multiplied, or that a depthwise
+convolution connects, go together or not at all.
 
 A channel stays, as a row of zeros, where something needs it: a residual sum with a channel that is
-not masked, a constant other than 0 before a convolution that pads with zeros. What cannot lose
-channels and is not understood, is refused.
+not masked, or a constant other than 0 that padding made uneven before a nonlinearity. What cannot
+lose channels, or is not understood, is refused.
 """
 
 from collections.abc import Sequence

@@ -7,7 +7,9 @@ from torch import fx, nn
 from torch.nn.utils import parametrize
 
 from sparsebench.errors import ConfigError
+from sparsebench.pruning.conversion import module_contains_param
 from sparsebench.pruning.structured.layers import is_layer
+from sparsebench.pruning.structured.parametrization import FakeStructuredSparsity
 
 
 class _Tracer(fx.Tracer):
@@ -16,7 +18,8 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         kind = parametrize.type_before_parametrizations(m)
         of_torch = kind.__module__.startswith(("torch.nn", "torch.ao.nn"))
-        return is_layer(m) or (of_torch and not isinstance(m, nn.Sequential))
+        masked = module_contains_param(m, FakeStructuredSparsity)
+        return masked or is_layer(m) or (of_torch and not isinstance(m, nn.Sequential))
 
 
 def trace(model: nn.Module) -> tuple[nn.Module, fx.Graph]:

@@ -18,7 +18,7 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _LAYERS = (nn.Linear, *_CONVOLUTIONS, nn.LSTM, nn.PReLU, nn.LayerNorm, nn.GroupNorm, _NormBase)
 
 
-def is_layer(module: nn.Module) -> bool:
+def is_layer(module: nn.Module | None) -> bool:
     """Whether ``module`` is of a kind known here and computes what that kind computes.
 
     A subclass does if it keeps the ``forward`` that it inherits from torch. A PReLU with one

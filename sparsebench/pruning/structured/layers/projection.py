@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from sparsebench.pruning.structured.bias import effective_bias, release_bias
 from sparsebench.pruning.structured.channels import Channels, ChannelTable
+from sparsebench.pruning.structured.layers.fold import into_bias, into_stand_ins, stand_ins
 from sparsebench.pruning.structured.layers.layer import (
     Going,
     Layer,
@@ -21,8 +22,8 @@ Conv = nn.Conv1d | nn.Conv2d | nn.Conv3d
 class Projection(Layer):
     """A Linear, or a convolution that is not depthwise.
 
-    Removed input channels that are not 0 but constant enter the bias, which is exact unless the
-    convolution pads its input with zeros: then such channels are needed.
+    Removed input channels that are not 0 but constant enter the bias; where the convolution pads
+    its input with zeros, one of them stays and stands in for the others.
     """
 
     module: nn.Linear | Conv
@@ -62,63 +63,57 @@ class Projection(Layer):
         return self.outputs
 
     def finish(self) -> None:
-        """Need the input channels whose constant cannot enter the bias."""
+        """Need the input channels that vary, and those that stand in for removed constants."""
         value = self.tied_inputs()
         if value is not None:
-            absorbed = (value.constant == 0) | ~value.constant.isnan() & (
-                not pads_zeros(self.module)
-            )
-            self.table.need(value.ids, ~absorbed)
-            if self.groups > 1:
-                self.table.balance(_parts(value.ids, self.groups))
+            self.table.need(value.ids, value.constant.isnan())
+            if pads_zeros(self.module):
+                self.table.need(value.ids, stand_ins(value.constant, self.groups))
+            self.table.balance(_parts(value.ids, self.groups))
 
     def cut(self, going: Going) -> None:
-        """Take rows, columns and bias entries out; fold the removed constants into the bias."""
-        module, masked = self.module, structured_mask(self.module) is not None
+        """Take rows, columns and bias entries out; fold the removed constants."""
+        module = self.module
         strip(module, "weight")
         release_bias(module, "weight", masked=True)
-        device = module.weight.device
-        rows = kept(going, self.outputs, device)
-        columns, constants = self._columns(going, device)
-        if not (masked or constants.any()) and rows.all() and columns.all():
+        rows = kept(going, self.outputs, module.weight.device)
+        columns, constant = self._columns(going)
+        if rows.all() and columns.all():
             return
-        bias = _folded_bias(self._by_group(module.weight), constants, module.bias)
-        weight = [
-            group[keep_rows][:, keep_columns]
-            for group, keep_rows, keep_columns in zip(
-                self._by_group(module.weight),
-                rows.view(self.groups, -1),
-                columns.view(self.groups, -1),
-                strict=True,
-            )
-        ]
-        grad = module.weight.requires_grad
-        module.weight = nn.Parameter(torch.cat(weight), requires_grad=grad)
-        if bias is not None:
-            grad = grad if module.bias is None else module.bias.requires_grad
-            module.bias = nn.Parameter(bias[rows], requires_grad=grad)
+        weight, bias = self._folded(constant, constant.masked_fill(columns, 0))
+        rows_by_group = rows.view(self.groups, -1)
+        parts = [w[r][:, c] for w, r, c in zip(weight, rows_by_group, columns, strict=True)]
+        _replace(module, torch.cat(parts), None if bias is None else bias[rows])
         _note_sizes(module, int(columns.sum()), int(rows.sum()))
+
+    def _folded(self, constant: Tensor, gone: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Weight by group and bias, with the part of the constants that go."""
+        weight = self.module.weight.detach()
+        weight = weight.view(self.groups, -1, *weight.shape[1:])
+        bias = None if self.module.bias is None else self.module.bias.detach()
+        if pads_zeros(self.module):
+            return into_stand_ins(weight, gone, constant), bias
+        return weight, into_bias(weight, gone, bias)
 
     def _input_size(self) -> int:
         module = self.module
         return module.in_features if isinstance(module, nn.Linear) else module.in_channels
 
-    def _columns(self, going: Going, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Which input features stay, and the constants of those that go, 0 elsewhere."""
-        size = self._input_size()
+    def _columns(self, going: Going) -> tuple[Tensor, Tensor]:
+        """Which input features stay, and what is constant of them: shape (groups, features)."""
+        device, size = self.module.weight.device, self._input_size()
         value = self.tied_inputs()
         if value is None:
-            return torch.ones(size, dtype=torch.bool, device=device), torch.zeros(
-                size, device=device
+            shape = (self.groups, size // self.groups)
+            return torch.ones(shape, dtype=torch.bool, device=device), torch.full(
+                shape, torch.nan, device=device
             )
-        keep = kept(going, value.ids, device)
-        constants = value.constant.to(device).masked_fill(keep, 0)
+        keep, constant = kept(going, value.ids, device), value.constant.to(device)
         scale = size // len(keep)
-        return keep.repeat_interleave(scale), constants.repeat_interleave(scale)
-
-    def _by_group(self, weight: Tensor) -> Tensor:
-        """``weight`` as (groups, rows, columns, ...)."""
-        return weight.detach().view(self.groups, -1, *weight.shape[1:])
+        return (
+            keep.repeat_interleave(scale).view(self.groups, -1),
+            constant.repeat_interleave(scale).view(self.groups, -1),
+        )
 
 
 def masked_constants(module: nn.Module) -> Tensor:
@@ -129,7 +124,7 @@ def masked_constants(module: nn.Module) -> Tensor:
         return weight.new_full((len(weight),), torch.nan)
     bias = effective_bias(module)
     constant = weight.new_zeros(len(weight)) if bias is None else bias.detach()
-    return constant.masked_fill(mask, torch.nan)
+    return constant.masked_fill(mask | ~constant.isfinite(), torch.nan)
 
 
 def pads_zeros(module: nn.Module) -> bool:
@@ -147,14 +142,12 @@ def _parts(ids: tuple[int, ...], groups: int) -> list[tuple[int, ...]]:
     return [ids[start : start + size] for start in range(0, len(ids), size)]
 
 
-def _folded_bias(weight: Tensor, constants: Tensor, bias: Tensor | None) -> Tensor | None:
-    """The bias of all rows plus what constant inputs contribute; None where that is no bias."""
-    if not constants.any():
-        return None if bias is None else bias.detach()
-    taps = weight.flatten(3).sum(3) if weight.dim() > 3 else weight
-    added = taps.double() @ constants.double().view(len(weight), -1, 1)
-    total = added.flatten() if bias is None else added.flatten() + bias.detach().double()
-    return total.to(weight.dtype)
+def _replace(module: nn.Linear | Conv, weight: Tensor, bias: Tensor | None) -> None:
+    grad = module.weight.requires_grad
+    module.weight = nn.Parameter(weight, requires_grad=grad)
+    if bias is not None:
+        grad = grad if module.bias is None else module.bias.requires_grad
+        module.bias = nn.Parameter(bias, requires_grad=grad)
 
 
 def _note_sizes(module: nn.Linear | Conv, inputs: int, outputs: int) -> None:

@@ -29,6 +29,8 @@ def of_module(module: nn.Module) -> Rule:
     """The rule for a module without weights of its own."""
     if isinstance(module, nn.Flatten):
         return lambda value: shapes.flatten(value, module.start_dim, module.end_dim)
+    if isinstance(module, elementwise.UNCHANGED):
+        return elementwise.same
     if isinstance(module, elementwise.MODULES):
         return _one_tensor(elementwise.module_rule(module))
     if isinstance(module, tuple(pooling.MODULES)):

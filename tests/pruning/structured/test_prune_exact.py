@@ -1,0 +1,125 @@
+"""The pruned model computes what the masked model did, whatever the masks are."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structured_models import EXAMPLES, Example, RowPruner, parameters, seeded
+from torch import nn
+
+from sparsebench.pruning import FPGMPruner, LSTMSaliencyPruner, SaliencyPruner
+
+LSTMS = sorted(name for name in EXAMPLES if "lstm" in name)
+
+
+def masked(example: Example, level: float, prune_bias: bool, seed: int = 0):
+    model, x = seeded(example)
+    names = [name for name in example.tensors if "lstm" not in name]
+    units = [name for name in example.tensors if "lstm" in name]
+    pruner = RowPruner({"level": level, "seed": seed, "prune_bias": prune_bias})
+    pruner.prepare(model, [{"tensor_fqn": name} for name in names])
+    pruner.step()
+    if units:
+        lstm = LSTMSaliencyPruner({"sparsity_level": level})
+        lstm.prepare(model, [{"tensor_fqn": name} for name in units])
+        lstm.step()
+        pruner.groups += lstm.groups
+    return model, x, pruner
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("prune_bias", [True, False])
+@pytest.mark.parametrize("level", [0.0, 0.25, 0.5, 1.0])
+def test_the_pruned_output_is_the_masked_output(name, prune_bias, level):
+    model, x, pruner = masked(EXAMPLES[name], level, prune_bias)
+    with torch.no_grad():
+        expected = model(x)
+        pruned = pruner.prune()(x)
+    torch.testing.assert_close(pruned, expected, rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.sampled_from(sorted(EXAMPLES)),
+    level=st.floats(0, 1),
+    prune_bias=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_random_masks_keep_the_output(name, level, prune_bias, seed):
+    model, x, pruner = masked(EXAMPLES[name], level, prune_bias, seed)
+    with torch.no_grad():
+        expected = model(x)
+        pruned = pruner.prune()(x)
+    torch.testing.assert_close(pruned, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_shrinks(name):
+    """Every masked layer reads the same rows out, so all of its channels can go."""
+    example = EXAMPLES[name]
+    model, x, pruner = masked(example, 0.0, prune_bias=True)
+    for group in pruner.groups:
+        mask = group["module"].parametrizations[group["tensor_name"]][0].mask
+        gates = mask.view(4, -1) if "lstm" in group["tensor_fqn"] else mask.view(1, -1)
+        gates[:, 1::2] = False  # of every gate, or group, the same ones
+    before = parameters(model)
+    with torch.no_grad():
+        expected = model(x)
+        pruned = pruner.prune()
+        torch.testing.assert_close(pruned(x), expected, rtol=1e-9, atol=1e-9)
+    assert parameters(pruned) < 0.95 * before
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_nothing_of_the_masks_is_left(name):
+    model, _, pruner = masked(EXAMPLES[name], 0.25, prune_bias=False)
+    modules = [group["module"] for group in pruner.groups]
+    assert pruner.prune() is model
+    for module in modules:
+        assert not hasattr(module, "parametrizations")
+        assert not hasattr(module, "_bias")
+        assert not module._forward_hooks
+    assert all(isinstance(parameter, nn.Parameter) for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_pruned_model_trains_copies_and_saves(name):
+    _, x, pruner = masked(EXAMPLES[name], 0.5, prune_bias=True)
+    pruned = pruner.prune().train()
+    pruned(x).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in pruned.parameters())
+    twin = copy.deepcopy(pruned)
+    twin.load_state_dict(pruned.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(twin.eval()(x), pruned.eval()(x))
+
+
+@pytest.mark.parametrize("prune", [SaliencyPruner({"sparsity_level": 0.5}), FPGMPruner(0.5)])
+def test_real_pruners_on_a_resnet(prune):
+    model, x = seeded(EXAMPLES["resnet"])
+    before = parameters(model)
+    pruner = copy.deepcopy(prune)
+    pruner.prepare(model, [{"tensor_fqn": name} for name in EXAMPLES["resnet"].tensors])
+    pruner.step()
+    with torch.no_grad():
+        expected = model(x)
+        pruned = pruner.prune()
+        torch.testing.assert_close(pruned(x), expected, rtol=1e-9, atol=1e-9)
+    assert parameters(pruned) < 0.6 * before
+    assert pruned.stem.out_channels == 5  # half of 8, and one constant before padded convolutions
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("name", ["mlp", "convs", "mobile"])
+def test_the_dtype_stays(name, dtype):
+    model, x, pruner = masked(EXAMPLES[name], 0.5, prune_bias=False)
+    model.to(dtype)
+    with torch.no_grad():
+        expected = model(x.to(dtype))
+        pruned = pruner.prune()(x.to(dtype))
+    assert pruned.dtype == expected.dtype == dtype
+    assert {parameter.dtype for parameter in model.parameters()} == {dtype}
+    rounding = 8 * torch.finfo(dtype).eps * float(expected.abs().max())
+    torch.testing.assert_close(pruned, expected, rtol=0, atol=rounding)
