@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning.base_sparsifier import BaseSparsifier, Config
+from sparsebench.pruning.base_sparsifier import BaseSparsifier
+from sparsebench.pruning.groups import Config
 from sparsebench.pruning.masks import (
     BlockShape,
     check_pattern,
