@@ -8,11 +8,15 @@ from sparsebench.pruning.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.fqn import fqn_to_module, get_arg_info_from_tensor_fqn, module_to_fqn
 from sparsebench.pruning.nearly_diagonal_sparsifier import NearlyDiagonalSparsifier
 from sparsebench.pruning.parametrization import FakeSparsity
+from sparsebench.pruning.schedulers import BaseScheduler, CubicSL, LambdaSL
 from sparsebench.pruning.weight_norm_sparsifier import WeightNormSparsifier
 
 __all__ = [
+    "BaseScheduler",
     "BaseSparsifier",
+    "CubicSL",
     "FakeSparsity",
+    "LambdaSL",
     "NearlyDiagonalSparsifier",
     "WeightNormSparsifier",
     "fqn_to_module",
