@@ -4,6 +4,7 @@ Masks are a function of the weights and the configuration alone, bit-identical o
 ``docs/semantics.md`` for every rule and every deviation from upstream.
 """
 
+from sparsebench.pruning.activation import ActivationSparsifier
 from sparsebench.pruning.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.fqn import fqn_to_module, get_arg_info_from_tensor_fqn, module_to_fqn
 from sparsebench.pruning.nearly_diagonal_sparsifier import NearlyDiagonalSparsifier
@@ -12,6 +13,7 @@ from sparsebench.pruning.schedulers import BaseScheduler, CubicSL, LambdaSL
 from sparsebench.pruning.weight_norm_sparsifier import WeightNormSparsifier
 
 __all__ = [
+    "ActivationSparsifier",
     "BaseScheduler",
     "BaseSparsifier",
     "CubicSL",
