@@ -4,8 +4,16 @@ Masks are a function of the weights and the configuration alone, bit-identical o
 ``docs/semantics.md`` for every rule and every deviation from upstream.
 """
 
+from typing import Any
+
 from sparsebench.pruning.activation import ActivationSparsifier
 from sparsebench.pruning.base_sparsifier import BaseSparsifier
+from sparsebench.pruning.data import (
+    BaseDataScheduler,
+    BaseDataSparsifier,
+    DataNormSparsifier,
+    post_training_sparse_quantize,
+)
 from sparsebench.pruning.fqn import fqn_to_module, get_arg_info_from_tensor_fqn, module_to_fqn
 from sparsebench.pruning.nearly_diagonal_sparsifier import NearlyDiagonalSparsifier
 from sparsebench.pruning.parametrization import FakeSparsity
@@ -14,9 +22,12 @@ from sparsebench.pruning.weight_norm_sparsifier import WeightNormSparsifier
 
 __all__ = [
     "ActivationSparsifier",
+    "BaseDataScheduler",
+    "BaseDataSparsifier",
     "BaseScheduler",
     "BaseSparsifier",
     "CubicSL",
+    "DataNormSparsifier",
     "FakeSparsity",
     "LambdaSL",
     "NearlyDiagonalSparsifier",
@@ -24,4 +35,16 @@ __all__ = [
     "fqn_to_module",
     "get_arg_info_from_tensor_fqn",
     "module_to_fqn",
+    "post_training_sparse_quantize",
 ]
+
+_CALLBACKS = ("PostTrainingDataSparsity", "TrainingAwareDataSparsity")
+
+
+def __getattr__(name: str) -> Any:
+    """The Lightning callbacks, on first use: Lightning is not needed for anything else."""
+    if name not in _CALLBACKS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sparsebench.pruning import lightning_callbacks
+
+    return getattr(lightning_callbacks, name)

@@ -343,3 +343,30 @@ def test_a_masked_model_saves_and_loads_strictly() -> None:
 def test_fake_sparsity_says_which_shapes_differ() -> None:
     with pytest.raises(ConfigError, match=r"mask \(2, 2\) and tensor \(2, 3\)"):
         FakeSparsity(torch.ones(2, 2))(torch.ones(2, 3))
+
+
+class FromDense(nn.Linear):
+    @classmethod
+    def from_dense(cls, module: nn.Linear) -> "FromDense":
+        return cls(module.in_features, module.out_features)
+
+
+def test_convert_keeps_a_shared_module_shared() -> None:
+    shared = nn.Linear(4, 4)
+    model = nn.Sequential(shared, nn.ModuleDict({"a": shared, "b": nn.Linear(4, 4)}))
+    sparsifier = WeightNormSparsifier()
+    sparsifier.prepare(model, [{"tensor_fqn": "0.weight"}])
+    sparsifier.convert(model, {nn.Linear: FromDense}, inplace=True)
+    assert type(model[0]) is FromDense
+    assert model[1]["a"] is model[0]
+    assert type(model[1]["b"]) is nn.Linear
+
+
+def test_a_convert_that_fails_changes_nothing() -> None:
+    model = MLP()
+    sparsifier = prepared(model)
+    with pytest.raises(ConfigError, match="ReLU must have a from_dense"):
+        sparsifier.convert(model, {nn.Linear: nn.ReLU}, inplace=True)
+    with pytest.raises(ConfigError, match="mapping must be given"):
+        sparsifier.convert(model)
+    assert parametrize.is_parametrized(model.first)
