@@ -18,6 +18,7 @@ from sparsebench.pruning.fqn import fqn_to_module, get_arg_info_from_tensor_fqn,
 from sparsebench.pruning.nearly_diagonal_sparsifier import NearlyDiagonalSparsifier
 from sparsebench.pruning.parametrization import FakeSparsity
 from sparsebench.pruning.schedulers import BaseScheduler, CubicSL, LambdaSL
+from sparsebench.pruning.wanda_sparsifier import WandaSparsifier
 from sparsebench.pruning.weight_norm_sparsifier import WeightNormSparsifier
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "FakeSparsity",
     "LambdaSL",
     "NearlyDiagonalSparsifier",
+    "WandaSparsifier",
     "WeightNormSparsifier",
     "fqn_to_module",
     "get_arg_info_from_tensor_fqn",
