@@ -31,11 +31,17 @@ def convert(
         raise ConfigError("convert: mapping must be given, got None")
     if not inplace:
         module = copy.deepcopy(module)
-    for name, child in list(module.named_children()):
-        if module_contains_param(child, parametrization) and _plain_type(child) in mapping:
-            setattr(module, name, swap_module(child, mapping))
-        else:
-            convert(child, mapping, inplace=True, parametrization=parametrization)
+    replacements = {
+        id(child): swap_module(child, mapping)
+        for child in module.modules()
+        if child is not module
+        and module_contains_param(child, parametrization)
+        and _plain_type(child) in mapping
+    }
+    for parent in list(module.modules()):
+        for name, child in parent._modules.items():  # named_children leaves second names out
+            if id(child) in replacements:
+                setattr(parent, name, replacements[id(child)])
     return module
 
 

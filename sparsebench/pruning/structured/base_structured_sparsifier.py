@@ -1,6 +1,6 @@
 """BaseStructuredSparsifier: masks on whole rows, and prune(), which takes the rows out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning.base_sparsifier import BaseSparsifier, Config
+from sparsebench.pruning.base_sparsifier import BaseSparsifier
+from sparsebench.pruning.groups import Config
+from sparsebench.pruning.parametrization import has_mask
 from sparsebench.pruning.structured.bias import mask_bias, release_bias, unlink
-from sparsebench.pruning.structured.gates import GateSparsity
-from sparsebench.pruning.structured.parametrization import FakeStructuredSparsity
 from sparsebench.pruning.structured.prune import prune
+from sparsebench.pruning.structured.row_masks import RowMasks
 from sparsebench.pruning.structured.rows import check_level
 
 
@@ -35,7 +36,7 @@ class BaseStructuredSparsifier(BaseSparsifier):
 
     supported_modules: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv2d, nn.LSTM)
     requires_level = False
-    _mask_rule = "one entry a row, shape"
+    _masks = RowMasks()
 
     def __init__(self, defaults: Config | None = None, patterns: None = None) -> None:
         super().__init__(defaults)
@@ -111,17 +112,18 @@ class BaseStructuredSparsifier(BaseSparsifier):
                 cannot lose channels (named in the message); nothing was changed.
         """
         model = self._require_model("prune")
-        for group in self.groups:
-            self._require_mask(group)
+        self._require_masks("prune")
         with torch.no_grad():
             prune(model, [(group["tensor_fqn"], group["module"]) for group in self.groups])
         return model
 
-    def _attach(self, group: Config, mask: Tensor | None) -> None:
+    def _attach(self, group: Config, mask: Tensor | None) -> Callable[[], object]:
         module, name = group["module"], group["tensor_name"]
-        kind = GateSparsity if isinstance(module, nn.LSTM) else FakeStructuredSparsity
-        super()._attach({"parametrization": kind, **group}, mask)
-        mask_bias(module, name, group.get("prune_bias", True))
+        shared = has_mask(module, name)
+        undo = super()._attach(group, mask)
+        if not shared:
+            mask_bias(module, name, group.get("prune_bias", True))
+        return undo
 
     def _detach(self, group: Config) -> None:
         module, name = group["module"], group["tensor_name"]
@@ -129,9 +131,6 @@ class BaseStructuredSparsifier(BaseSparsifier):
             unlink(module, name)
         release_bias(module, name, masked=False)
         super()._detach(group)
-
-    def _full_mask(self, tensor: Tensor) -> Tensor:
-        return torch.ones(len(tensor), dtype=torch.bool, device=tensor.device)
 
 
 def _weights(module: nn.Module) -> list[str]:
