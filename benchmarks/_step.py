@@ -1,4 +1,4 @@
-"""What the step benchmarks of all grids share; asv looks into modules that do not start with _."""
+"""What the step benchmarks of all grids share; asv takes no class whose name starts with _."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -27,7 +27,7 @@ def ready(case: str, *axes: str) -> workload.Workload:
     return built
 
 
-class Step:
+class _Step:
     """One call of ``sparsifier.step()``: times, and what must stay the same beside them.
 
     A grid sets ``params``. ``setup`` exists, so asv times single calls: many of them, because the
@@ -62,13 +62,14 @@ class Step:
     track_temporary_memory.unit = "bytes"  # type: ignore[attr-defined]
 
 
-class DeviceTime:
+class _DeviceTime:
     """The same step by the device's own clock; only where CUDA exists."""
 
     param_names = PARAM_NAMES
     params: tuple[list[str], ...] = ()
 
-    setup = Step.setup
+    def setup(self, case: str, *axes: str) -> None:
+        self.workload = ready(case, *axes)
 
     def track_step(self, *case: str) -> float:
         """Median seconds of 30 steps between two CUDA events each."""
@@ -91,9 +92,9 @@ def synchronized(call: Callable[[], None], device: str) -> Callable[[], None]:
 
 def event_time(call: Callable[[], None], repeats: int) -> float:
     """Median seconds that the current CUDA stream spends on ``call``."""
-    times = []
+    times: list[float] = []
     for _ in range(repeats):
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         call()
         end.record()

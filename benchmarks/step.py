@@ -1,6 +1,6 @@
 """The step of our WeightNormSparsifier over the whole grid."""
 
-from benchmarks._step import DEVICES, DeviceTime, Step, axes
+from benchmarks._step import DEVICES, _DeviceTime, _Step, axes
 from benchmarks.workloads import grid
 from benchmarks.workloads.workload import DTYPES
 
@@ -9,19 +9,19 @@ def _ours(cases: list[grid.Case], dtypes: list[str], **kwargs: list[str]) -> tup
     return axes([case.name for case in cases], "sparsebench", dtypes, **kwargs)
 
 
-class Short(Step):
+class Short(_Step):
     """Three small cases, in every dtype: the smoke test."""
 
     params = _ours(grid.SHORT, list(DTYPES))
 
 
-class Long(Step):
+class Long(_Step):
     """The 288 cases of PyTorch's own benchmark grid."""
 
     params = _ours(grid.LONG, ["float32"])
 
 
-class LLM(Step):
+class LLM(_Step):
     """Weights of language models; few samples, because a call is long."""
 
     params = _ours([*grid.LLM, *grid.NM], ["float32"])
@@ -31,12 +31,12 @@ class LLM(Step):
 
 if "cuda" in DEVICES:
 
-    class LongDevice(DeviceTime):
+    class LongDevice(_DeviceTime):
         """Long, without the time that launching takes on the host."""
 
         params = _ours(grid.LONG, ["float32"], devices=["cuda"])
 
-    class LLMDevice(DeviceTime):
+    class LLMDevice(_DeviceTime):
         """LLM, without the time that launching takes on the host."""
 
         params = _ours([*grid.LLM, *grid.NM], ["float32"], devices=["cuda"])

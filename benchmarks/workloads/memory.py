@@ -28,7 +28,7 @@ def _cuda_peak(call: Callable[[], None]) -> int:
     before = torch.cuda.memory_allocated()
     call()
     torch.cuda.synchronize()
-    return torch.cuda.max_memory_allocated() - before
+    return int(torch.cuda.max_memory_allocated() - before)
 
 
 def _torch_peak(call: Callable[[], None]) -> int:
