@@ -1,4 +1,4 @@
-"""The dataset's one schema: a row a (machine, commit, environment, benchmark, parameter combination).
+"""The dataset's schema: a row a (machine, commit, environment, benchmark, parameter combination).
 
 Base units throughout (seconds, bytes). A null means "not known": asv's JSON is silent on it, or the
 benchmark has no such parameter.
@@ -25,7 +25,7 @@ IDENTITY: Final = [
     pa.field("benchmark", pa.string()),
     pa.field("param_names", pa.list_(pa.string())),
     pa.field("params", pa.list_(pa.string())),  # asv's reprs, as stored
-    pa.field("case", pa.string()),  # "name=value, name=value": the parameters, to be read
+    pa.field("case", pa.string()),  # "name=value, name=value", to be read; "" without any
 ]
 HARDWARE: Final = [
     pa.field("arch", pa.string()),
