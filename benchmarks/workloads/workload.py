@@ -45,8 +45,8 @@ class Workload:
 def build(
     case: Case,
     device: str = "cpu",
-    kind: str = "random",
     dtype: str = "float32",
+    kind: str = "random",
     implementation: str = "sparsebench",
 ) -> Workload:
     """The case's workload: seeded weights on ``device`` and a prepared WeightNormSparsifier.
