@@ -1,16 +1,18 @@
 """The bias of a masked layer: set aside while its weight is masked, given back afterwards."""
 
-from collections.abc import Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from sparsebench.pruning.parametrization import masking_of
-from sparsebench.pruning.structured.gates import GateBias, GateSparsity
+from sparsebench.pruning.structured.gates import FlatWeightsHook, GateBias, GateSparsity
 from sparsebench.pruning.structured.parametrization import BiasHook, FakeStructuredSparsity
 
 WITH_BIAS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+Hook = TypeVar("Hook")
 
 
 def mask_bias(module: nn.Module, tensor_name: str, prune_bias: bool) -> None:
@@ -28,7 +30,9 @@ def release_bias(module: nn.Module, tensor_name: str, masked: bool) -> None:
         name = _bias_name(tensor_name)
         if parametrize.is_parametrized(module, name):
             parametrize.remove_parametrizations(module, name, leave_parametrized=masked)
-    elif tensor_name == "weight" and any(_hooks(module)):
+        if not parametrize.is_parametrized(module):
+            _remove_hooks(module, FlatWeightsHook)
+    elif tensor_name == "weight" and _hooks(module, BiasHook):
         _show(module, effective_bias(module) if masked else None)
 
 
@@ -42,7 +46,7 @@ def unlink(module: nn.Module, tensor_name: str) -> None:
 
 def effective_bias(module: nn.Module) -> Tensor | None:
     """The bias that a Linear or convolution adds now, masked or not, shape (rows,)."""
-    for _, hook in _hooks(module):
+    for hook in _hooks(module, BiasHook).values():
         return hook.bias(module)
     bias = module.bias
     assert bias is None or isinstance(bias, Tensor)
@@ -61,8 +65,7 @@ def _hide(module: nn.Module, parametrization: nn.Module, prune_bias: bool) -> No
 @torch.no_grad()
 def _show(module: nn.Module, values: Tensor | None) -> None:
     """Move the bias back, the same Parameter, with new values if they are given."""
-    for key, _ in list(_hooks(module)):
-        del module._forward_hooks[key]
+    _remove_hooks(module, BiasHook)
     bias = getattr(module, "_bias", None)
     if isinstance(bias, nn.Parameter):
         del module._bias
@@ -74,6 +77,8 @@ def _mask_gates(lstm: nn.LSTM, tensor_name: str) -> None:
     weight, name = masking_of(lstm, tensor_name), _bias_name(tensor_name)
     if lstm.bias and isinstance(weight, FakeStructuredSparsity):
         parametrize.register_parametrization(lstm, name, GateBias(weight))
+    if not _hooks(lstm, FlatWeightsHook):
+        lstm.register_forward_hook(FlatWeightsHook())
 
 
 def _link(lstm: nn.LSTM, tensor_name: str) -> None:
@@ -102,7 +107,10 @@ def _gate_sparsity(module: nn.Module, tensor_name: str) -> GateSparsity | None:
     return found if isinstance(found, GateSparsity) else None
 
 
-def _hooks(module: nn.Module) -> Iterator[tuple[int, BiasHook]]:
-    for key, hook in module._forward_hooks.items():
-        if isinstance(hook, BiasHook):
-            yield key, hook
+def _hooks(module: nn.Module, kind: type[Hook]) -> dict[int, Hook]:
+    return {key: hook for key, hook in module._forward_hooks.items() if isinstance(hook, kind)}
+
+
+def _remove_hooks(module: nn.Module, kind: type[object]) -> None:
+    for key in _hooks(module, kind):
+        del module._forward_hooks[key]

@@ -72,8 +72,8 @@ class Flow:
         args, kwargs = self._arguments(node)
         read = channels_in([args, kwargs])
         if node.op == "output":
-            for value in read:
-                self.table.need(value.ids, value.constant.isnan())
+            for channels in read:
+                self.table.need(channels.ids, channels.constant.isnan())
             return FIXED
         if node.op == "get_attr" or isinstance(self._module(node), ParametrizationList):
             self._note_weight(str(node.target))
@@ -82,7 +82,10 @@ class Flow:
         if not read:
             return FIXED
         try:
-            return self._rule(node)(*args, **kwargs)
+            value = self._rule(node)(*args, **kwargs)
+            if rules.is_in_place(node, self._module(node)):
+                self._overwrite(args[0], value)
+            return value
         except Unsupported as problem:
             self._refuse_all(read, node, str(problem))
             return FIXED
@@ -113,6 +116,12 @@ class Flow:
         except Unsupported as problem:
             self._refuse_all(channels_in(value), node, str(problem))
         return None
+
+    def _overwrite(self, old: Value, new: Value) -> None:
+        """Let every node that had the tensor ``old`` have ``new``, which was written over it."""
+        for node, value in self._values.items():
+            if value is old and isinstance(old, Channels):
+                self._values[node] = new
 
     def _note_weight(self, target: str) -> None:
         """Note that the graph reads a tensor of a module without calling the module."""

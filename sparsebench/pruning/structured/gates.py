@@ -82,3 +82,17 @@ class GateBias(nn.Module):
         """``x``, shape (4 * hidden,), masked and moved as its weight's rows are."""
         weight = self._weight[0]
         return weight.rows(x) if isinstance(weight, GateSparsity) else zero_rows(x, weight.mask)
+
+
+class FlatWeightsHook:
+    """The forward hook that detaches the weights which torch's LSTM keeps between calls.
+
+    While masked they are results of a computation: kept as they are, they would hold its graph
+    alive, and the module could not be deep-copied.
+    """
+
+    def __call__(self, module: nn.LSTM, input: object, output: object) -> None:  # noqa: A002  # torch's name
+        """Detach; the next call computes them anew."""
+        module._flat_weights = [
+            weight if weight is None else weight.detach() for weight in module._flat_weights
+        ]

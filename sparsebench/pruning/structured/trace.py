@@ -1,6 +1,8 @@
 """A model's graph, with the modules that are understood as a whole as its nodes."""
 
 import inspect
+import operator
+from collections.abc import Callable
 from typing import Any
 
 from torch import fx, nn
@@ -12,8 +14,30 @@ from sparsebench.pruning.structured.layers import is_layer
 from sparsebench.pruning.structured.parametrization import FakeStructuredSparsity
 
 
+class _Proxy(fx.Proxy):
+    """fx's proxy, which records ``x += y`` as a change of ``x``, and not as a new tensor."""
+
+    def __iadd__(self, other: object) -> fx.Proxy:
+        return self._in_place(operator.iadd, other)
+
+    def __isub__(self, other: object) -> fx.Proxy:
+        return self._in_place(operator.isub, other)
+
+    def __imul__(self, other: object) -> fx.Proxy:
+        return self._in_place(operator.imul, other)
+
+    def __itruediv__(self, other: object) -> fx.Proxy:
+        return self._in_place(operator.itruediv, other)
+
+    def _in_place(self, function: Callable[[Any, Any], Any], other: object) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", function, (self, other), {})
+
+
 class _Tracer(fx.Tracer):
     """fx's tracer, which also sees parametrized modules as what they were."""
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         kind = parametrize.type_before_parametrizations(m)
@@ -44,6 +68,7 @@ def trace(model: nn.Module) -> tuple[nn.Module, fx.Graph]:
 
 
 def _left_out(model: nn.Module) -> dict[str, Any] | None:
-    """None for every argument of ``forward`` that may be None: the call that has a fixed shape."""
+    """The defaults of ``forward`` that decide what it does: None and flags; numbers stay open."""
     parameters = inspect.signature(model.forward).parameters.values()
-    return {p.name: None for p in parameters if p.default is None} or None
+    decided = (bool, str, type(None))
+    return {p.name: p.default for p in parameters if isinstance(p.default, decided)} or None

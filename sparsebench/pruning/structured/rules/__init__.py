@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import fx, nn
 
 from sparsebench.pruning.structured.channels import Channels, Value
 from sparsebench.pruning.structured.layers import Unsupported
@@ -38,6 +38,15 @@ def of_module(module: nn.Module) -> Rule:
     raise Unsupported("is of a kind that cannot lose channels")
 
 
+def is_in_place(node: fx.Node, module: nn.Module | None) -> bool:
+    """Whether the node writes its result over its first argument."""
+    if module is not None:
+        return bool(getattr(module, "inplace", False))
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    in_place = (name.endswith("_") and not name.endswith("__")) or node.target in _IN_PLACE
+    return in_place or node.kwargs.get("inplace") is True or any(arg is True for arg in node.args)
+
+
 def _of(rules: dict[Any, Rule], key: Any) -> Rule:
     if key not in rules:
         raise Unsupported("is of a kind that cannot lose channels")
@@ -52,6 +61,8 @@ def _one_tensor(function: Callable[[Channels], Channels]) -> Rule:
 
     return rule
 
+
+_IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
 
 _FUNCTIONS: dict[Any, Rule] = {
     **{function: elementwise.function_rule(function) for function in elementwise.FUNCTIONS},

@@ -33,9 +33,11 @@ def flatten(value: Value, start_dim: int = 0, end_dim: int = -1) -> Value:
 
 
 def view(value: Value, *shape: Any) -> Value:
-    """``(n, -1)`` flattens, and ``(n, -1, 1, ...)`` gives (n, channels) more dimensions."""
+    """Flattening ``(n, -1)``, more dimensions ``(n, -1, 1, ...)``, or others before channels."""
     value = _tensor(value)
     sizes = tuple(shape[0]) if isinstance(shape[0], tuple | list) else shape
+    if _keeps_last(value, sizes):
+        return replace(value, rank=len(sizes))
     if len(sizes) < 2 or not (isinstance(sizes[0], Fixed) or sizes[0] != -1):
         raise Unsupported("has a size that depends on the channels; use flatten(1)")
     if isinstance(sizes[1], Size):
@@ -47,6 +49,16 @@ def view(value: Value, *shape: Any) -> Value:
     if value.axis == -1 and value.rank in (None, 2) and all(size == 1 for size in sizes[2:]):
         return replace(value, axis=1 - len(sizes), rank=len(sizes))
     raise Unsupported("is a view that channels cannot be followed through; use flatten(1)")
+
+
+def _keeps_last(value: Channels, sizes: Sequence[Any]) -> bool:
+    """Whether a view has the channels last, as they were, whatever comes before them."""
+    if value.axis != -1 or value.spread:
+        return False
+    if isinstance(sizes[-1], Size):
+        return sizes[-1].channels.ids == value.ids
+    fixed_before = all(isinstance(size, Fixed) for size in sizes[:-1])
+    return value.rank == len(sizes) > 2 and sizes[-1] == -1 and fixed_before
 
 
 def reduce(value: Value, dim: Any = None, keepdim: bool = False, **_options: Any) -> Value:
