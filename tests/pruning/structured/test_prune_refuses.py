@@ -60,6 +60,11 @@ class FixedView(Body):
         return self.second(self.first(x).view(-1, 4))
 
 
+class Heads(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x).view(x.size(0), 2, -1).flatten(1))
+
+
 class Unflattened(Body):
     def forward(self, x: Tensor) -> Tensor:
         return self.second(self.first(x).unflatten(-1, (2, 2)).flatten(-2))
@@ -126,6 +131,7 @@ CASES = [
     (Tied, "first.weight", r"first\.weight is read by the model's forward directly"),
     (TiedReader, "first.weight", r"second\.weight is read by the model's forward directly"),
     (FixedView, "first.weight", r"view \(view\) has a size that depends on the channels"),
+    (Heads, "first.weight", r"view \(view\) has a fixed number of channels"),
     (Unflattened, "first.weight", r"unflatten \(unflatten\) is of a kind"),
     (Attention, "first.weight", r"attention \(MultiheadAttention\) is of a kind"),
     (Sliced, "conv.weight", r"getitem \(getitem\) takes some of the channels"),

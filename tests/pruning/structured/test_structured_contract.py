@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+import torch.ao.pruning._experimental.pruner as upstream
 from structured_models import RowPruner
 from torch import nn
 from torch.nn.utils import parametrize
@@ -278,6 +279,51 @@ def test_an_lstm_whose_gates_disagree_computes_what_it_is_pruned_to():
     assert torch.equal(lstm.bias_hh_l0, kept)
 
 
+class Tagger(nn.Module):
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 8, layers)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.lstm(x)[0])
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_an_lstm_is_pruned_to_the_weights_that_upstream_prunes_it_to(layers):
+    torch.manual_seed(0)
+    mine = Tagger(layers)
+    theirs = copy.deepcopy(mine)
+    config = [
+        {"tensor_fqn": f"lstm.weight_{kind}_l{i}"} for i in range(layers) for kind in ("ih", "hh")
+    ]
+    for net, kind in ((mine, LSTMSaliencyPruner), (theirs, upstream.LSTMSaliencyPruner)):
+        pruner = kind({"sparsity_level": 0.5})
+        pruner.prepare(net, copy.deepcopy(config))
+        pruner.step()
+        pruner.prune()
+    expected = dict(theirs.named_parameters())
+    for name, parameter in mine.named_parameters():
+        assert torch.equal(parameter, expected[name]), name
+
+
+def test_an_output_that_is_not_masked_alone_stays_whole():
+    class Sum(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 4), nn.Linear(3, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.a(x) + self.b(x)
+
+    net, x = Sum(), torch.randn(2, 3)
+    pruner = RowPruner({"rows": [1]})
+    pruner.prepare(net, [{"tensor_fqn": "a.weight"}])
+    pruner.step()
+    expected = net(x)
+    torch.testing.assert_close(pruner.prune()(x), expected)
+
+
 def test_an_lstm_masked_in_one_matrix_stays_whole():
     net = nn.Sequential(nn.LSTM(2, 4))
     pruner = RowPruner({"rows": [0, 4, 8, 12]})
@@ -288,6 +334,29 @@ def test_an_lstm_masked_in_one_matrix_stays_whole():
         expected, _ = net(x)
         torch.testing.assert_close(pruner.prune()(x)[0], expected)
     assert net[0].hidden_size == 4
+
+
+def test_a_masked_lstm_can_be_copied_after_a_forward():
+    lstm = nn.LSTM(2, 4)
+    pruner = LSTMSaliencyPruner({"sparsity_level": 0.5})
+    pruner.prepare(lstm)
+    pruner.step()
+    x = torch.randn(6, 1, 2)
+    lstm(x)[0].sum().backward()
+    twin = copy.deepcopy(lstm)
+    lstm.parametrizations.weight_ih_l0[0].mask.fill_(False)
+    assert twin(x)[0].any()
+    assert lstm.parametrizations.weight_ih_l0.original.grad.any()
+
+
+def test_sharing_a_mask_adds_the_bias_once():
+    net = model()
+    x = torch.randn(5, 3)
+    expected = net(x)
+    for _ in range(2):
+        RowPruner().prepare(net)
+    torch.testing.assert_close(net(x), expected)
+    assert len(net[0]._forward_hooks) == 1
 
 
 def test_gates_that_keep_unequal_counts_are_masked_in_place():
