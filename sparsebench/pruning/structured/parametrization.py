@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
+from sparsebench.pruning.parametrization import is_tracing
 
 
 class FakeStructuredSparsity(nn.Module):
@@ -24,7 +25,7 @@ class FakeStructuredSparsity(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x``, shape (rows, ...) and any dtype, with the pruned rows set to 0."""
-        if self.mask.shape != x.shape[:1]:
+        if not is_tracing() and self.mask.shape != x.shape[:1]:
             raise ConfigError(
                 "FakeStructuredSparsity: the mask must have an entry a row, got "
                 f"mask {tuple(self.mask.shape)} and tensor {tuple(x.shape)}"

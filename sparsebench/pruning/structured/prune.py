@@ -15,6 +15,7 @@ lose channels, or is not understood, is refused.
 from collections.abc import Sequence
 
 from torch import nn
+from torch.nn.utils import parametrize
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.structured.flow import Flow
@@ -31,7 +32,9 @@ def prune(model: nn.Module, masked: Sequence[tuple[str, nn.Module]]) -> None:
     Raises:
         ConfigError: see :meth:`BaseStructuredSparsifier.prune`; nothing was changed.
     """
-    flow = Flow(*trace(model))
+    root, graph = trace(model)
+    with parametrize.cached():  # a masked weight is asked for several times
+        flow = Flow(root, graph)
     for tensor_fqn, module in masked:
         _check_reached(flow, tensor_fqn, module)
     going = flow.going()

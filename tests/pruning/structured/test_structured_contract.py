@@ -19,6 +19,7 @@ from sparsebench.pruning import (
     LSTMSaliencyPruner,
     SaliencyPruner,
 )
+from sparsebench.pruning.structured.rows import saliency
 
 
 def model() -> nn.Sequential:
@@ -95,6 +96,19 @@ def test_the_default_configuration_reaches_linear_conv_and_lstm():
     suffixes = ["_l0", "_l0_reverse", "_l1", "_l1_reverse"]
     lstm = [f"c.weight_{kind}{suffix}" for suffix in suffixes for kind in ("ih", "hh")]
     assert [entry["tensor_fqn"] for entry in pruner.config] == ["a.weight", "b.weight", *lstm]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace.* is deprecated:DeprecationWarning")
+def test_a_masked_model_is_traced_and_exported():
+    net, x = model(), torch.randn(5, 3)
+    pruner = RowPruner({"rows": [1]})
+    pruner.prepare(net)
+    pruner.step()
+    expected = net(x)
+    torch.testing.assert_close(torch.jit.trace(net, x)(x), expected)
+    torch.testing.assert_close(torch.export.export(net, (x,)).module()(x), expected)
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), expected)
 
 
 def test_a_root_layer_is_prepared_and_pruned():
@@ -410,6 +424,13 @@ class TestScores:
         pruner.step()
         lowest = weight.abs().sum((1, 2, 3)).argsort()[:2]
         assert set((~mask_of(layer)).nonzero().flatten().tolist()) == set(lowest.tolist())
+
+    def test_a_row_sums_the_same_among_others(self):
+        weight = torch.randn(700, 1000)
+        together = saliency(weight)
+        assert torch.equal(together[650:], saliency(weight[650:].clone()))
+        torch.testing.assert_close(together, weight.abs().sum(1))
+        assert saliency(torch.ones(3, 0)).tolist() == [0, 0, 0]
 
     def test_lstm_saliency_ranks_each_gate(self):
         rows = torch.tensor([1.0, 2, 4, 3, 6, 5, 7, 8])[:, None]
