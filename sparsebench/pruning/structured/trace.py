@@ -14,6 +14,10 @@ from sparsebench.pruning.structured.layers import is_layer
 from sparsebench.pruning.structured.parametrization import FakeStructuredSparsity
 
 
+# What Python and torch raise where a forward needs a value and has fx's proxy.
+_UNTRACEABLE = (fx.proxy.TraceError, AttributeError, RuntimeError, TypeError, ValueError)
+
+
 class _Proxy(fx.Proxy):
     """fx's proxy, which records ``x += y`` as a change of ``x``, and not as a new tensor."""
 

@@ -91,6 +91,24 @@ class Branching(Body):
         return self.second(self.first(x)) if x.sum() > 0 else x
 
 
+class Packed(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        packed = nn.utils.rnn.pack_padded_sequence(self.first(x), x[0])
+        return nn.utils.rnn.pad_packed_sequence(packed)[0]
+
+
+class Counted(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x)) * len(x)
+
+
+class Written(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        out = torch.zeros_like(x)
+        out[:, :] = self.first(x)
+        return self.second(out)
+
+
 class Unused(Body):
     def forward(self, x: Tensor) -> Tensor:
         return self.second(x)
@@ -137,6 +155,9 @@ CASES = [
     (Sliced, "conv.weight", r"getitem \(getitem\) takes some of the channels"),
     (MixedConcatenation, "first.weight", r"getitem \(getitem\) names dimensions of a tensor whose"),
     (Branching, "first.weight", "torch.fx must be able to trace the model"),
+    (Packed, "first.weight", "torch.fx must be able to trace the model, got TypeError"),
+    (Counted, "first.weight", "torch.fx must be able to trace the model, got RuntimeError"),
+    (Written, "first.weight", r"setitem \(setitem\) is of a kind"),
     (Unused, "first.weight", r"first\.weight must belong to a Linear, Conv or LSTM that"),
     (Transposed, "conv.weight", r"upwards \(ConvTranspose2d\) is of a kind"),
     (OwnLinear, "first.weight", r"first\.weight must belong to .* got a ParametrizedOwn"),
