@@ -2,31 +2,37 @@
 
 import abc
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from sparsebench.errors import ConfigError, unknown_name
 from sparsebench.pruning.conversion import convert
-from sparsebench.pruning.fqn import get_arg_info_from_tensor_fqn
+from sparsebench.pruning.groups import (
+    Config,
+    check_distinct,
+    fitted,
+    follow,
+    loaded,
+    make_group,
+    stored,
+    without_modules,
+)
 from sparsebench.pruning.parametrization import (
     FakeSparsity,
     has_mask,
     masking_of,
     parametrizations_of,
+    unmasked_tensor,
 )
-from sparsebench.pruning.state import SparsifierState, TensorState
+from sparsebench.pruning.state import SparsifierState, TensorState, snapshot
 
 SUPPORTED_MODULES: set[type[nn.Module]] = {nn.Linear}
-
-Config = dict[str, Any]
-
-_LOCATION = ("module", "module_fqn", "tensor_name")  # of a group; found again from its tensor_fqn
 
 
 class IncompatibleKeys(NamedTuple):
@@ -41,6 +47,9 @@ class BaseSparsifier(abc.ABC):
     ``prepare`` puts a mask of ones on every tensor that the configuration names, ``step`` has the
     subclass update the masks in place, ``squash_mask`` multiplies them in and takes the
     parametrizations away. A call that raises leaves model and sparsifier as they were.
+
+    A tensor has one mask. Where two sparsifiers prepare the same tensor they share it: preparing
+    sets it to ones, and whichever steps last has written it.
 
     Args:
         defaults: configuration of every group that does not override it.
@@ -61,6 +70,7 @@ class BaseSparsifier(abc.ABC):
         self.enable_mask_update = True
         self.model: nn.Module | None = None
         self.config: list[Config] | None = None
+        self._step_count = 0
         self._state = SparsifierState()
 
     @property
@@ -77,7 +87,10 @@ class BaseSparsifier(abc.ABC):
         """Update, in place, the mask on ``module.<tensor_name>``; ``kwargs`` is its whole group."""
 
     def check_group(self, tensor: Tensor, group: Config) -> None:
-        """Raise ConfigError where ``group`` cannot apply to ``tensor``; called by ``prepare``."""
+        """Raise ConfigError where ``group`` cannot apply to ``tensor``.
+
+        Called by ``prepare``, and again by every ``step``, before any mask is touched.
+        """
         return  # a subclass without settings has none to check
 
     def make_config_from_model(
@@ -109,8 +122,8 @@ class BaseSparsifier(abc.ABC):
                 every supported module of ``model``, or, after unpickling, the former groups.
 
         Raises:
-            ConfigError: no such tensor, one named twice or masked already, or a setting out of
-                its range; nothing was changed.
+            ConfigError: no such tensor, one named twice, a setting out of its range, or this
+                sparsifier's masks are still on a model; nothing was changed.
         """
         with ExitStack() as undo:
             undo.callback(self.__dict__.update, copy.copy(self.__dict__))
@@ -121,16 +134,21 @@ class BaseSparsifier(abc.ABC):
     def step(self, use_path: bool = True) -> None:
         """Update every mask from the weights as they are now.
 
+        A group whose ``mask_update_due`` is False (a scheduler's word, see CubicSL) keeps its mask.
+
         Raises:
-            ConfigError: the sparsifier is not prepared, or was squashed.
+            ConfigError: the sparsifier is not prepared, or was squashed, or a setting is out of
+                its range; no mask was touched.
         """
+        self._step_count += 1
         if not self.enable_mask_update:
             return
-        for group in self.groups:
-            self._require_mask(group)
+        self._require_masks("step")
+        due = [group for group in self.groups if group.get("mask_update_due", True)]
+        for group in due:
+            self.check_group(unmasked_tensor(group["module"], group["tensor_name"]), group)
         with torch.no_grad():
-            for group in self.groups:
-                self.update_mask(**group)
+            self._update_masks(due)
 
     def squash_mask(
         self,
@@ -148,12 +166,11 @@ class BaseSparsifier(abc.ABC):
         Raises:
             ConfigError: squashed already, or a layer or key that no group has.
         """
+        self._require_masks("squash_mask")
+        self._check_layers(params_to_keep_per_layer or {})
         kept = [
             self._kept(group, params_to_keep, params_to_keep_per_layer) for group in self.groups
         ]
-        self._check_layers(params_to_keep_per_layer or {})
-        for group in self.groups:
-            self._require_mask(group)
         for group, sparse_params in zip(self.groups, kept, strict=True):
             module = group["module"]
             parametrize.remove_parametrizations(module, group["tensor_name"])
@@ -171,13 +188,10 @@ class BaseSparsifier(abc.ABC):
         return convert(module, mapping, inplace, parameterization)
 
     def state_dict(self) -> dict[str, Any]:
-        """``state`` (masks included) and ``groups`` without their modules, sharing no container."""
+        """``state`` and ``groups`` without their modules; a later step changes nothing of it."""
         return {
-            "state": {fqn: dict(entry) for fqn, entry in self.state.items()},
-            "groups": [
-                {key: value for key, value in group.items() if key not in _LOCATION}
-                for group in self.groups
-            ],
+            "state": {fqn: snapshot(entry) for fqn, entry in self.state.items()},
+            "groups": [stored(group) for group in self.groups],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> IncompatibleKeys:
@@ -196,18 +210,17 @@ class BaseSparsifier(abc.ABC):
             ConfigError: not prepared, an unknown tensor, or a mask of another shape.
         """
         model = self._require_model("load_state_dict")
-        missing = [g["tensor_fqn"] for g in state_dict["groups"] if not _exists(model, g)]
+        groups, states, missing = loaded(model, state_dict)
         if strict and missing:
-            raise ConfigError(f"load_state_dict: {_no_tensor(model, missing[0])}")
-        groups = [_located(model, group) for group in state_dict["groups"] if _exists(model, group)]
-        state = {group["tensor_fqn"]: _entry(state_dict, group) for group in groups}
-        for group in groups:
-            _check_mask_shape(group, state[group["tensor_fqn"]])
+            raise ConfigError(
+                f"load_state_dict: the model must have every tensor of the state, got "
+                f"{missing[0]!r} besides; strict=False passes over it"
+            )
         self._release({group["tensor_fqn"] for group in groups})
         self.groups = groups
         self._state = SparsifierState()
         for group in groups:
-            self._restore(group, state[group["tensor_fqn"]])
+            self._restore(group, states[group["tensor_fqn"]])
         return IncompatibleKeys(missing)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -215,8 +228,8 @@ class BaseSparsifier(abc.ABC):
         return {
             **self.__dict__,
             "model": None,
-            "config": _without_modules(self.config or ()),
-            "groups": _without_modules(self.groups),
+            "config": without_modules(self.config or ()),
+            "groups": without_modules(self.groups),
             "_state": self.state,
         }
 
@@ -238,83 +251,65 @@ class BaseSparsifier(abc.ABC):
 
     def _adopt(self, model: nn.Module, config: Sequence[Config] | None) -> None:
         """Take over model and configuration and make the groups, touching nothing of the model."""
-        former, self.model, self.groups = self.groups, model, []
-        if any("module" in group for group in former):
-            raise ConfigError("prepare: must be called once, but this sparsifier is prepared")
+        former, self.groups, self.model = self.groups, [], model
+        if any("module" in g and has_mask(g["module"], g["tensor_name"]) for g in former):
+            raise ConfigError(
+                "prepare: must not follow prepare, but this sparsifier's masks are on a model; "
+                "squash_mask() first, or make another sparsifier"
+            )
         if config is not None:
             self.config = list(config)
-        elif former:
+        elif former and not any("module" in group for group in former):
             self.config = [self._recalled(group) for group in former]
         else:
             self.make_config_from_model(model)
         self._state = SparsifierState()
         assert self.config is not None
-        self.groups = [self._group(model, entry) for entry in self.config]
-        _check_distinct(self.groups)
+        self.groups = [make_group(model, self.defaults, entry) for entry in self.config]
+        check_distinct(self.groups)
+        for group in self.groups:
+            self.check_group(getattr(group["module"], group["tensor_name"]), group)
 
     def _recalled(self, group: Config) -> Config:
         """A group of an unpickled sparsifier as configuration, with the mask it had."""
-        entry = {key: value for key, value in group.items() if key not in _LOCATION}
-        return {**entry, "mask": self._state[group["tensor_fqn"]]["mask"]}
-
-    def _group(self, model: nn.Module, entry: Config) -> Config:
-        """Defaults, overrides and location of one tensor, checked."""
-        if not isinstance(entry, dict):
-            raise ConfigError(
-                f"config: must be a list of dicts like {{'tensor_fqn': 'layer.weight'}}, "
-                f"got an element of type {type(entry).__name__}"
-            )
-        if "tensor_fqn" not in entry:
-            raise ConfigError(f"config: every element must have a 'tensor_fqn', got {entry!r}")
-        group = _located(model, {**copy.deepcopy(self.defaults), **entry})
-        if not _exists(model, group):
-            raise ConfigError(f"prepare: {_no_tensor(model, group['tensor_fqn'])}")
-        for key in _LOCATION:
-            if key in entry and entry[key] != group[key]:
-                raise ConfigError(
-                    f"config: {key} must agree with tensor_fqn={entry['tensor_fqn']!r}, "
-                    f"got {key}={entry[key]!r}"
-                )
-        if has_mask(group["module"], group["tensor_name"]):
-            raise ConfigError(f"prepare: {group['tensor_fqn']} must not have a mask already")
-        tensor = getattr(group["module"], group["tensor_name"])
-        if is_lazy(tensor):
-            raise ConfigError(
-                f"prepare: {group['tensor_fqn']} must have a shape; run a lazy module once before"
-            )
-        _check_mask_shape(group, group)
-        self.check_group(tensor, group)
-        return group
+        return {**stored(group), "mask": self._state[group["tensor_fqn"]].get("mask")}
 
     def _prepare(self, *args: Any, **kwargs: Any) -> None:
         """Register a mask for every group; all or none."""
         with ExitStack() as undo:
             for group in self.groups:
-                self._attach(group, group.get("mask"))
-                undo.callback(_detach, group)
+                undo.callback(self._attach(group, group.get("mask")))
             undo.pop_all()
 
-    def _attach(self, group: Config, mask: Tensor | None) -> None:
+    def _attach(self, group: Config, mask: Tensor | None) -> Callable[[], object]:
+        """Put a mask on one tensor, in the mask that it has, if any; returns what undoes it."""
         module, name = group["module"], group["tensor_name"]
         tensor = getattr(module, name).detach()
-        mask = torch.ones_like(tensor) if mask is None else _fitted(mask, tensor)
-        parametrization = group.get("parametrization", FakeSparsity)(mask)
-        parametrize.register_parametrization(module, name, parametrization)
+        mask = torch.ones_like(tensor) if mask is None else fitted(mask, tensor).clone()
+        if has_mask(module, name):
+            undo = _overwrite(masking_of(module, name).mask, mask)
+            mask = masking_of(module, name).mask
+        else:
+            parametrization = group.get("parametrization", FakeSparsity)(mask)
+            parametrize.register_parametrization(module, name, parametrization)
+            undo = partial(_detach, group)
         self._state[group["tensor_fqn"]]["mask"] = mask
+        return undo
 
     def _restore(self, group: Config, entry: TensorState) -> None:
         """Give one tensor the mask of a loaded state, in the mask object that it has, if any."""
         module, name = group["module"], group["tensor_name"]
+        wanted = group.get("parametrization", FakeSparsity)
+        if has_mask(module, name) and type(masking_of(module, name)) is not wanted:
+            _detach(group)
         mask = entry.pop("mask", None)
-        if not has_mask(module, name):
+        if mask is not None or not has_mask(module, name):
             self._attach(group, mask)
-        elif mask is not None:
-            current, loaded = masking_of(module, name).mask, _fitted(mask, getattr(module, name))
-            if current.dtype == loaded.dtype:
-                current.copy_(loaded)
-            else:
-                current.data = loaded
         self._state[group["tensor_fqn"]].update(entry)
+
+    def _update_masks(self, groups: Sequence[Config]) -> None:
+        for group in groups:
+            self.update_mask(**group)
 
     def _release(self, keep: set[str]) -> None:
         """Take the mask off every tensor that is not in ``keep``."""
@@ -327,12 +322,16 @@ class BaseSparsifier(abc.ABC):
             raise ConfigError(f"{caller}: must follow prepare(model, config)")
         return self.model
 
-    def _require_mask(self, group: Config) -> None:
-        self._require_model("step")
-        if not has_mask(group["module"], group["tensor_name"]):
-            raise ConfigError(
-                f"{group['tensor_fqn']}: must carry a mask, but has none; was it squashed already?"
-            )
+    def _require_masks(self, caller: str) -> None:
+        """ConfigError where a group's tensor has no mask; groups follow replaced modules."""
+        model = self._require_model(caller)
+        for group in self.groups:
+            if not has_mask(group["module"], group["tensor_name"]):
+                raise ConfigError(
+                    f"{caller}: {group['tensor_fqn']} must carry a mask, but has none; "
+                    "was it squashed already?"
+                )
+            follow(model, group)
 
     def _kept(
         self,
@@ -353,57 +352,14 @@ class BaseSparsifier(abc.ABC):
                 raise ConfigError(f"squash_mask: {unknown_name('layer', layer, known)}")
 
 
-def _without_modules(groups: Iterable[Config]) -> list[Config]:
-    return [{key: value for key, value in group.items() if key != "module"} for group in groups]
-
-
-def _located(model: nn.Module, group: Config) -> Config:
-    """``group`` with its module and names; a leading dot of ``tensor_fqn`` is dropped."""
-    fqn = str(group["tensor_fqn"]).removeprefix(".")
-    return {**group, **get_arg_info_from_tensor_fqn(model, fqn)}
-
-
-def _exists(model: nn.Module, group: Config) -> bool:
-    info = get_arg_info_from_tensor_fqn(model, str(group["tensor_fqn"]).removeprefix("."))
-    tensor = getattr(info["module"], info["tensor_name"], None)
-    return isinstance(info["module"], nn.Module) and isinstance(tensor, Tensor)
-
-
-def _no_tensor(model: nn.Module, tensor_fqn: str) -> str:
-    tensors = [name for name, _ in (*model.named_parameters(), *model.named_buffers())]
-    return unknown_name("tensor_fqn", tensor_fqn, tensors)
-
-
-def _entry(state_dict: dict[str, Any], group: Config) -> TensorState:
-    return TensorState(copy.deepcopy(dict(state_dict["state"].get(group["tensor_fqn"], {}))))
-
-
-def _check_mask_shape(group: Config, holder: Mapping[str, Any]) -> None:
-    mask, tensor = holder.get("mask"), getattr(group["module"], group["tensor_name"])
-    if mask is not None and mask.shape != tensor.shape:
-        raise ConfigError(
-            f"{group['tensor_fqn']}: a mask must have the tensor's shape {tuple(tensor.shape)}, "
-            f"got {tuple(mask.shape)}"
-        )
-
-
-def _check_distinct(groups: Sequence[Config]) -> None:
-    """One tensor may be named once, also under two names of one shared module."""
-    seen: dict[tuple[int, str], str] = {}
-    for group in groups:
-        key = (id(group["module"]), group["tensor_name"])
-        if key in seen:
-            raise ConfigError(
-                f"config: a tensor must be named once, got {seen[key]!r} and "
-                f"{group['tensor_fqn']!r} for the same one"
-            )
-        seen[key] = group["tensor_fqn"]
-
-
-def _fitted(mask: Tensor, tensor: Tensor) -> Tensor:
-    """``mask`` on the device of ``tensor``, floats in its dtype; other dtypes are the caller's."""
-    dtype = tensor.dtype if mask.is_floating_point() else mask.dtype
-    return mask.detach().to(device=tensor.device, dtype=dtype)
+def _overwrite(mask: Tensor, values: Tensor) -> Callable[[], object]:
+    """Write ``values`` into the mask object that others hold; returns what undoes it."""
+    undo = partial(setattr, mask, "data", mask.detach().clone())
+    if mask.dtype == values.dtype and mask.device == values.device:
+        mask.copy_(values)
+    else:
+        mask.data = values
+    return undo
 
 
 def _detach(group: Config) -> None:

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from sparsebench.errors import ConfigError
+from sparsebench.pruning.replacement import replace_modules
 
 Mapped = Mapping[type[nn.Module], type[nn.Module]]
 
@@ -31,11 +32,14 @@ def convert(
         raise ConfigError("convert: mapping must be given, got None")
     if not inplace:
         module = copy.deepcopy(module)
-    for name, child in list(module.named_children()):
-        if module_contains_param(child, parametrization) and _plain_type(child) in mapping:
-            setattr(module, name, swap_module(child, mapping))
-        else:
-            convert(child, mapping, inplace=True, parametrization=parametrization)
+    replacements = {
+        id(child): swap_module(child, mapping)
+        for child in module.modules()
+        if child is not module
+        and module_contains_param(child, parametrization)
+        and _plain_type(child) in mapping
+    }
+    replace_modules(module, replacements)
     return module
 
 

@@ -1,11 +1,13 @@
 """NearlyDiagonalSparsifier: keeps a band around the main diagonal."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning.base_sparsifier import BaseSparsifier, Config
+from sparsebench.pruning.base_sparsifier import BaseSparsifier
+from sparsebench.pruning.groups import Config
 from sparsebench.pruning.masks import band_mask, check_nearliness
 from sparsebench.pruning.parametrization import masking_of
 
@@ -17,19 +19,18 @@ class NearlyDiagonalSparsifier(BaseSparsifier):
         nearliness: odd; 1 keeps the main diagonal alone, 3 one more on either side; 0 or less
             keeps nothing.
 
-    Source: ``torch.ao.pruning.NearlyDiagonalSparsifier``. Deviates: a nearliness that does not fit
-    is refused by ``prepare``, before any mask is touched.
+    Source: ``torch.ao.pruning.NearlyDiagonalSparsifier``, whose contract it keeps that a nearliness
+    that does not fit is refused by ``step``, not by ``prepare``. Deviates: no mask, of any tensor,
+    is touched before it is refused.
     """
 
     def __init__(self, nearliness: int = 1) -> None:
         super().__init__(defaults={"nearliness": nearliness})
 
-    def check_group(self, tensor: Tensor, group: Config) -> None:
-        """Raise ConfigError where the band does not fit ``tensor``."""
-        try:
-            check_nearliness(tensor.shape, group["nearliness"])
-        except ConfigError as error:
-            raise ConfigError(f"{group['tensor_fqn']}: {error}") from None
+    def _update_masks(self, groups: Sequence[Config]) -> None:
+        for group in groups:
+            _check_fits(group)
+        super()._update_masks(groups)
 
     def update_mask(  # type: ignore[override]  # the group's own keys, spelled out
         self,
@@ -41,3 +42,11 @@ class NearlyDiagonalSparsifier(BaseSparsifier):
         """Write the band into the mask, in place."""
         mask = masking_of(module, tensor_name).mask
         mask.copy_(band_mask(tuple(mask.shape), nearliness, mask.device))
+
+
+def _check_fits(group: Config) -> None:
+    mask = masking_of(group["module"], group["tensor_name"]).mask
+    try:
+        check_nearliness(mask.shape, group["nearliness"])
+    except ConfigError as error:
+        raise ConfigError(f"{group['tensor_fqn']}: {error}") from None

@@ -29,7 +29,7 @@ class FakeSparsity(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` with the pruned entries set to 0; the mask must have the shape of ``x``."""
-        if self.mask.shape != x.shape:
+        if not _is_tracing() and self.mask.shape != x.shape:
             raise ConfigError(
                 "FakeSparsity: the mask must have the tensor's shape, got "
                 f"mask {tuple(self.mask.shape)} and tensor {tuple(x.shape)}"
@@ -77,6 +77,11 @@ def unmasked_tensor(module: nn.Module, tensor_name: str) -> Tensor:
         tensor = parametrization(tensor) if isinstance(tensor, Tensor) else parametrization(*tensor)
     assert isinstance(tensor, Tensor)
     return tensor
+
+
+def _is_tracing() -> bool:
+    """Whether torch.jit.trace runs; it cannot record a comparison of shapes, and warns of it."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]  # torch's stubs lack it
 
 
 def _modules(chain: parametrize.ParametrizationList) -> Iterator[nn.Module]:

@@ -1,6 +1,7 @@
 """A sparsifier's state: plain dicts that can also be compared when they hold tensors."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -29,6 +30,11 @@ class SparsifierState(defaultdict[str, TensorState]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SparsifierState, (), None, None, iter(self.items())
+
+
+def snapshot(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A plain dict of the same values, tensors copied, so that later updates do not reach it."""
+    return {k: v.detach().clone() if isinstance(v, Tensor) else v for k, v in state.items()}
 
 
 def _same(one: object, other: object) -> bool:

@@ -1,12 +1,15 @@
 """WeightNormSparsifier: prunes the blocks of lowest norm, or the lowest elements inside them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from sparsebench.errors import ConfigError
-from sparsebench.pruning.base_sparsifier import BaseSparsifier, Config
+from sparsebench.errors import ConfigError, unknown_name
+from sparsebench.pruning.base_sparsifier import BaseSparsifier
+from sparsebench.pruning.global_level import Ranked, global_masks
+from sparsebench.pruning.groups import Config
+from sparsebench.pruning.layouts import DEFAULT_LAYOUT, from_matrix, matrix_shape, to_matrix
 from sparsebench.pruning.masks import (
     BlockShape,
     check_pattern,
@@ -17,6 +20,7 @@ from sparsebench.pruning.masks import (
 )
 from sparsebench.pruning.parametrization import masking_of, unmasked_tensor
 
+_SCOPES = ("tensor", "global")
 _NORMS: dict[int, Callable[[Tensor], Tensor]] = {1: l1, 2: l2}
 
 
@@ -31,9 +35,14 @@ class WeightNormSparsifier(BaseSparsifier):
         zeros_per_block: zeros inside a selected block, the lowest elements; None: the whole block
             of the shape that is in force. N:M keeps n of m: level 1, block (1, m), m - n zeros.
         norm: 1, 2 (None is 2), or an element-wise callable; lowest is pruned first.
+        layout: how a tensor of more than two dimensions is a matrix, see ``layouts.py``; 1-D is
+            one row.
+        level_scope: ``"tensor"``: each tensor gets the level of its group; ``"global"``: the blocks
+            of all tensors are ranked together, and all groups must have the same level.
 
     Raises:
         NotImplementedError: another integer norm (as upstream).
+        ConfigError: another ``level_scope``.
 
     Source: ``torch.ao.pruning.WeightNormSparsifier``. Ranks, ties and edges: ``masks.py``.
     """
@@ -44,21 +53,27 @@ class WeightNormSparsifier(BaseSparsifier):
         sparse_block_shape: BlockShape = (1, 4),
         zeros_per_block: int | None = None,
         norm: Callable[[Tensor], Tensor] | int | None = None,
+        layout: str = DEFAULT_LAYOUT,
+        level_scope: str = "tensor",
     ) -> None:
+        if level_scope not in _SCOPES:
+            raise ConfigError(unknown_name("level_scope", str(level_scope), _SCOPES))
         super().__init__(
             defaults={
                 "sparsity_level": sparsity_level,
                 "sparse_block_shape": sparse_block_shape,
                 "zeros_per_block": zeros_per_block,
+                "layout": layout,
             }
         )
+        self.level_scope = level_scope
         self.norm_fn = _norm_function(norm)
 
     def check_group(self, tensor: Tensor, group: Config) -> None:
         """Raise ConfigError where the group's pattern cannot apply to ``tensor``."""
         try:
             check_pattern(
-                tensor.shape,
+                matrix_shape(tensor.shape, group.get("layout", DEFAULT_LAYOUT)),
                 group["sparsity_level"],
                 group["sparse_block_shape"],
                 group["zeros_per_block"],
@@ -73,12 +88,41 @@ class WeightNormSparsifier(BaseSparsifier):
         sparsity_level: float,
         sparse_block_shape: BlockShape,
         zeros_per_block: int | None,
+        layout: str = DEFAULT_LAYOUT,
         **kwargs: Any,
     ) -> None:
         """Rank the unmasked tensor and write the mask in place."""
-        scores = element_scores(unmasked_tensor(module, tensor_name), self.norm_fn)
+        matrix = to_matrix(unmasked_tensor(module, tensor_name), layout)
+        scores = element_scores(matrix, self.norm_fn)
         keep = sparsity_mask(scores, sparsity_level, sparse_block_shape, zeros_per_block)
-        masking_of(module, tensor_name).mask.copy_(keep)
+        mask = masking_of(module, tensor_name).mask
+        mask.copy_(from_matrix(keep, mask.shape, layout))
+
+    def _update_masks(self, groups: Sequence[Config]) -> None:
+        if self.level_scope == "tensor":
+            super()._update_masks(groups)
+            return
+        keep = global_masks([self._ranked(group) for group in self.groups], self._one_level())
+        due = {group["tensor_fqn"] for group in groups}
+        for group, matrix in zip(self.groups, keep, strict=True):
+            if group["tensor_fqn"] in due:
+                mask = masking_of(group["module"], group["tensor_name"]).mask
+                mask.copy_(from_matrix(matrix, mask.shape, group.get("layout", DEFAULT_LAYOUT)))
+
+    def _ranked(self, group: Config) -> Ranked:
+        tensor = unmasked_tensor(group["module"], group["tensor_name"])
+        matrix = to_matrix(tensor, group.get("layout", DEFAULT_LAYOUT))
+        block, zeros = group["sparse_block_shape"], group["zeros_per_block"]
+        return Ranked(element_scores(matrix, self.norm_fn), block, zeros)
+
+    def _one_level(self) -> float:
+        levels = {float(group["sparsity_level"]) for group in self.groups}
+        if len(levels) != 1:
+            raise ConfigError(
+                "sparsity_level: must be the same in all groups where level_scope='global', "
+                f"got {sorted(levels)}"
+            )
+        return levels.pop()
 
 
 def _norm_function(norm: Callable[[Tensor], Tensor] | int | None) -> Callable[[Tensor], Tensor]:

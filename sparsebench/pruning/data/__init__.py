@@ -1,0 +1,13 @@
+"""Sparsifying tensors that belong to no model, and embeddings; schedules and callbacks for that."""
+
+from sparsebench.pruning.data.base_data_scheduler import BaseDataScheduler
+from sparsebench.pruning.data.base_data_sparsifier import BaseDataSparsifier
+from sparsebench.pruning.data.data_norm_sparsifier import DataNormSparsifier
+from sparsebench.pruning.data.embeddings import post_training_sparse_quantize
+
+__all__ = [
+    "BaseDataScheduler",
+    "BaseDataSparsifier",
+    "DataNormSparsifier",
+    "post_training_sparse_quantize",
+]

@@ -1,0 +1,185 @@
+"""WandaSparsifier against the paper's formula, its calibration, its state and its refusals."""
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from sparsebench.errors import ConfigError
+from sparsebench.pruning import WandaSparsifier
+from tests.pruning.small_models import MLP, values
+
+
+def linear(weight: list[list[float]]) -> nn.Linear:
+    layer = nn.Linear(len(weight[0]), len(weight), bias=False)
+    layer.weight.data = torch.tensor(weight)
+    return layer
+
+
+def pruned(layer: nn.Module, inputs: list[Tensor], **settings: Any) -> nn.Module:
+    sparsifier = WandaSparsifier(**settings)
+    sparsifier.prepare(layer, None)
+    for x in inputs:
+        layer(x)
+    sparsifier.step()
+    sparsifier.squash_mask()
+    return layer
+
+
+def by_the_paper(weight: Tensor, inputs: Tensor, level: float) -> Tensor:
+    """Which weights stay, one at a time."""
+    keep = torch.ones_like(weight, dtype=torch.bool)
+    for i, row in enumerate(weight):
+        norms = [float((inputs[:, j].double() ** 2).sum().sqrt()) for j in range(len(row))]
+        order = sorted(range(len(row)), key=lambda j: (abs(float(row[j])) * norms[j], j))
+        for j in order[: round(level * len(row))]:
+            keep[i, j] = False
+    return keep
+
+
+@given(st.integers(1, 5), st.integers(1, 9), st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]))
+def test_it_is_the_papers(rows: int, cols: int, level: float) -> None:
+    weight, inputs = values(rows, cols), values(20, cols, seed=1)
+    layer = linear(weight.tolist())
+    pruned(layer, list(inputs.split(6)), sparsity_level=level)
+    assert torch.equal(layer.weight != 0, by_the_paper(weight, inputs, level))
+
+
+def test_weights_compare_within_a_row() -> None:
+    layer = linear([[1.0, 2.0, 3.0, 4.0], [10.0, 20.0, 30.0, 40.0]])
+    pruned(layer, [torch.ones(1, 4)])
+    assert layer.weight.tolist() == [[0, 0, 3, 4], [0, 0, 30, 40]]
+
+
+def test_the_norm_is_not_squared() -> None:
+    layer = linear([[1.0, 2.5]])  # norms 2 and 1: 2 < 2.5, but squared 4 > 2.5
+    pruned(layer, [torch.tensor([[2.0, 1.0]])])
+    assert layer.weight.tolist() == [[0, 2.5]]
+
+
+def test_inputs_outweigh_weights() -> None:
+    layer = linear([[1.0, 2.0, 3.0, 4.0]])
+    pruned(layer, [torch.tensor([[100.0, 10.0, 1.0, 0.1]])])
+    assert layer.weight.tolist() == [[1, 2, 0, 0]]
+
+
+def test_two_of_four() -> None:
+    layer = linear([[1.0, 2, 3, 4, 5, 6, 7, 8]])
+    pruned(layer, [torch.ones(1, 8)], semi_structured_block_size=4)
+    assert layer.weight.tolist() == [[0, 0, 3, 4, 0, 0, 7, 8]]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precisions_sum_without_loss(dtype: torch.dtype) -> None:
+    layer = nn.Linear(2, 1, bias=False).to(dtype)
+    layer.weight.data.fill_(1)
+    small, large = torch.tensor([[1.0, 0.0]], dtype=dtype), torch.tensor([[0.0, 20.0]], dtype=dtype)
+    pruned(layer, [large] + [small] * 401)  # 400 < 401; in bfloat16 the sum would stop at 256
+    assert layer.weight.tolist() == [[1, 0]]
+    assert layer.weight.dtype == dtype
+
+
+def test_large_half_inputs_do_not_overflow() -> None:
+    layer = nn.Linear(2, 1, bias=False).half()
+    layer.weight.data.fill_(1)
+    pruned(layer, [torch.tensor([[40000.0, 60000.0]]).half()])
+    assert layer.weight.tolist() == [[0, 1]]
+
+
+def test_sums_survive_a_change_of_the_models_dtype() -> None:
+    model, sparsifier = MLP(), WandaSparsifier()
+    sparsifier.prepare(model, None)
+    model(values(5, 8))
+    sums = sparsifier.state["first.weight"]["sum_of_squares"].clone()
+    model.to(torch.bfloat16)
+    assert torch.equal(sparsifier.state["first.weight"]["sum_of_squares"], sums)
+
+
+def test_sequences_count_every_position() -> None:
+    model, other = MLP(), MLP()
+    x = values(3, 5, 8)
+    pruned(model, [x])
+    pruned(other, [x.flatten(0, 1)])
+    assert torch.equal(model.first.weight, other.first.weight)
+
+
+def test_it_watches_until_squash_and_leaves_no_trace() -> None:
+    model, sparsifier = MLP(), WandaSparsifier()
+    keys = model.state_dict().keys()
+    sparsifier.prepare(model, [{"tensor_fqn": "first.weight"}])
+    assert hasattr(model.first, "activation_post_process")
+    sparsifier.squash_mask()
+    assert not hasattr(model.first, "activation_post_process")
+    assert not model.first._forward_pre_hooks
+    assert model.state_dict().keys() == keys
+
+
+def test_calibration_is_saved_and_goes_on() -> None:
+    through, first = WandaSparsifier(), WandaSparsifier()
+    through.prepare(MLP(), None)
+    first.prepare(MLP(), None)
+    for x in (values(4, 8), values(4, 8, seed=1)):
+        through.model(x)
+    first.model(values(4, 8))
+    second = WandaSparsifier()
+    second.prepare(MLP(), None)
+    second.load_state_dict(pickle.loads(pickle.dumps(first.state_dict())))
+    second.model(values(4, 8, seed=1))
+    through.step()
+    second.step()
+    assert second.state == through.state
+
+
+def test_a_deep_copy_calibrates_by_itself() -> None:
+    sparsifier = WandaSparsifier()
+    sparsifier.prepare(MLP(), None)
+    twin = copy.deepcopy(sparsifier)
+    twin.model(values(4, 8))
+    twin.step()
+    with pytest.raises(ConfigError, match=r"first\.weight must have seen inputs"):
+        sparsifier.step()
+
+
+def test_step_without_calibration_touches_no_mask() -> None:
+    model, sparsifier = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), WandaSparsifier()
+    sparsifier.prepare(model, None)
+    model[0](values(2, 4))
+    with pytest.raises(ConfigError, match=r"1\.weight must have seen inputs"):
+        sparsifier.step()
+    assert sparsifier.state["0.weight"]["mask"].all()
+
+
+def test_a_level_of_zero_needs_no_calibration() -> None:
+    model, sparsifier = MLP(), WandaSparsifier(0.0)
+    sparsifier.prepare(model, None)
+    sparsifier.step()
+    assert sparsifier.state["first.weight"]["mask"].all()
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"tensor_fqn": "first.bias"}, "weight of a Linear"),
+        ({"tensor_fqn": "conv.weight"}, "weight of a Linear"),
+        ({"tensor_fqn": "first.weight", "semi_structured_block_size": 1}, "integer above 1"),
+        ({"tensor_fqn": "first.weight", "sparsity_level": float("inf")}, "finite"),
+    ],
+)
+def test_what_it_cannot_prune_is_refused(entry: dict[str, Any], message: str) -> None:
+    model = MLP()
+    model.conv = nn.Conv1d(2, 2, 1)
+    with pytest.raises(ConfigError, match=message):
+        WandaSparsifier().prepare(model, [{"tensor_fqn": "last.weight"}, entry])
+    assert not hasattr(model.last, "activation_post_process")
+
+
+def test_a_layer_that_is_observed_already_is_refused() -> None:
+    model = MLP()
+    WandaSparsifier().prepare(model, None)
+    with pytest.raises(ConfigError, match="must not be observed already"):
+        WandaSparsifier().prepare(model, None)
