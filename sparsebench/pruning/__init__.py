@@ -14,9 +14,14 @@ from sparsebench.pruning.data import (
     DataNormSparsifier,
     post_training_sparse_quantize,
 )
+from sparsebench.pruning.formats import SparseLinear, to_bsr, to_csr, to_semi_structured
 from sparsebench.pruning.fqn import fqn_to_module, get_arg_info_from_tensor_fqn, module_to_fqn
 from sparsebench.pruning.nearly_diagonal_sparsifier import NearlyDiagonalSparsifier
 from sparsebench.pruning.parametrization import FakeSparsity
+from sparsebench.pruning.quantized import (
+    get_dynamic_sparse_quantized_mapping,
+    get_static_sparse_quantized_mapping,
+)
 from sparsebench.pruning.schedulers import BaseScheduler, CubicSL, LambdaSL
 from sparsebench.pruning.structured import (
     BaseStructuredSparsifier,
@@ -46,12 +51,18 @@ __all__ = [
     "LambdaSL",
     "NearlyDiagonalSparsifier",
     "SaliencyPruner",
+    "SparseLinear",
     "WandaSparsifier",
     "WeightNormSparsifier",
     "fqn_to_module",
     "get_arg_info_from_tensor_fqn",
+    "get_dynamic_sparse_quantized_mapping",
+    "get_static_sparse_quantized_mapping",
     "module_to_fqn",
     "post_training_sparse_quantize",
+    "to_bsr",
+    "to_csr",
+    "to_semi_structured",
 ]
 
 _CALLBACKS = ("PostTrainingDataSparsity", "TrainingAwareDataSparsity")

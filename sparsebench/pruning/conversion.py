@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from sparsebench.errors import ConfigError
+from sparsebench.pruning.replacement import replace_modules
 
 Mapped = Mapping[type[nn.Module], type[nn.Module]]
 
@@ -38,10 +39,7 @@ def convert(
         and module_contains_param(child, parametrization)
         and _plain_type(child) in mapping
     }
-    for parent in list(module.modules()):
-        for name, child in parent._modules.items():  # named_children leaves second names out
-            if id(child) in replacements:
-                setattr(parent, name, replacements[id(child)])
+    replace_modules(module, replacements)
     return module
 
 

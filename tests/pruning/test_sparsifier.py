@@ -2,6 +2,9 @@
 
 import copy
 import io
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -370,3 +373,15 @@ def test_a_convert_that_fails_changes_nothing() -> None:
     with pytest.raises(ConfigError, match="mapping must be given"):
         sparsifier.convert(model)
     assert parametrize.is_parametrized(model.first)
+
+
+def test_importing_the_package_imports_nothing_of_torch_ao_on_its_own() -> None:
+    script = (
+        "import sys, torch; before = set(sys.modules); import sparsebench.pruning; "
+        "print([m for m in set(sys.modules) - before if m.startswith('torch.ao')])"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

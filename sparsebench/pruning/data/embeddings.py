@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.data.base_data_sparsifier import BaseDataSparsifier
 from sparsebench.pruning.fqn import module_to_fqn
+from sparsebench.pruning.replacement import replace_modules
 
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 _LEVELS = 255  # of an unsigned byte
@@ -62,7 +63,7 @@ def post_training_sparse_quantize(
         id(module): _replacement(module, _quantized(pruned[name], grids[name]))
         for name, module in chosen.items()
     }
-    _replace(model, replacements)
+    replace_modules(model, replacements)
 
 
 def _chosen(model: nn.Module, selected: Sequence[nn.Module] | None) -> dict[str, Any]:
@@ -122,11 +123,3 @@ def _replacement(module: Any, weight: Tensor) -> nn.Module:
             count, width, mode=module.mode, _weight=weight, include_last_offset=last
         )
     return quantized.Embedding(count, width, module.padding_idx, _weight=weight)
-
-
-def _replace(model: nn.Module, replacements: dict[int, nn.Module]) -> None:
-    """Put the replacements in, under every name that a module has."""
-    for parent in list(model.modules()):
-        for name, child in parent._modules.items():  # named_children leaves second names out
-            if id(child) in replacements:
-                setattr(parent, name, replacements[id(child)])

@@ -13,7 +13,6 @@ from sparsebench.pruning.conversion import module_contains_param
 from sparsebench.pruning.structured.layers import is_layer
 from sparsebench.pruning.structured.parametrization import FakeStructuredSparsity
 
-
 # What Python and torch raise where a forward needs a value and has fx's proxy.
 _UNTRACEABLE = (fx.proxy.TraceError, AttributeError, RuntimeError, TypeError, ValueError)
 
@@ -62,10 +61,10 @@ def trace(model: nn.Module) -> tuple[nn.Module, fx.Graph]:
     before = set(root.__dict__)
     try:
         return root, _Tracer().trace(root, concrete_args=_left_out(root))
-    except fx.proxy.TraceError as error:
+    except _UNTRACEABLE as error:
         raise ConfigError(
-            f"prune: torch.fx must be able to trace the model, got: {error}"
-        ) from None
+            f"prune: torch.fx must be able to trace the model, got {type(error).__name__}: {error}"
+        ) from error
     finally:
         for name in set(root.__dict__) - before:  # tensors that the tracer stores as constants
             delattr(root, name)
