@@ -88,7 +88,9 @@ class Flow:
             return value
         except Unsupported as problem:
             self._refuse_all(read, node, str(problem))
-            return FIXED
+        except TypeError:  # arguments that the rule does not have
+            self._refuse_all(read, node, "is called with arguments that are not understood")
+        return FIXED
 
     def _call_layer(self, node: fx.Node, args: list[Any]) -> Value:
         module = self._module(node)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import isfinite, prod
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -46,9 +47,9 @@ def distance_sums(weight: Tensor, distance: Distance) -> Tensor:
     return sums if weight.dtype == torch.float64 else sums.to(torch.float32)
 
 
-def check_level(tensor_fqn: str, sparsity_level: float) -> None:
+def check_level(tensor_fqn: str, sparsity_level: object) -> None:
     """Nothing, if the level is finite; below 0 it acts as 0, above 1 as 1."""
-    if not isinstance(sparsity_level, int | float) or not isfinite(sparsity_level):
+    if not isinstance(sparsity_level, Real) or not isfinite(sparsity_level):
         raise ConfigError(f"{tensor_fqn}: sparsity_level must be finite, got {sparsity_level!r}")
 
 

@@ -68,6 +68,7 @@ FOLLOWED = {
     "reshape": _flat(lambda x: torch.reshape(x, (x.shape[0], -1))),
     "mean": _pooled(lambda x: torch.mean(x, dim=(2, 3))),
     "mean and squeeze": _pooled(lambda x: x.mean(3, keepdim=True).squeeze(3).amax(-1)),
+    "dimensions kept": _pooled(lambda x: (x.mean((2, 3), True) + x).mean(3, True)[..., 0, 0]),
     "sum": _pooled(lambda x: x.sum(dim=[2, 3])),
     "adaptive pool": _pooled(lambda x: F.adaptive_avg_pool2d(x, 1)[:, :, 0, 0]),
     "pools": _pooled(lambda x: F.avg_pool2d(F.max_pool2d(x, 2, 1), 2).flatten(1)),

@@ -70,6 +70,11 @@ class Unflattened(Body):
         return self.second(self.first(x).unflatten(-1, (2, 2)).flatten(-2))
 
 
+class Named(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.upwards(self.conv(x).permute(dims=(0, 1, 2, 3)))
+
+
 class Attention(Body):
     def forward(self, x: Tensor) -> Tensor:
         x = self.first(x)
@@ -151,6 +156,7 @@ CASES = [
     (FixedView, "first.weight", r"view \(view\) has a size that depends on the channels"),
     (Heads, "first.weight", r"view \(view\) has a fixed number of channels"),
     (Unflattened, "first.weight", r"unflatten \(unflatten\) is of a kind"),
+    (Named, "conv.weight", r"permute \(permute\) is called with arguments that are not"),
     (Attention, "first.weight", r"attention \(MultiheadAttention\) is of a kind"),
     (Sliced, "conv.weight", r"getitem \(getitem\) takes some of the channels"),
     (MixedConcatenation, "first.weight", r"getitem \(getitem\) names dimensions of a tensor whose"),

@@ -44,7 +44,8 @@ def is_in_place(node: fx.Node, module: nn.Module | None) -> bool:
         return bool(getattr(module, "inplace", False))
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     in_place = (name.endswith("_") and not name.endswith("__")) or node.target in _IN_PLACE
-    return in_place or node.kwargs.get("inplace") is True or any(arg is True for arg in node.args)
+    asked = node.target in elementwise.FUNCTIONS and any(arg is True for arg in node.args)
+    return in_place or asked or node.kwargs.get("inplace") is True
 
 
 def _of(rules: dict[Any, Rule], key: Any) -> Rule:
