@@ -85,6 +85,10 @@ FOLLOWED = {
     "rrelu": _pooled(lambda x: F.rrelu(x).mean((2, 3))),
     "dropout": _pooled(lambda x: F.dropout(x, training=False).mean((2, 3))),
     "prelu": lambda net, x: net.slim(net.prelu(net.conv(x)).mean((2, 3))),
+    "pad": _pooled(lambda x: F.pad(x, (1, 1, 1, 1)).relu().mean((2, 3))),
+    "pad by reflection": _pooled(
+        lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect").exp().mean((2, 3))
+    ),
     "interpolate": _pooled(lambda x: F.interpolate(x, scale_factor=2).mean((2, 3))),
     "sum of two": _added(torch.add),
     "difference with a factor": _added(lambda a, b: torch.sub(a, b, alpha=2)),

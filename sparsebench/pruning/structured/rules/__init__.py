@@ -72,6 +72,7 @@ _FUNCTIONS: dict[Any, Rule] = {
     **{function: pooling.function_rule(space) for function, space in pooling.FUNCTIONS.items()},
     **{function: pooling.average_rule(space) for function, space in pooling.AVERAGES.items()},
     **{key: arithmetic.binary_rule(apply) for key, apply in arithmetic.BINARY.items()},
+    F.pad: pooling.pad,
     torch.cat: arithmetic.concatenate,
     torch.concat: arithmetic.concatenate,
     torch.flatten: shapes.flatten,

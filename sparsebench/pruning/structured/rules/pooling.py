@@ -1,6 +1,7 @@
 """Pooling, padding and resizing: space changes, channels stay; which constants survive."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -78,6 +79,21 @@ def average_rule(space: int) -> Callable[..., Channels]:
         return _over_space(value, space, mixes)
 
     return rule
+
+
+def pad(
+    tensor: Value,
+    pad: Sequence[int],
+    mode: str = "constant",
+    value: float | None = None,
+) -> Channels:
+    """``torch.nn.functional.pad``: a constant stays one if the border has the same."""
+    if not isinstance(tensor, Channels) or tensor.spread or len(pad) // 2 >= -tensor.axis:
+        raise Unsupported("pads the channels' dimension")
+    if mode != "constant":
+        return tensor
+    other = tensor.constant != (value or 0.0)
+    return replace(tensor, constant=tensor.constant.masked_fill(other, torch.nan))
 
 
 def _over_space(value: Value, space: int, mixes_zeros: bool) -> Channels:
