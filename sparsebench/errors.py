@@ -8,6 +8,10 @@ class SparsebenchError(Exception):
     """Bad input or an impossible request; its text is one line: where, the rule, what was got."""
 
 
+class SparsebenchWarning(UserWarning):
+    """A doubt that does not stop the work; the command line prints it as one line."""
+
+
 class ConfigError(SparsebenchError, ValueError):
     """A sparsifier's configuration breaks a rule; nothing was changed."""
 

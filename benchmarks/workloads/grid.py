@@ -94,7 +94,9 @@ def select(cases: Iterable[Case] = ALL, tag: str | None = None, **wanted: object
     cases = list(cases)
     unknown = set(wanted) - set(FIELDS)
     if unknown:
-        raise ValueError(f"select: fields are {', '.join(FIELDS)}, got {', '.join(sorted(unknown))}")
+        raise ValueError(
+            f"select: fields are {', '.join(FIELDS)}, got {', '.join(sorted(unknown))}"
+        )
     tags = frozenset().union(*(case.tags for case in cases))
     if tag is not None and tag not in tags:
         raise ValueError(f"select: tags are {', '.join(sorted(tags))}, got tag={tag!r}")

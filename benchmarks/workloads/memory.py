@@ -28,7 +28,7 @@ def _cuda_peak(call: Callable[[], None]) -> int:
     before = torch.cuda.memory_allocated()
     call()
     torch.cuda.synchronize()
-    return torch.cuda.max_memory_allocated() - before
+    return int(torch.cuda.max_memory_allocated() - before)
 
 
 def _torch_peak(call: Callable[[], None]) -> int:
@@ -41,7 +41,8 @@ def _torch_peak(call: Callable[[], None]) -> int:
         events = json.loads(trace.read_text())["traceEvents"]
     memory = sorted((e for e in events if e["name"] == "[memory]"), key=lambda event: event["ts"])
     changes = [event["args"]["Bytes"] for event in memory if event["args"]["Device Type"] == 0]
-    return max(accumulate(changes, initial=0))
+    peak: int = max(accumulate(changes, initial=0))
+    return peak
 
 
 def _python_peak(call: Callable[[], None]) -> int:

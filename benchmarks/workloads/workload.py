@@ -34,7 +34,7 @@ class Workload:
     @property
     def mask(self) -> Tensor:
         """The mask in force, shape of the weight."""
-        mask: Tensor = self.model.parametrizations["weight"][0].mask  # type: ignore[index]  # torch types it as Tensor | Module
+        mask: Tensor = self.model.parametrizations["weight"][0].mask  # type: ignore[index,union-attr]  # as Tensor | Module
         return mask
 
     def measured_sparsity(self) -> float:
@@ -45,8 +45,8 @@ class Workload:
 def build(
     case: Case,
     device: str = "cpu",
-    kind: str = "random",
     dtype: str = "float32",
+    kind: str = "random",
     implementation: str = "sparsebench",
 ) -> Workload:
     """The case's workload: seeded weights on ``device`` and a prepared WeightNormSparsifier.

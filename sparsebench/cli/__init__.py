@@ -4,17 +4,22 @@ Exit codes: 0 done, 1 regression or changed result, 2 bad input or nothing measu
 130 interrupted.
 """
 
+import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from typing import TextIO
 
 import click
 
 from sparsebench import __version__
-from sparsebench.errors import SparsebenchError, unknown_name
+from sparsebench.errors import SparsebenchError, SparsebenchWarning, unknown_name
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141  # as the shell has it for a process that SIGPIPE ended
 
 VERBS = {
     "bench": "Run asv over commits, store the results, draw them, print a summary.",
@@ -62,21 +67,52 @@ def command() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code; errors become one line on stderr."""
+    """Run one command line and return its exit code; errors and doubts become lines on stderr."""
     try:
-        code = command.main(args=argv, prog_name="sparsebench", standalone_mode=False)
+        with _doubts_as_lines():
+            code = command.main(args=argv, prog_name="sparsebench", standalone_mode=False)
+            sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         return _complain(error.format_message(), prefix="")
     except click.ClickException as error:
         return _complain(error.format_message())
     except SparsebenchError as error:
         return _complain(str(error))
+    except (BrokenPipeError, SystemExit):
+        # `sparsebench show | head`: the reader has seen enough. click turns the error into
+        # SystemExit(1), the only one it raises here, and 1 would mean a regression.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
     except OSError as error:
         return _complain(f"{error.filename or 'sparsebench'}: {error.strerror or error}")
     except (KeyboardInterrupt, click.Abort):
         _complain("interrupted; what was stored stays, the same command continues")
         return EXIT_INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def _doubts_as_lines() -> Iterator[None]:
+    """Print our own warnings as one line each; all others stay as Python has them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", SparsebenchWarning)
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, SparsebenchWarning):
+                _complain(str(message))
+            else:
+                usual(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
 
 
 def _complain(message: str, prefix: str = "sparsebench: ") -> int:

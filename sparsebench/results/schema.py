@@ -1,4 +1,4 @@
-"""The dataset's one schema: a row a (machine, commit, environment, benchmark, parameter combination).
+"""The dataset's schema: a row a (machine, commit, environment, benchmark, parameter combination).
 
 Base units throughout (seconds, bytes). A null means "not known": asv's JSON is silent on it, or the
 benchmark has no such parameter.
@@ -14,7 +14,9 @@ Status = Literal["ok", "failed", "skipped", "timeout"]
 
 _STRINGS = pa.map_(pa.string(), pa.string())
 _FLOATS = pa.list_(pa.float64())
-_TIME = pa.timestamp("ms", tz="UTC")
+# Times are UTC and stored without a zone: to hand over one that has a zone, DuckDB's Python client
+# needs pytz, which nothing else here brings. `results.read` puts the zone on.
+_TIME = pa.timestamp("ms")
 
 IDENTITY: Final = [
     pa.field("project", pa.string()),
@@ -25,7 +27,7 @@ IDENTITY: Final = [
     pa.field("benchmark", pa.string()),
     pa.field("param_names", pa.list_(pa.string())),
     pa.field("params", pa.list_(pa.string())),  # asv's reprs, as stored
-    pa.field("case", pa.string()),  # "name=value, name=value": the parameters, to be read
+    pa.field("case", pa.string()),  # "name=value, name=value", to be read; "" without any
 ]
 HARDWARE: Final = [
     pa.field("arch", pa.string()),

@@ -1,0 +1,110 @@
+"""What the step benchmarks of all grids share; asv takes no class whose name starts with _."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+
+from benchmarks.workloads import digest, workload
+from benchmarks.workloads.devices import available, synchronize
+from benchmarks.workloads.grid import by_name
+from benchmarks.workloads.memory import temporary_memory
+from benchmarks.workloads.weights import KINDS
+
+DEVICES = available()
+PARAM_NAMES = ["case", "device", "dtype", "weights", "implementation"]
+
+# As PyTorch's operator benchmark: more threads gain nothing on small masks, and add noise.
+THREADS = 1
+
+
+@lru_cache(maxsize=1)
+def ready(case: str, *axes: str) -> workload.Workload:
+    """The workload, stepped once; asv calls setup before every timed call, so it is kept."""
+    torch.set_num_threads(THREADS)
+    built = workload.build(by_name(case), *axes)
+    built.step()
+    return built
+
+
+class _Step:
+    """One call of ``sparsifier.step()``: times, and what must stay the same beside them.
+
+    A grid sets ``params``. ``setup`` exists, so asv times single calls: many of them, because the
+    median of 150 calls is 2 to 3.5 times steadier than that of asv's usual 5.
+    """
+
+    param_names = PARAM_NAMES
+    params: tuple[list[str], ...] = ()
+    warmup_time = 0.05
+    repeat = (5, 150, 0.1)
+
+    def setup(self, case: str, *axes: str) -> None:
+        self.workload = ready(case, *axes)
+        self.run = synchronized(self.workload.step, axes[0])
+
+    def time_step(self, *case: str) -> None:
+        self.run()
+
+    def track_digest(self, *case: str) -> int:
+        self.run()
+        return digest.tracked(self.workload.mask)
+
+    def track_measured_sparsity(self, *case: str) -> float:
+        self.run()
+        return self.workload.measured_sparsity()
+
+    def track_temporary_memory(self, case: str, device: str, *axes: str) -> int:
+        return temporary_memory(self.workload.step, device)
+
+    track_digest.unit = "sha256/48"  # type: ignore[attr-defined]  # asv's way to give a unit
+    track_measured_sparsity.unit = "fraction"  # type: ignore[attr-defined]
+    track_temporary_memory.unit = "bytes"  # type: ignore[attr-defined]
+
+
+class _DeviceTime:
+    """The same step by the device's own clock; only where CUDA exists."""
+
+    param_names = PARAM_NAMES
+    params: tuple[list[str], ...] = ()
+
+    def setup(self, case: str, *axes: str) -> None:
+        self.workload = ready(case, *axes)
+
+    def track_step(self, *case: str) -> float:
+        """Median seconds of 30 steps between two CUDA events each."""
+        return event_time(self.workload.step, repeats=30)
+
+    track_step.unit = "seconds"  # type: ignore[attr-defined]
+
+
+def synchronized(call: Callable[[], None], device: str) -> Callable[[], None]:
+    """``call``, followed on CUDA by a wait for its work; on the CPU ``call`` itself."""
+    if device == "cpu":
+        return call
+
+    def call_and_wait() -> None:
+        call()
+        synchronize(device)
+
+    return call_and_wait
+
+
+def event_time(call: Callable[[], None], repeats: int) -> float:
+    """Median seconds that the current CUDA stream spends on ``call``."""
+    times: list[float] = []
+    for _ in range(repeats):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        call()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end) / 1e3)
+    return sorted(times)[len(times) // 2]
+
+
+def axes(
+    cases: list[str], implementation: str, dtypes: list[str], devices: list[str] = DEVICES
+) -> tuple[list[str], ...]:
+    """``params`` for ``PARAM_NAMES``."""
+    return cases, devices, dtypes, KINDS, [implementation]

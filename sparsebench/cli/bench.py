@@ -1,0 +1,196 @@
+"""``sparsebench bench``: asv over commits, then ingest, plots and a summary, in one command."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from sparsebench.cli import EXIT_BAD_INPUT
+from sparsebench.project.asv_command import Asv
+from sparsebench.project.commits import Commit, resolve, uncommitted_changes
+from sparsebench.project.pending import Selection, missing, select
+from sparsebench.project.settings import Project, load_project
+from sparsebench.report.plots import plot
+from sparsebench.report.summary import footnotes, summarise, summary_table
+from sparsebench.results import ingest, read
+
+_EXAMPLES: Final = """\b
+Examples:
+  scripts/bench                                 three newest commits, short grid
+  scripts/bench --grid long --commits main~5..main --device cpu
+  scripts/bench --commits v1.0,HEAD             two commits
+  scripts/bench --bench 'Linear.time_forward'   any of asv's benchmarks
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one call is to do."""
+
+    project: Project
+    pattern: str
+    commits: list[Commit]
+    device: str | None
+    asv: Asv
+    dataset: Path
+    figures: Path
+
+
+@click.command(name="bench", epilog=_EXAMPLES)
+@click.option("--grid", metavar="NAME", help="A grid named in pyproject.toml.  [default: short]")
+@click.option("--bench", metavar="REGEX", help="Choose benchmarks by asv's names instead.")
+@click.option(
+    "--commits",
+    metavar="REVISIONS",
+    help="Commits and ranges, as git has them.  [default: HEAD and up to two before it]",
+)
+@click.option("--device", metavar="NAME", help="Only cases on this device: cpu or cuda.")
+@click.option("--machine", metavar="NAME", help="Store under this machine name.")
+@click.option(
+    "--dataset",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The Parquet dataset.  [default: results/parquet]",
+)
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where figures go.  [default: results/figures]",
+)
+def command(
+    grid: str | None,
+    bench: str | None,
+    commits: str | None,
+    device: str | None,
+    machine: str | None,
+    dataset: Path | None,
+    figures: Path | None,
+) -> int:
+    """Measure commits with asv, store the results, draw them, and print a summary.
+
+    Run it in any asv project. What is measured already is not measured again, so a run that was
+    cut off is continued by the next. Benchmarks are read from the work tree, the code that they
+    measure from each commit.
+    """
+    if grid and bench:
+        raise click.UsageError("--grid and --bench exclude each other; give one")
+    project = load_project(Path.cwd())
+    plan = Plan(
+        project=project,
+        pattern=bench or _grid_pattern(project, grid),
+        commits=resolve(project.repository, commits),
+        device=device,
+        asv=Asv(project.root, machine, project.root / ".asv" / "bench.log"),
+        dataset=dataset or project.root / "results" / "parquet",
+        figures=figures or project.root / "results" / "figures",
+    )
+    return _carry_out(plan, Console(stderr=True))
+
+
+def _grid_pattern(project: Project, grid: str | None) -> str:
+    """The named grid; by default ``short``, or everything in a project that names no grids."""
+    return project.grid(grid or "short") if grid or project.grids else "."
+
+
+def _carry_out(plan: Plan, console: Console) -> int:
+    _warn_of_uncommitted(plan.project, console)
+    selection = _discover(plan, console)
+    _measure(plan, selection, console)
+    return _store_and_show(plan, selection, console)
+
+
+def _discover(plan: Plan, console: Console) -> Selection:
+    """Build what is needed and find the benchmarks; the first time this installs PyTorch."""
+    plan.asv.ensure_machine()
+    with console.status("Building environments and finding benchmarks ..."):
+        plan.asv.discover([plan.commits[-1].hash])
+    return select(plan.project.results, plan.pattern, plan.device)
+
+
+def _measure(plan: Plan, selection: Selection, console: Console) -> None:
+    """Each commit's benchmarks that have no value yet; asv stores them when a commit is done."""
+    folder = plan.project.results / plan.asv.machine_name
+    for number, commit in enumerate(plan.commits, start=1):
+        label = f"{commit.short} ({number} of {len(plan.commits)})"
+        todo = missing(selection, folder, commit.hash, list(plan.project.environments))
+        if not todo:
+            console.print(f"{label}: measured already", highlight=False)
+            continue
+        with _progress(console, label) as progress:
+            fine = plan.asv.measure(commit.hash, selection.asv_pattern(todo), progress)
+        ending = "" if fine else f"; some failed, see {plan.asv.log}"
+        console.print(f"{label}: {len(todo)} benchmarks measured{ending}", highlight=False)
+
+
+def _store_and_show(plan: Plan, selection: Selection, console: Console) -> int:
+    """Ingest, plot, and the summary with where everything lies; 2 where nothing has a value."""
+    report = ingest([plan.project.results / plan.asv.machine_name], plan.dataset)
+    for problem in report.problems:
+        console.print(problem, markup=False, highlight=False, soft_wrap=True)
+    frame = read(plan.dataset, project=plan.project.name)
+    frame = frame[frame["benchmark"].isin(selection.cases)]
+    with console.status("Drawing ..."):
+        figures = list(plot(frame, plan.figures, ("png", "svg")))
+    hashes = [commit.hash for commit in plan.commits]
+    here = frame[frame["machine"] == plan.asv.machine_name]
+    if plan.device:
+        here = here[here["device"] == plan.device]
+    lines = summarise(here, hashes)
+    out = Console()
+    out.print(summary_table(lines))
+    for footnote in footnotes(lines):
+        out.print(footnote, style="dim", highlight=False)
+    out.print(_places(plan, len(frame), len(figures)), highlight=False, soft_wrap=True)
+    return 0 if any(line.cases for line in lines) else EXIT_BAD_INPUT
+
+
+def _places(plan: Plan, rows: int, figures: int) -> str:
+    newest = plan.commits[-1]
+    return "\n".join(
+        [
+            "",
+            f"commit    {newest.short} {newest.subject}",
+            f"machine   {plan.asv.machine_name}",
+            f"dataset   {_near(plan.dataset)}  ({rows:,} rows of these benchmarks)",
+            f"figures   {_near(plan.figures)}  ({figures} files)",
+            f"asv       {_near(plan.project.results)}  (asv publish, compare, show work on it)",
+            f"log       {_near(plan.asv.log)}",
+        ]
+    )
+
+
+def _near(path: Path) -> str:
+    """``path`` relative to the current folder where it lies below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _warn_of_uncommitted(project: Project, console: Console) -> None:
+    changed = uncommitted_changes(project.repository)
+    if changed:
+        console.print(
+            f"note: {changed} files have uncommitted changes; commits are measured as committed, "
+            "with the benchmarks of the work tree",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@contextmanager
+def _progress(console: Console, label: str) -> Iterator[Callable[[float, str], None]]:
+    """A bar on a terminal; elsewhere a plain line a finished benchmark."""
+    if not console.is_terminal:
+        yield lambda percent, text: console.print(
+            f"{label}: {percent:3.0f}% {text}", markup=False, highlight=False, soft_wrap=True
+        )
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    text = TextColumn("{task.fields[text]}")
+    with Progress(*columns, text, console=console, transient=True) as bar:
+        task = bar.add_task(label, total=100, text="")
+        yield lambda percent, text: bar.update(task, completed=percent, text=text[:60])

@@ -1,0 +1,82 @@
+"""`sparsebench devices`: two sides case by case, as a table and as heat maps."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from sparsebench.errors import SparsebenchError
+from sparsebench.report import canvas
+from sparsebench.report.comparison import Comparison, compare
+from sparsebench.report.comparison_table import comparison_text
+from sparsebench.report.heat_map import describe_heat_map, draw_heat_map, has_heat_map
+from sparsebench.report.sides import COMPARABLE, choose_sides
+from sparsebench.results import latest, read
+
+HELP = """Compare two devices, machines, implementations or torch versions case by case.
+
+A is the base: a ratio B/A above 1 means that B is slower, or needs more. Without names the column
+--by (device, unless given) must have two values; with names and without --by it is the column that
+holds them. Rows are matched in everything else, the newest value of each.
+
+\b
+  sparsebench devices                        # cpu against cuda, where both were measured
+  sparsebench devices torch.ao sparsebench   # implementations
+  sparsebench devices laptop server --benchmark Long
+  sparsebench devices --by torch 2.12.0 2.13.0 --all
+
+Exit code 2 when there is nothing to compare; the line says what there is instead.
+"""
+
+
+@click.command(help=HELP, short_help="Compare two devices, machines, implementations, ...")
+@click.argument("sides", nargs=-1, metavar="[A B]")
+@click.option("--by", type=click.Choice(COMPARABLE), help="The column that A and B are values of.")
+@click.option("--dataset", type=click.Path(path_type=Path), default=Path("results/parquet"),
+              show_default=True, help="The Parquet dataset.")  # fmt: skip
+@click.option("--into", type=click.Path(path_type=Path), default=Path("results/figures"),
+              show_default=True, help="The folder for the heat maps.")  # fmt: skip
+@click.option("--benchmark", metavar="REGEX", help="Only benchmarks whose name matches.")
+@click.option("--machine", multiple=True, help="Only this machine (repeatable).")
+@click.option("--commit", metavar="HASH", help="Values of this commit instead of the newest.")
+@click.option("--format", "formats", type=click.Choice(canvas.FORMATS), multiple=True,
+              default=canvas.FORMATS, help="png or svg (repeatable); both by default.")  # fmt: skip
+@click.option("--all", "complete", is_flag=True, help="Print every case, not the extremes only.")
+def command(
+    sides: tuple[str, ...],
+    by: str | None,
+    dataset: Path,
+    into: Path,
+    benchmark: str | None,
+    machine: tuple[str, ...],
+    commit: str | None,
+    formats: tuple[str, ...],
+    complete: bool,
+) -> None:
+    """Print the comparison, then the path of each heat map as it is written."""
+    frame = read(dataset, benchmark=benchmark, machine=machine or None, commit=commit)
+    measured = frame[frame["status"] != "skipped"]
+    chosen = choose_sides(measured, sides, by)
+    comparison = compare(latest(measured), chosen)
+    if not comparison.groups:
+        raise SparsebenchError(
+            f"{chosen.a}, {chosen.b}: no case has a value on both sides; "
+            f"`sparsebench show` lists what each of them has"
+        )
+    Console().print(comparison_text(comparison, complete=complete))
+    _draw(comparison, into, formats)
+
+
+def _draw(comparison: Comparison, into: Path, formats: tuple[str, ...]) -> None:
+    sides = comparison.sides
+    drawn = {
+        f"{sides.a}-{sides.b}.{group.name}": group
+        for group in comparison.groups
+        if has_heat_map(group)
+    }
+    names = canvas.safe_names(list(drawn))
+    for title, group in drawn.items():
+        with canvas.style():
+            figure, alt = draw_heat_map(group, sides), describe_heat_map(group, sides)
+            for path in canvas.save(figure, into, names[title], alt, formats):
+                click.echo(path)

@@ -1,0 +1,70 @@
+"""``sparsebench ingest``: read asv results into the Parquet dataset."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from sparsebench.cli import EXIT_BAD_INPUT
+from sparsebench.results import Report, ingest
+
+_EXAMPLES: Final = """\b
+Examples:
+  sparsebench ingest
+  sparsebench ingest ../numpy/benchmarks/results --into /tmp/numpy
+  sparsebench ingest results/asv/workstation --project sparsebench
+"""
+
+
+@click.command(name="ingest", epilog=_EXAMPLES)
+@click.argument("sources", nargs=-1, type=click.Path(path_type=Path), metavar="[SOURCE]...")
+@click.option(
+    "--into",
+    "dataset",
+    type=click.Path(path_type=Path),
+    default=Path("results/parquet"),
+    show_default=True,
+    metavar="DIR",
+    help="The dataset's folder; made if need be.",
+)
+@click.option(
+    "--project",
+    metavar="NAME",
+    help="The project's name. Otherwise that of the asv.conf.json above the results, or else the"
+    " name of the folder that holds them.",
+)
+def command(sources: tuple[Path, ...], dataset: Path, project: str | None) -> int:
+    """Read asv results into the Parquet dataset.
+
+    SOURCE is an asv results folder, a machine's folder in it, or one result file, of format version
+    1 or 2 and of any asv project; results/asv if none is given. What is stored already is left
+    alone, so the command can be repeated, or cut off and continued.
+
+    A file that cannot be read is told by its path, the others land, and the exit code is 2.
+    """
+    with _progress() as tick:
+        report = ingest(sources or [Path("results/asv")], dataset, project=project, progress=tick)
+    for problem in report.problems:
+        click.echo(problem, err=True)
+    click.echo(_summary(report, dataset))
+    return EXIT_BAD_INPUT if report.problems else 0
+
+
+def _summary(report: Report, dataset: Path) -> str:
+    stored, unchanged, bad = (report.count(state) for state in ("stored", "unchanged", "bad"))
+    empty = [f"{o.source}: 0 rows" for o in report.outcomes if o.state == "stored" and not o.rows]
+    counts = f"stored {stored:,} files, {report.rows:,} rows; {unchanged:,} unchanged; {bad:,} bad"
+    return "\n".join([*empty, f"{dataset}: {counts}"])
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A function to call with (done, total): a bar on a terminal's stderr, nothing elsewhere."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Reading asv results", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

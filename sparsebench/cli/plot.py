@@ -1,0 +1,59 @@
+"""`sparsebench plot`: regression plots of the stored results."""
+
+from pathlib import Path
+
+import click
+
+from sparsebench.errors import SparsebenchError
+from sparsebench.report import canvas
+from sparsebench.report.history import since as rows_since
+from sparsebench.report.plots import plot
+from sparsebench.results import read
+
+HELP = """Draw regression plots, value against commit: one figure a benchmark, as PNG and SVG.
+
+A benchmark and its reference implementation share a figure. Exact values (digests, measured
+sparsity) are drawn as the number of cases that changed at each commit.
+
+\b
+  sparsebench plot
+  sparsebench plot --benchmark 'Long.*time' --format svg
+  sparsebench plot --machine ci --since 2026-06-01 --into figures
+  sparsebench plot --since 1a2b3c4d          # from that commit on
+
+Prints the path of each file as it is written. Exit code 2 when there is nothing to draw.
+"""
+
+COLUMNS = [
+    "project", "machine", "commit_hash", "commit_date", "env_name", "benchmark", "param_names",
+    "params", "case", "implementation", "value", "unit", "direction", "status", "samples",
+    "benchmark_version", "fingerprint", "started_at",
+]  # fmt: skip
+
+
+@click.command(help=HELP, short_help="Draw regression plots: value against commit.")
+@click.option("--dataset", type=click.Path(path_type=Path), default=Path("results/parquet"),
+              show_default=True, help="The Parquet dataset.")  # fmt: skip
+@click.option("--into", type=click.Path(path_type=Path), default=Path("results/figures"),
+              show_default=True, help="The folder for the figures.")  # fmt: skip
+@click.option("--benchmark", metavar="REGEX", help="Only benchmarks whose name matches.")
+@click.option("--machine", multiple=True, help="Only this machine (repeatable).")
+@click.option("--since", metavar="DATE|HASH", help="Only commits from then on.")
+@click.option("--format", "formats", type=click.Choice(canvas.FORMATS), multiple=True,
+              default=canvas.FORMATS, help="png or svg (repeatable); both by default.")  # fmt: skip
+def command(
+    dataset: Path,
+    into: Path,
+    benchmark: str | None,
+    machine: tuple[str, ...],
+    since: str | None,
+    formats: tuple[str, ...],
+) -> None:
+    """Write the figures and print their paths."""
+    frame = read(dataset, columns=COLUMNS, benchmark=benchmark, machine=machine or None)
+    if since:
+        frame = rows_since(frame, since)
+    if frame.empty:
+        raise SparsebenchError(f"{dataset}: no rows match; `sparsebench show` lists what there is")
+    for path in plot(frame, into, formats):
+        click.echo(path)

@@ -1,0 +1,151 @@
+"""Running asv as a child process: its output into a log, its progress to a callback."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from asv.machine import Machine, MachineCollection
+from asv.util import UserError
+
+from sparsebench.errors import SparsebenchError
+
+# "[56.25%] ··· step.Short.time_step      ok"; tables and tracebacks carry a percentage as well
+_PROGRESS = re.compile(r"^\[\s*(?P<percent>[\d.]+)%\] ··· (?P<name>[\w.]+)\s+(?P<outcome>\S.*)$")
+_SOME_FAILED = 2  # asv's exit code when a benchmark failed and the rest was measured
+_LOG_TAIL = 15  # lines of the log in which the reason of a failure is looked for
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Asv:
+    """asv, ready to run in one project.
+
+    Attributes:
+        root: the folder of ``asv.conf.json``.
+        machine: the name under which results are stored; None: this computer's.
+        log: all output is appended here.
+    """
+
+    root: Path
+    machine: str | None
+    log: Path
+
+    @property
+    def machine_name(self) -> str:
+        """The name of the folder that asv's results go to."""
+        return self.machine or str(Machine.get_unique_machine_name())
+
+    def ensure_machine(self) -> None:
+        """Describe this machine in asv's file in the home folder, unless it is there already."""
+        try:
+            MachineCollection.load(self.machine_name)
+        except UserError:
+            self._call("machine", "--yes", *(["--machine", self.machine] if self.machine else []))
+
+    def discover(self, commits: Sequence[str]) -> None:
+        """Have asv build what it needs and write ``benchmarks.json``; nothing is measured."""
+        self._call("run", *self._machine(), "--bench", "just-discover", commits=commits)
+
+    def measure(self, commit: str, pattern: str, progress: Progress) -> bool:
+        """Run the benchmarks whose name or ``name(params)`` matches; whether none failed.
+
+        ``progress`` is called with the percentage that is done and what was done last.
+        """
+        options = ("--record-samples", "--show-stderr", "--bench", pattern)
+        code = self._call("run", *self._machine(), *options, commits=[commit], progress=progress)
+        return code != _SOME_FAILED
+
+    def _machine(self) -> list[str]:
+        return ["--machine", self.machine] if self.machine else []
+
+    def _call(
+        self, *arguments: str, commits: Sequence[str] = (), progress: Progress | None = None
+    ) -> int:
+        """The exit code of asv; SparsebenchError where it could not do its work.
+
+        Commits go in by a file: a range such as ``c^!`` fails at a shallow clone's edge.
+        """
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            self.log.open("a", encoding="utf-8", buffering=1) as log,
+            tempfile.NamedTemporaryFile("w", suffix=".commits") as hashes,
+        ):
+            hashes.write("\n".join(commits))
+            hashes.flush()
+            command = [*arguments, f"HASHFILE:{hashes.name}"] if commits else list(arguments)
+            print("$ asv", *arguments, *commits, file=log)
+            code = _run(self.root, command, log, progress)
+        if code not in (0, _SOME_FAILED):
+            raise SparsebenchError(
+                f"asv {arguments[0]}: failed with exit code {code}; {_reason(self.log)}; "
+                f"all of it: {self.log}"
+            )
+        return code
+
+
+def _run(root: Path, command: list[str], log: TextIO, progress: Progress | None) -> int:
+    """Run to the end, or until Ctrl-C: then asv is ended too."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "asv", *command],
+        cwd=root,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    ) as child:
+        assert child.stdout is not None
+        try:
+            for line in child.stdout:
+                log.write(line)
+                _tell(line, progress)
+        except BaseException:  # Ctrl-C above all: nothing that we started may outlive us
+            _end(child)
+            raise
+    return child.returncode
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """Kill asv and every process of its session.
+
+    Asking asv to stop is not enough: interrupted, it waits for a fork server that it never ends
+    and that has a process group of its own. What asv stores it has stored when a commit is done.
+    """
+    for pid in _session(child.pid):
+        with suppress(ProcessLookupError):  # it ended by itself
+            os.kill(pid, signal.SIGKILL)
+
+
+def _session(leader: int) -> list[int]:
+    """The processes of a session, from Linux's /proc; elsewhere the leader alone."""
+    members = [leader]
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getsid(int(entry.name)) == leader:
+                members.append(int(entry.name))
+    return members
+
+
+def _tell(line: str, progress: Progress | None) -> None:
+    match = _PROGRESS.match(line)
+    if match and progress:
+        progress(float(match["percent"]), f"{match['name']} {match['outcome']}")
+
+
+def _reason(log: Path) -> str:
+    """The line near the log's end that says most: an error's last line, or just the last."""
+    lines = [line.strip(" ·\n") for line in log.read_text(encoding="utf-8").splitlines()]
+    tail = [line for line in lines if line][-_LOG_TAIL:]
+    telling = [line for line in tail if re.search(r"error|unknown|fail|not found", line, re.I)]
+    return (telling or tail or ["it printed nothing"])[-1]

@@ -1,0 +1,1 @@
+"""Units, tables and figures for people."""

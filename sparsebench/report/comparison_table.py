@@ -1,0 +1,119 @@
+"""A comparison in words and tables: which side is faster, by how much, and what was left out."""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Final
+
+import pandas as pd
+from rich.console import Group as Stack
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sparsebench.report.comparison import Comparison, Group
+from sparsebench.report.sides import Sides
+from sparsebench.report.units import counted, human
+from sparsebench.stats import Estimate, Interval
+
+MOST_ROWS: Final = 24  # of one benchmark, unless all are asked for
+MOST_LISTED: Final = 5  # cases without a partner, unless all are asked for
+
+_WORDS: Final = {"seconds": ("slower", "faster"), "bytes": ("larger", "smaller")}
+
+
+def comparison_text(comparison: Comparison, *, complete: bool = False) -> RenderableType:
+    """Return all tables and footnotes, for rich to print; ``complete`` leaves no row out."""
+    sides = comparison.sides
+    head = Text(f"{sides.by}: A = {sides.a}, B = {sides.b}; B/A above 1: B takes more")
+    tables = [part for group in comparison.groups for part in _section(group, sides, complete)]
+    return Stack(head, *tables, *map(Text, footnotes(comparison, complete=complete)))
+
+
+def footnotes(comparison: Comparison, *, complete: bool = False) -> list[str]:
+    """Return what the tables do not show: cases alone, failures, and other differences."""
+    notes = []
+    for name, lines in comparison.alone.items():
+        notes += _listed(f"{counted(len(lines), 'case')} only on {name}", lines, complete)
+    for name, lines in comparison.failed.items():
+        notes += _listed(
+            f"{counted(len(lines), 'case')} without a value on {name}", lines, complete
+        )
+    return [*notes, *comparison.differences]
+
+
+def verdict(mean: Estimate, unit: str | None, sides: Sides) -> str:
+    """Return the direction in words: "B (cuda) is 3.2x faster than A (cpu)"."""
+    if not mean.value > 0:
+        return "no ratio: no case has a positive value on both sides"
+    if mean.interval and 1.0 in mean.interval:
+        span = f"{human(mean.value, 'ratio')}, {interval_text(mean.interval)}"
+        return f"B ({sides.b}) and A ({sides.a}) are not told apart ({span})"
+    more, less = _WORDS.get(unit or "", ("more", "less"))
+    factor, word = (mean.value, more) if mean.value >= 1 else (1 / mean.value, less)
+    return f"B ({sides.b}) is {human(factor, 'ratio')} {word} than A ({sides.a})"
+
+
+def interval_text(interval: Interval | None) -> str:
+    """Return "0.98-1.03", "-" for none."""
+    return f"{interval.low:.3g}-{interval.high:.3g}" if interval else "-"
+
+
+def exact_verdict(group: Group) -> str:
+    """Return how many of an exact group's values are the same on both sides."""
+    same = int((group.pairs["a"] == group.pairs["b"]).sum())
+    return f"the same on both sides in {same} of {len(group.pairs)} cases"
+
+
+def _section(group: Group, sides: Sides, complete: bool) -> Iterator[RenderableType]:
+    """Yield one benchmark's verdict and, unless its values are exact, its table and mean."""
+    found = exact_verdict(group) if group.exact else verdict(group.mean, group.unit, sides)
+    yield Text.assemble("\n", (group.name, "bold"), f": {found}")
+    if group.exact:
+        different = group.pairs[group.pairs["a"] != group.pairs["b"]]
+        yield from map(Text, _listed("different", list(different["case"]), complete))
+        return
+    cut = not complete and len(group.pairs) > MOST_ROWS
+    yield _table(group, _extremes(group.pairs) if cut else [group.pairs])
+    if cut:
+        half = MOST_ROWS // 2
+        yield Text(f"the {half} highest and {half} lowest of {len(group.pairs)}; --all prints all")
+    if len(group.pairs) > 1:
+        yield _mean_line(group.mean)
+
+
+def _table(group: Group, parts: list[pd.DataFrame]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in group.dims:
+        table.add_column(name, overflow="fold")
+    for title in ("A", "B", "B/A", "95 %"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for part in parts:
+        for row in part.to_dict("records"):
+            table.add_row(*(str(row[name]) for name in group.dims), *_numbers(row, group.unit))
+        table.add_section()
+    return table
+
+
+def _extremes(pairs: pd.DataFrame) -> list[pd.DataFrame]:
+    ordered = pairs.sort_values("ratio", ascending=False, kind="stable")
+    return [ordered.head(MOST_ROWS // 2), ordered.tail(MOST_ROWS // 2)]
+
+
+def _mean_line(mean: Estimate) -> Text:
+    interval = f" ({interval_text(mean.interval)})" if mean.interval else ""
+    line = f"geometric mean of {mean.count}: {human(mean.value, 'ratio')}{interval}"
+    return Text("; ".join([line, *mean.warnings]), style="bold")
+
+
+def _numbers(row: Mapping[Hashable, object], unit: str | None) -> list[str]:
+    a, b, ratio, low, high = (float(str(row[name])) for name in ("a", "b", "ratio", "low", "high"))
+    known = low <= high  # not so where they are NaN
+    interval = interval_text(Interval(low, high) if known else None)
+    return [human(a, unit), human(b, unit), human(ratio, "ratio"), interval]
+
+
+def _listed(what: str, lines: Sequence[str], complete: bool) -> list[str]:
+    if not lines:
+        return []
+    shown = lines if complete else lines[:MOST_LISTED]
+    more = [f"  and {len(lines) - len(shown)} more; --all lists them"] * (len(shown) < len(lines))
+    return [f"{what}:", *(f"  {line}" for line in shown), *more]

@@ -1,0 +1,75 @@
+"""One figure's rows as points of a history: where, how high, how sure, and in which series."""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from sparsebench.report.dimensions import dimensions, labels, varying
+from sparsebench.stats import median_intervals
+
+# A line joins values of one such combination only: what else changed would pass for a regression.
+HARNESS: Final = ("fingerprint", "benchmark_version")
+SERIES: Final = ("benchmark", "machine", "env_name", "case", *HARNESS)
+_HOST: Final = ("benchmark", "machine", "env_name")
+
+
+def points(rows: pd.DataFrame, commits: list[str]) -> pd.DataFrame:
+    """Return a point a row of one figure, sorted by commit, with the rows' dimensions beside it.
+
+    Columns: ``x`` (the commit's place in ``commits``), ``value`` (NaN unless the status is ok),
+    ``low`` and ``high`` (the median's interval from the samples; NaN without six of them),
+    ``status``; ``series``, ``harness`` and ``host`` (whole numbers; a host is one benchmark in one
+    environment of one machine), and each dimension under "dim:" and its name. Of a point measured
+    twice under one harness the newer measurement stays.
+    """
+    rows = rows.sort_values("started_at", kind="stable", na_position="first")
+    rows = rows.drop_duplicates([*SERIES, "commit_hash"], keep="last")
+    low, high = median_intervals(_samples(rows["samples"]))
+    ok = rows["status"].eq("ok") & rows["value"].notna()
+    table = pd.DataFrame(
+        {
+            "x": rows["commit_hash"].map({commit: place for place, commit in enumerate(commits)}),
+            "value": rows["value"].where(ok),
+            "low": np.where(ok, low, np.nan),
+            "high": np.where(ok, high, np.nan),
+            "status": rows["status"].where(ok | rows["status"].ne("ok"), "failed"),
+            "series": _numbers(rows, SERIES),
+            "harness": _numbers(rows, HARNESS),
+            "host": _numbers(rows, _HOST),
+        },
+        index=rows.index,
+    )
+    table = pd.concat([table, dimensions(rows).add_prefix("dim:")], axis=1)
+    return table.sort_values("x", kind="stable").reset_index(drop=True)
+
+
+def dims_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the dimensions of :func:`points` under their own names."""
+    chosen = [name for name in table if str(name).startswith("dim:")]
+    return table[chosen].rename(columns=lambda name: str(name).removeprefix("dim:"))
+
+
+def series_names(table: pd.DataFrame) -> pd.Series:
+    """Return a readable name for each series, by what varies; the index is the series' number."""
+    first = table.drop_duplicates("series").set_index("series")
+    dims = dims_of(first)
+    return labels(dims, list(varying(dims)))
+
+
+def breaks(table: pd.DataFrame) -> list[int]:
+    """Return the places at which some host's harness changes."""
+    begins = table.groupby(["host", "harness"])["x"].min()
+    first = begins.groupby(level="host").transform("min")
+    return sorted(set(begins[begins > first].astype(int)))
+
+
+def _numbers(rows: pd.DataFrame, names: tuple[str, ...]) -> pd.Series:
+    """Return a whole number a combination of the named columns, null being a value too."""
+    return rows.groupby(list(names), dropna=False, sort=False).ngroup()
+
+
+def _samples(column: pd.Series) -> list[ArrayLike | None]:
+    """Return the samples, None where there are none (a reader may hand out NaN for null)."""
+    return [None if sample is None or np.ndim(sample) == 0 else sample for sample in column]

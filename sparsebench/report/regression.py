@@ -1,0 +1,238 @@
+"""Regression plots: value against the commits, in history order.
+
+Few cases get a line each, with each median's interval. Many are summarised: the median case and the
+quartiles a panel, and above the panels all cases relative to their start, where the ones that moved
+are drawn by name. Values of different harnesses are never joined, and what failed is marked.
+"""
+
+import textwrap
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+
+from sparsebench.report import canvas
+from sparsebench.report.commit_axis import commit_axis, name_commit_axis
+from sparsebench.report.dimensions import varying
+from sparsebench.report.points import breaks, dims_of, series_names
+from sparsebench.report.story import Story, about, notes, panel_lines, summary_lines
+from sparsebench.report.trend import Moved, moved_series, relative
+from sparsebench.report.units import human
+
+Colour = tuple[float, float, float]
+
+PANEL_WIDTH: Final = 2.9  # inches
+PANEL_HEIGHT: Final = 1.75
+LEAST_WIDTH: Final = 6.0
+OVERVIEW_HEIGHT: Final = 2.2
+MOST_COLUMNS: Final = 4
+FEW_COMMITS: Final = 40  # up to here every point has its marker
+FEW_BARS: Final = 16  # ... and its error bar; beyond, a band
+MOST_SPREADS: Final = 3  # colours whose quartiles can overlap and still be told apart
+DODGE: Final = 0.12  # of a commit's place, between colours, while error bars are shown
+FAILURES: Final = {"failed": "x", "timeout": "P"}  # a status and its mark
+BREAK_LINE: Final[dict[str, Any]] = {"color": ".45", "linewidth": 0.9, "linestyle": (0, (1, 2))}
+
+
+def draw(story: Story) -> Figure:
+    """Return the figure; to be called, and saved, inside `canvas.style`."""
+    figure, overview, panels, columns = _grid(story)
+    for place, (axes, name) in enumerate(zip(panels, story.panels, strict=True)):
+        _draw_panel(axes, story, name)
+        commit_axis(axes, story.commits, labelled=place + columns >= len(panels))
+    _scale(panels, story, columns)
+    if overview is not None:
+        _draw_overview(overview, story)
+    _legend(figure.subfigs[0], story)
+    name_commit_axis(figure.subfigs[-1], story.dates)
+    canvas.surround(figure, story.name, about(story), notes(story))
+    return figure
+
+
+def _columns(story: Story) -> int:
+    """Return how many panels stand side by side: in a table, the second parameter's values."""
+    count = len(story.panels)
+    if _is_table(story):
+        return len(varying(dims_of(story.table))[story.layout.panels[1]])
+    return min(count, MOST_COLUMNS if count > 6 else 3)
+
+
+def _is_table(story: Story) -> bool:
+    """Whether the panels are all combinations of two parameters, so that rows can share an axis."""
+    if len(story.layout.panels) != 2:
+        return False
+    sizes = varying(dims_of(story.table))
+    first, second = (len(sizes[name]) for name in story.layout.panels)
+    return second <= MOST_COLUMNS and len(story.panels) == first * second
+
+
+def _grid(story: Story) -> tuple[Figure, Axes | None, list[Axes], int]:
+    """Return the figure, the overview above (if any), and the panels with their column count."""
+    count, columns = len(story.panels), _columns(story)
+    rows = -(-count // columns)
+    heights = [OVERVIEW_HEIGHT] * story.has_overview + [PANEL_HEIGHT * rows + 0.5]
+    size = (max(columns * PANEL_WIDTH, LEAST_WIDTH), sum(heights))
+    figure = Figure(figsize=size, layout="constrained")
+    *above, below = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    overview = above[0].add_subplot() if above else None
+    panels = [below.add_subplot(rows, columns, place + 1) for place in range(count)]
+    return figure, overview, panels, columns
+
+
+def _draw_overview(axes: Axes, story: Story) -> None:
+    """Draw all cases relative to their start, and by name the ones that moved."""
+    table = story.table.assign(value=relative(story.table))
+    moved = moved_series(story.table)
+    curves = [table[(table["series"] == one.series) & table["value"].notna()] for one in moved]
+    lines = summary_lines(table)
+    axes.axhline(1, color=".6", linewidth=0.8, zorder=1)
+    _draw_lines(axes, story, lines)
+    shown = [lines["value"], lines["low"], lines["high"], *(curve["value"] for curve in curves)]
+    canvas.value_axis(axes, np.concatenate(shown), "ratio")
+    cases = story.table["series"].nunique()
+    found = f"numbered: the {len(moved)} that moved most" if moved else "none moved clearly"
+    axes.set(ylabel="", title=f"all {cases} cases relative to their start; {found}")
+    _mark_breaks(axes, story)
+    commit_axis(axes, story.commits, labelled=False)
+    if moved:
+        _draw_moved(axes, story, moved, curves)
+
+
+def _draw_moved(axes: Axes, story: Story, moved: list[Moved], curves: list[pd.DataFrame]) -> None:
+    """Draw the curves with a number at their ends, and say beside them which cases they are."""
+    names = series_names(story.table)
+    handles = []
+    for rank, (one, curve) in enumerate(zip(moved, curves, strict=True), start=1):
+        colour = sns.color_palette("colorblind")[(len(story.hues) + rank - 1) % 10]
+        text = textwrap.fill(f"{rank}: {human(one.change, 'ratio')}  {names[one.series]}", 52)
+        handles += axes.plot(curve["x"], curve["value"], color=colour, linewidth=1.2, label=text)
+    ends = [axes.transData.transform((0, curve["value"].iloc[-1]))[1] for curve in curves]
+    for rank, (line, curve, pixel) in enumerate(zip(handles, curves, _apart(ends), strict=True), 1):
+        height = axes.transAxes.inverted().transform((0, pixel))[1]
+        axes.annotate(
+            f"{rank}", (curve["x"].iloc[-1], height), xycoords=("data", "axes fraction"),
+            xytext=(5, 0), textcoords="offset points", va="center", fontsize=8,
+            color=line.get_color(), fontweight="bold",
+        )  # fmt: skip
+    axes.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.05), handlelength=1.2,
+        fontsize=7.5, labelspacing=0.35,
+    )  # fmt: skip
+
+
+def _apart(heights: list[float], least: float = 11.0) -> list[float]:
+    """Return the heights (pixels) spread to lie ``least`` apart, about where they were."""
+    placed = list(heights)
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    for lower, upper in pairwise(order):
+        placed[upper] = max(placed[upper], placed[lower] + least)
+    shift = (sum(placed) - sum(heights)) / len(heights)
+    return [height - shift for height in placed]
+
+
+def _draw_panel(axes: Axes, story: Story, name: str) -> None:
+    lines = panel_lines(story, name)
+    if lines.empty:
+        axes.text(0.5, 0.5, "no value", transform=axes.transAxes, ha="center", color=canvas.QUIET)
+    else:
+        _draw_lines(axes, story, lines)
+    _mark_failures(axes, story, story.table[story.table["panel"] == name])
+    _mark_breaks(axes, story)
+    axes.set(title=textwrap.shorten(name, 48, placeholder=" …"), ylabel="")
+
+
+def _draw_lines(axes: Axes, story: Story, lines: pd.DataFrame) -> None:
+    colours = canvas.palette(story.hues)
+    few = len(story.commits) <= FEW_COMMITS
+    lines = lines.assign(x=lines["x"] + lines["hue"].map(_offsets(story)).astype(float))
+    sns.lineplot(
+        lines, x="x", y="value", units="line", estimator=None, legend=False, ax=axes,
+        hue="hue", hue_order=story.hues, palette=colours,
+        style="hue", style_order=story.hues, dashes=canvas.dashes(story.hues),
+        markers=dict.fromkeys(story.hues, "o") if few else False,
+        markersize=4, markeredgewidth=0.4, linewidth=1.2,
+    )  # fmt: skip
+    if story.layout.summarised and len(story.hues) > MOST_SPREADS:
+        return
+    draw_spread = _draw_bars if len(story.commits) <= FEW_BARS else _draw_band
+    for (hue, _line), rows in lines.groupby(["hue", "line"], sort=False):
+        draw_spread(axes, rows, colours[str(hue)])
+
+
+def _draw_bars(axes: Axes, rows: pd.DataFrame, colour: Colour) -> None:
+    """Draw ``low`` to ``high`` of each point; nothing where unknown."""
+    below = (rows["value"] - rows["low"]).clip(lower=0)
+    above = (rows["high"] - rows["value"]).clip(lower=0)
+    axes.errorbar(
+        rows["x"], rows["value"], yerr=[below, above], fmt="none", ecolor=colour,
+        elinewidth=0.9, capsize=1.8, capthick=0.9, zorder=1.5,
+    )  # fmt: skip
+
+
+def _draw_band(axes: Axes, rows: pd.DataFrame, colour: Colour) -> None:
+    """Fill from ``low`` to ``high`` along the line."""
+    axes.fill_between(rows["x"], rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0)
+
+
+def _offsets(story: Story) -> dict[str, float]:
+    """Return how far each colour steps aside, so that error bars stand beside each other."""
+    count = len(story.hues)
+    step = min(DODGE, 0.5 / count) if len(story.commits) <= FEW_BARS else 0.0
+    return {hue: (place - (count - 1) / 2) * step for place, hue in enumerate(story.hues)}
+
+
+def _mark_failures(axes: Axes, story: Story, rows: pd.DataFrame) -> None:
+    """Put a mark at the foot of the panel wherever a case failed or ran out of time."""
+    colours = canvas.palette(story.hues)
+    for status, mark in FAILURES.items():
+        for place, hue in enumerate(story.hues):
+            places = rows.loc[(rows["status"] == status) & (rows["hue"] == hue), "x"].unique()
+            axes.plot(
+                places + _offsets(story)[hue], np.full(len(places), 0.06 + 0.07 * place), mark,
+                markersize=5, color=colours[hue], transform=axes.get_xaxis_transform(), zorder=4,
+            )  # fmt: skip
+
+
+def _mark_breaks(axes: Axes, story: Story) -> None:
+    for place in breaks(story.table):
+        axes.axvline(place - 0.5, **BREAK_LINE)
+
+
+def _scale(panels: list[Axes], story: Story, columns: int) -> None:
+    """Scale the y axes: alike along the rows of a table of panels, else each on its own."""
+    shared = _is_table(story)
+    spans = [
+        panel_lines(story, name)[["value", "low", "high"]].to_numpy(dtype=float)
+        for name in story.panels
+    ]
+    for place, axes in enumerate(panels):
+        row = place // columns * columns
+        members = spans[row : row + columns] if shared else [spans[place]]
+        canvas.value_axis(axes, np.concatenate(members), story.unit)
+        axes.tick_params(axis="y", labelleft=not (shared and place % columns))
+
+
+def _legend(figure: SubFigure, story: Story) -> None:
+    """Explain colours and marks in a row above the panels, where no data are."""
+    colours, dashes = canvas.palette(story.hues), canvas.dashes(story.hues)
+    handles = [
+        Line2D([], [], color=colours[hue], dashes=dashes[hue] or (None, None), label=hue)
+        for hue in story.hues
+        if hue
+    ]
+    handles += [
+        Line2D([], [], color=".2", marker=mark, linestyle="none", markersize=5, label=status)
+        for status, mark in FAILURES.items()
+        if (story.table["status"] == status).any()
+    ]
+    if breaks(story.table):
+        handles.append(Line2D([], [], label="new harness", **BREAK_LINE))
+    if handles:
+        letters = max(len(str(handle.get_label())) for handle in handles)
+        columns = max(1, int(figure.bbox.width / figure.figure.dpi * 12) // (letters + 7))
+        figure.legend(handles=handles, loc="outside upper left", ncols=min(columns, len(handles)))

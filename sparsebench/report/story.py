@@ -1,0 +1,179 @@
+"""What one regression figure tells, before anything is drawn: points, plan, labels, words."""
+
+from dataclasses import dataclass
+from itertools import groupby
+
+import pandas as pd
+
+from sparsebench.report.dimensions import constants, labels, natural_order, natural_ranks, varying
+from sparsebench.report.history import short_hash
+from sparsebench.report.layout import Layout, choose_layout
+from sparsebench.report.points import breaks, dims_of, points
+from sparsebench.report.trend import summary
+from sparsebench.report.units import human
+
+_MISSING = {"failed": "failed", "timeout": "timed out", "skipped": "skipped"}
+BREAK_NOTE = (
+    "new harness: number, repeat, timer, runner or the benchmark's code changed; "
+    "values before and after do not compare"
+)
+
+
+@dataclass(frozen=True)
+class Story:
+    """The points of one figure and the plan for drawing them.
+
+    ``table`` is that of `points` with the labels ``panel`` and ``hue``, and ``shared``: whether
+    every colour of the panel has this case, so that their medians compare.
+    """
+
+    name: str
+    unit: str | None
+    direction: str
+    commits: list[str]
+    dates: pd.Series
+    table: pd.DataFrame
+    layout: Layout
+    panels: list[str]
+    hues: list[str]
+
+    @property
+    def has_overview(self) -> bool:
+        """Whether cases are summarised, and there is a history to be relative to."""
+        return bool(self.layout.summarised) and len(self.commits) > 1
+
+
+def figures(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the rows of each figure, by its name: one a benchmark, but twins share one.
+
+    Twins are the same class and method in several modules, each of one implementation: ours and its
+    reference. They are named after the one with the most rows.
+    """
+    names = natural_order(frame["benchmark"].unique())
+    kinds = {name: _kind(name, frame[frame["benchmark"] == name]) for name in names}
+    found = {}
+    for _, group in groupby(sorted(names, key=kinds.__getitem__), key=kinds.__getitem__):
+        members = sorted(group)
+        rows = frame[frame["benchmark"].isin(members)]
+        found[str(rows["benchmark"].value_counts().idxmax())] = rows
+    return {name: found[name] for name in names if name in found}
+
+
+def tell(name: str, rows: pd.DataFrame, commits: list[str]) -> Story:
+    """Return the story of one figure's rows, over those of ``commits`` that they were run at."""
+    present = set(rows["commit_hash"])
+    commits = [commit for commit in commits if commit in present]
+    table = points(rows, commits)
+    dims = dims_of(table)
+    layout = choose_layout(dims, table["value"])
+    table["panel"] = labels(dims, layout.panels)
+    table["hue"] = labels(dims, layout.hues)
+    table["shared"] = _shared(table, dims, layout)
+    return Story(
+        name=name,
+        unit=_last(rows["unit"]),
+        direction=_last(rows["direction"]) or "lower",
+        commits=commits,
+        dates=rows["commit_date"],
+        table=table,
+        layout=layout,
+        panels=_ordered(table["panel"], dims, layout.panels),
+        hues=_ordered(table["hue"], dims, layout.hues),
+    )
+
+
+def panel_lines(story: Story, panel: str) -> pd.DataFrame:
+    """Return what a panel draws: x, value, low, high, hue, and the ``line`` that joins points."""
+    rows = story.table[story.table["panel"] == panel]
+    if story.layout.summarised:
+        return summary_lines(rows[rows["shared"]])
+    measured = rows[rows["value"].notna()]
+    return measured.assign(line=measured["series"])
+
+
+def summary_lines(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one summarising line for each colour and harness, one below the other."""
+    groups = [
+        summary(rows).assign(hue=str(hue), line=line)
+        for line, ((hue, _), rows) in enumerate(table.groupby(["hue", "harness"], sort=True))
+    ]
+    return pd.concat(groups, ignore_index=True)
+
+
+def about(story: Story) -> str:
+    """Return the line below the title: what is drawn, and what holds for all of it."""
+    quantity = {"seconds": "time", "bytes": "memory"}.get(story.unit or "", story.unit or "value")
+    shown = quantity
+    if story.table["low"].notna().any():
+        shown = f"{quantity}, median of the samples; bar or band: its 95 % interval"
+    if story.layout.summarised:
+        shown = f"{quantity} of the median case; bar or band: the quartiles of the cases"
+    fixed = constants(dims_of(story.table))
+    return " · ".join([shown, *(f"{name} {value}" for name, value in fixed.items())])
+
+
+def notes(story: Story) -> list[str]:
+    """Return the footnotes: what is missing from the picture, or must not be read out of it."""
+    table = story.table
+    found = [
+        f"{(table['status'] == status).sum()} of {len(table)} points {word}"
+        for status, word in _MISSING.items()
+        if (table["status"] == status).any()
+    ]
+    bare = int((table["value"].notna() & table["low"].isna()).sum())
+    if bare and story.unit == "seconds" and not story.layout.summarised:
+        found.append(f"{bare} points without an interval: it needs six samples")
+    alone = table.loc[~table["shared"], "series"].nunique()
+    if alone and story.layout.summarised:
+        found.append(f"{alone} cases that not every colour has are in the overview only")
+    return [*found, BREAK_NOTE] if breaks(table) else found
+
+
+def describe(story: Story) -> str:
+    """Return the figure in words, for who cannot see it."""
+    first, last = short_hash(story.commits[0]), short_hash(story.commits[-1])
+    count = len(story.commits)
+    span = f"{count} commits, {first} to {last}" if count > 1 else f"the commit {first}"
+    text = [f"{story.name} over {span}; panels: {len(story.panels)}"]
+    compared = story.table["shared"] & story.table["value"].notna()
+    measured = story.table[compared]
+    for hue, rows in measured.groupby("hue", sort=False):
+        newest = rows.loc[rows["x"] == rows["x"].max(), "value"].median()
+        text.append(
+            f"{str(hue) or 'newest'}: median of the newest values {human(newest, story.unit)}"
+        )
+    return ". ".join([*text, *notes(story)])
+
+
+def _kind(name: str, rows: pd.DataFrame) -> tuple[str, ...]:
+    """Return what twins have in common, or the whole name for a benchmark that can have none."""
+    _module, *rest = name.rsplit(".", 2)
+    known = rows["implementation"].unique()
+    if len(rest) < 2 or len(known) != 1 or pd.isna(known[0]):
+        return (name,)
+    return ("twins", *rest, str(rows["unit"].iloc[0]))
+
+
+def _shared(table: pd.DataFrame, dims: pd.DataFrame, layout: Layout) -> pd.Series:
+    """Return whether each row's case has a value in every colour of its panel; all, if none has."""
+    case = labels(dims, [name for name in varying(dims) if name not in layout.hues])
+    measured = table["value"].notna()
+    keys = pd.DataFrame({"panel": table["panel"], "case": case, "hue": table["hue"]})[measured]
+    hues = keys.groupby("panel")["hue"].nunique()
+    found = keys.groupby(["panel", "case"])["hue"].nunique().reset_index()
+    full = found[found["hue"] == found["panel"].map(hues)]
+    shared = pd.MultiIndex.from_frame(full[["panel", "case"]])
+    rows = pd.MultiIndex.from_arrays([table["panel"], case])
+    without = ~table["panel"].isin(full["panel"])
+    return pd.Series(rows.isin(shared), index=table.index) | without
+
+
+def _ordered(column: pd.Series, dims: pd.DataFrame, names: tuple[str, ...]) -> list[str]:
+    """Return the labels in the natural order of the dimensions that they are made of."""
+    ordered = natural_ranks(dims, names).assign(label=column).drop_duplicates()
+    return [str(label) for label in ordered.sort_values([*names, "label"])["label"]]
+
+
+def _last(column: pd.Series) -> str | None:
+    known = column.dropna()
+    return str(known.iloc[-1]) if len(known) else None

@@ -1,0 +1,128 @@
+"""What a run found, a line a benchmark: the value, and how it stands to others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from rich.table import Table
+
+from sparsebench.report.units import human
+from sparsebench.stats.ratio import geometric_mean
+
+_GRID = ["shape", "level", "block", "zeros", "device", "dtype", "weights"]
+_REFERENCE = "torch.ao"  # what `vs` is measured against
+
+
+@dataclass(frozen=True)
+class Line:
+    """One benchmark at the newest commit.
+
+    Attributes:
+        name: asv's name.
+        cases: parameter combinations with a value; ``failed``: those without.
+        median: of the cases' values, in ``unit``.
+        before: geometric mean over cases of value / value at the commit before; None: none there.
+        reference: the same against the reference implementation's value on the same case.
+        changed: of a digest, how many cases differ from the commit before; else None.
+    """
+
+    name: str
+    cases: int
+    failed: int
+    median: float
+    unit: str | None
+    before: float | None
+    reference: float | None
+    changed: int | None
+
+
+def summarise(frame: pd.DataFrame, commits: Sequence[str]) -> list[Line]:
+    """A line a benchmark that has rows at the newest of ``commits`` (given oldest first)."""
+    by_commit = {commit: frame[frame["commit_hash"] == commit] for commit in commits[-2:]}
+    newest = by_commit[commits[-1]]
+    before = by_commit[commits[-2]] if len(commits) > 1 else newest.iloc[:0]
+    return [_line(str(name), rows, before, newest) for name, rows in newest.groupby("benchmark")]
+
+
+def summary_table(lines: Sequence[Line]) -> Table:
+    """The lines, 80 columns wide."""
+    failures = any(line.failed for line in lines)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("benchmark", overflow="fold")
+    titles = ["cases", *(["failed"] if failures else []), "median", "vs before", f"vs {_REFERENCE}"]
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    for line in lines:
+        table.add_row(
+            line.name,
+            str(line.cases),
+            *([str(line.failed or "-")] if failures else []),
+            "-" if line.changed is not None else human(line.median, line.unit),
+            _change(line),
+            _factor(line.reference),
+        )
+    return table
+
+
+def footnotes(lines: Sequence[Line]) -> list[str]:
+    """What the columns mean, as far as they hold something."""
+    notes = []
+    if any(line.before is not None for line in lines):
+        notes.append("vs before: geometric mean over cases of value / value one commit earlier")
+    if any(line.reference is not None for line in lines):
+        notes.append(
+            f"vs {_REFERENCE}: the same against {_REFERENCE}.pruning on the same cases; "
+            "below 1x is faster, or less"
+        )
+    return notes
+
+
+def _line(name: str, rows: pd.DataFrame, before: pd.DataFrame, newest: pd.DataFrame) -> Line:
+    good = rows[rows["status"] == "ok"]
+    earlier = before[before["benchmark"] == name]
+    pairs = _paired(good, earlier, ["case"])
+    is_digest = rows["direction"].iloc[0] == "exact"
+    return Line(
+        name=name,
+        cases=len(good),
+        failed=int((rows["status"] == "failed").sum()),
+        median=float(good["value"].median()),
+        unit=rows["unit"].iloc[0],
+        before=None if is_digest else _mean_ratio(pairs),
+        reference=None if is_digest else _mean_ratio(_against_reference(name, good, newest)),
+        changed=int((pairs["value"] != pairs["value_other"]).sum()) if is_digest else None,
+    )
+
+
+def _against_reference(name: str, good: pd.DataFrame, newest: pd.DataFrame) -> pd.DataFrame:
+    """Our values beside the reference's, on cases that both have: same method, same case."""
+    method = name.rpartition(".")[2]
+    same_method = newest["benchmark"].str.rpartition(".")[2] == method
+    theirs = newest[same_method & (newest["implementation"] == _REFERENCE)]
+    ours = good[good["implementation"].notna() & (good["implementation"] != _REFERENCE)]
+    return _paired(ours, theirs[theirs["status"] == "ok"], _GRID)
+
+
+def _paired(one: pd.DataFrame, other: pd.DataFrame, on: list[str]) -> pd.DataFrame:
+    """Values of the same machine, environment and case side by side; without a twin none."""
+    keys = ["machine", "env_name", *on]
+    columns = [*keys, "value"]
+    return one[columns].merge(other[columns], on=keys, suffixes=("", "_other"))
+
+
+def _mean_ratio(pairs: pd.DataFrame) -> float | None:
+    """The geometric mean of value / other; None without pairs of positive values."""
+    positive = pairs[(pairs["value"] > 0) & (pairs["value_other"] > 0)]
+    if positive.empty:
+        return None
+    return geometric_mean((positive["value"] / positive["value_other"]).to_numpy()).value
+
+
+def _change(line: Line) -> str:
+    if line.changed is not None:
+        return f"{line.changed} changed" if line.changed else "same"
+    return _factor(line.before)
+
+
+def _factor(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.3g}x"

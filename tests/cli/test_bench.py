@@ -1,0 +1,204 @@
+"""``sparsebench bench`` end to end, on a small asv project of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sparsebench import cli
+from sparsebench.results import read
+from tests.conftest import git
+
+CONFIG = {
+    "version": 1,
+    "project": "tiny",
+    "repo": ".",
+    "branches": ["HEAD"],
+    "environment_type": "virtualenv",
+    "launch_method": "forkserver",
+    "build_command": [
+        "python -m pip wheel --no-deps --no-build-isolation -w {build_cache_dir} {build_dir}"
+    ],
+    "install_command": [
+        "in-dir={env_dir} python -m pip install --no-deps --force-reinstall {wheel_file}"
+    ],
+    "benchmark_dir": "benchmarks",
+    "env_dir": ".asv/env",
+    "results_dir": "results/asv",
+}
+SETUP = "from setuptools import setup; setup(name='tiny', version='1', py_modules=['tiny'])"
+BENCHMARKS = """
+import time
+import tiny
+
+class Short:
+    params = [[1, 2], ["cpu"]]
+    param_names = ["size", "device"]
+    repeat = 3
+    warmup_time = 0
+
+    def time_work(self, size, device):
+        tiny.work(size)
+
+    def track_digest(self, size, device):
+        return tiny.work(size)
+
+class Slow:
+    params = ["cpu"]
+    param_names = ["device"]
+
+    def track_slowly(self, device):
+        time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of two commits; at the second the digest changes and size 2 fails."""
+    folder = tmp_path_factory.mktemp("tiny")
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    (folder / "benchmarks").mkdir()
+    (folder / "benchmarks" / "__init__.py").write_text("")
+    (folder / "benchmarks" / "suite.py").write_text(BENCHMARKS)
+    (folder / "asv.conf.json").write_text(json.dumps(CONFIG))
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        '[tool.sparsebench.grids]\nshort = "Short"\nslow = "Slow"\n'
+    )
+    (folder / "setup.py").write_text(SETUP)
+    (folder / ".gitignore").write_text(".asv\nresults\nbuild\n*.egg-info\n__pycache__\n")
+    for body in ("return size", "return 10 / (2 - size)"):
+        (folder / "tiny.py").write_text(f"def work(size):\n    {body}\n")
+        git(folder, "add", "--all")
+        git(folder, "commit", "--quiet", "--message", body)
+    return folder
+
+
+@pytest.fixture
+def home(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, project: Path
+) -> Iterator[Path]:
+    """The project as current folder; asv's machine file goes to a home of its own."""
+    home = tmp_path_factory.getbasetemp() / "home"
+    home.mkdir(exist_ok=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(project)
+    return home
+
+
+def rows(project: Path) -> pd.DataFrame:
+    return read(project / "results" / "parquet", machine="lab")
+
+
+def bench(*arguments: str) -> int:
+    return cli.main(["bench", "--machine", "lab", *arguments])
+
+
+def test_a_whole_run_then_nothing_to_do_then_what_is_missing(
+    home: Path, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench("--commits", "HEAD~1") == 0
+    stored = rows(project)
+    assert stored["status"].tolist() == ["ok"] * 4
+    assert stored.loc[stored["type"] == "time", "samples"].map(len).tolist() == [6, 6]
+    shown = capsys.readouterr()
+    assert "suite.Short.time_work" in shown.out
+    assert "dataset   results/parquet" in shown.out
+    assert (project / "results" / "figures" / "suite.Short.time_work.png").is_file()
+
+    log_before = (project / ".asv" / "bench.log").read_text()
+    assert bench("--commits", "HEAD~1") == 0
+    again = (project / ".asv" / "bench.log").read_text()[len(log_before) :]
+    assert "just-discover" in again
+    assert "--record-samples" not in again
+    assert "measured already" in capsys.readouterr().err
+
+    assert bench() == 0
+    shown = capsys.readouterr()
+    assert "some failed, see" in shown.err
+    assert "1 changed" in shown.out
+    newest = rows(project)
+    newest = newest[newest["commit_hash"] == git(project, "rev-parse", "HEAD")]
+    assert sorted(newest["status"]) == ["failed", "failed", "ok", "ok"]
+
+
+def test_a_device_that_no_benchmark_has_is_refused(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench("--device", "cuda") == 2
+    assert "must be one that these benchmarks have on this machine (cpu), got 'cuda'" in (
+        capsys.readouterr().err
+    )
+
+
+def test_an_unknown_commit_or_grid_is_refused_before_anything_is_built(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench("--commits", "v9") == 2
+    assert "bad revision 'v9'" in capsys.readouterr().err
+    assert bench("--grid", "lnog") == 2
+    assert "unknown grid 'lnog'; near: slow" in capsys.readouterr().err
+
+
+def test_a_commit_that_does_not_build_is_told(
+    home: Path, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git(project, "checkout", "--quiet", "-b", "broken")
+    (project / "setup.py").write_text("raise RuntimeError('cannot build')")
+    git(project, "commit", "--quiet", "--all", "--message", "broken")
+    try:
+        assert bench("--commits", "HEAD") == 2
+    finally:
+        git(project, "checkout", "--quiet", "main")
+    error = capsys.readouterr().err
+    assert "failed with exit code 1" in error
+    assert "Traceback" not in error
+
+
+def test_ctrl_c_ends_asv_too_and_keeps_what_was_stored(home: Path, project: Path) -> None:
+    before = len(rows(project))
+    with subprocess.Popen(
+        [sys.executable, "-m", "sparsebench", "bench", "--machine", "lab", "--grid", "slow"],
+        cwd=project,
+        env={**os.environ, "HOME": str(home)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        wait_for_line(project / ".asv" / "bench.log", "Running 1 total benchmarks")
+        os.killpg(child.pid, signal.SIGINT)
+        _, error = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert error.splitlines()[-1].startswith("sparsebench: interrupted; what was stored stays")
+    assert "Traceback" not in error
+    assert len(rows(project)) == before
+    assert processes_in(project) == []
+
+
+def wait_for_line(log: Path, text: str) -> None:
+    for _ in range(600):
+        if log.is_file() and text in log.read_text():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{log} never held {text!r}: {log.read_text()}")
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Command lines of live processes that name the folder, ours excepted."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it ended meanwhile
+            continue
+        if any(str(folder) in word for word in words) and int(entry.parent.name) != os.getpid():
+            found.append(" ".join(words))
+    return found

@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sparsebench.cli import main
+from tests.synthetic import LONG, commit_place, failed, hashes, history, slowed, write_dataset
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Two commits; torch.ao takes twice as long, and at the newest commit three times."""
+    cases = [case for case in LONG if "128x128" in case]
+    axes = {"case": cases, "device": ["cpu"], "implementation": ["sparsebench"]}
+    ours = history("step.Long.time_step", commits=2, axes=axes)
+    theirs = history(
+        "reference.Long.time_step", commits=2, axes=axes | {"implementation": ["torch.ao"]}
+    )
+    theirs = slowed(theirs, commit_place(theirs) == 0, 2.0)
+    theirs = slowed(theirs, commit_place(theirs) == 1, 3.0)
+    return write_dataset(pd.concat([ours, theirs], ignore_index=True), tmp_path / "parquet")
+
+
+def devices(dataset: Path, *arguments: str) -> int:
+    into = str(dataset.parent / "figures")
+    return main(["devices", "--dataset", str(dataset), "--into", into, *arguments])
+
+
+def test_two_implementations_are_compared_at_their_newest_commit(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert devices(dataset, "sparsebench", "torch.ao") == 0
+    out = capsys.readouterr().out
+    assert "Long.time_step: B (torch.ao) is 3x slower than A (sparsebench)" in out
+    assert "geometric mean of 144: 3x" in out
+    paths = [Path(line) for line in out.splitlines()[-2:]]
+    assert [path.name for path in paths] == [
+        "sparsebench-torch.ao.Long.time_step.png",
+        "sparsebench-torch.ao.Long.time_step.svg",
+    ]
+    assert all(path.exists() for path in paths)
+
+
+def test_a_commit_can_be_chosen(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    oldest = hashes(2)[0][:10]
+    assert devices(dataset, "--by", "implementation", "--commit", oldest, "--format", "svg") == 0
+    assert "B (torch.ao) is 2x slower than A (sparsebench)" in capsys.readouterr().out
+
+
+def test_a_later_skip_does_not_hide_a_value(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = history("b.time_it", commits=2, axes={"n": ["1"], "device": ["cpu", "cuda"]})
+    cuda = frame["params"].map(lambda params: params[1] == "'cuda'")
+    frame = failed(frame, cuda & (commit_place(frame) == 1), "skipped")
+    assert devices(write_dataset(frame, tmp_path / "parquet")) == 0
+    out = capsys.readouterr().out
+    assert "device: A = cpu, B = cuda" in out
+    old, new = (commit[:8] for commit in hashes(2))
+    assert f"1 pair with another commit: {new} against {old}" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            [],
+            "--by device: needs two to compare, the results hold only cpu; measure and ingest "
+            "another, or compare instead: "
+            "`sparsebench devices --by implementation sparsebench torch.ao`",
+        ),
+        (
+            ["cpu", "cuda"],
+            "unknown side 'cuda'; near: cpu; compare instead: "
+            "`sparsebench devices --by implementation sparsebench torch.ao`",
+        ),
+        (["sparsebench"], "devices: must be given two different names, or none, got sparsebench"),
+        (["--commit", "zz"], "unknown commit 'zz'; known: "),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line_and_code_2(
+    dataset: Path, arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert devices(dataset, *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("sparsebench: " + line)
+    assert captured.err.count("\n") == 1
+
+
+def test_sides_that_share_no_case_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = ({"n": [n], "device": [device]} for n, device in (("1", "cpu"), ("2", "cuda")))
+    frame = pd.concat([history("b.time_it", axes=axes) for axes in (one, two)], ignore_index=True)
+    assert devices(write_dataset(frame, tmp_path / "parquet")) == 2
+    assert "cpu, cuda: no case has a value on both sides; " in capsys.readouterr().err

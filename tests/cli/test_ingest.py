@@ -1,0 +1,96 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sparsebench.cli import main
+from sparsebench.results import ingestion, read
+
+DATA = Path(__file__).parents[1] / "data" / "asv"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A checkout with asv results where scripts/bench leaves them, as the working directory."""
+    shutil.copytree(DATA / "v2", tmp_path / "results" / "asv")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_without_arguments_it_reads_results_asv_into_results_parquet(project, capsys):
+    assert main(["ingest"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "results/parquet: stored 2 files, 74 rows; 0 unchanged; 0 bad\n"
+    assert err == ""  # no progress bar where there is no terminal
+    assert len(read("results/parquet")) == 74
+    assert main(["ingest"]) == 0
+    assert capsys.readouterr().out == (
+        "results/parquet: stored 0 files, 0 rows; 2 unchanged; 0 bad\n"
+    )
+
+
+def test_a_bad_file_is_one_line_on_stderr_and_exit_code_2(project, capsys):
+    bad = Path("results/asv/workstation/00000000-cut.json")
+    bad.write_text('{"commit_hash": "0')
+    for stored in (2, 0):
+        assert main(["ingest"]) == 2
+        out, err = capsys.readouterr()
+        assert out.startswith(f"results/parquet: stored {stored} files")
+        assert out.endswith("1 bad\n")
+        assert err.startswith(f"{bad}: must be JSON, broken or cut off: ")
+        assert err.count("\n") == 1
+
+
+def test_project_and_dataset_can_be_chosen(project, capsys):
+    assert main(["ingest", "results/asv/workstation", "--into", "else", "--project", "mine"]) == 0
+    assert set(read("else")["project"]) == {"mine"}
+    assert capsys.readouterr().out.startswith("else: stored 2 files")
+
+
+def test_an_empty_file_of_results_is_told(project, capsys):
+    (source,) = Path("results/asv/workstation").glob("a9f6fd0a-*.json")
+    text = source.read_text()
+    head, tail = text.index('"results": {'), text.index('"durations"')
+    source.write_text(f'{text[:head]}"results": {{}}, {text[tail:]}')
+    assert main(["ingest", str(source)]) == 0
+    assert capsys.readouterr().out == (
+        f"{source}: 0 rows\nresults/parquet: stored 1 files, 0 rows; 0 unchanged; 0 bad\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "nowhere: no such file or folder; give an asv results folder"),
+        (["empty"], "empty: holds no asv result (*.json); give an asv results folder"),
+        (["--into", "file"], "file: the dataset must be a folder, got a file"),
+        (["--into", "/proc/x"], "/proc/x/"),
+    ],
+)
+def test_what_cannot_work_is_one_line_and_exit_code_2(project, capsys, arguments, message):
+    (project / "empty").mkdir()
+    (project / "file").touch()
+    assert main(["ingest", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"sparsebench: {message}")
+    assert err.count("\n") == 1
+
+
+def test_an_interrupt_is_one_line_and_keeps_what_was_stored(project, capsys, monkeypatch):
+    def interrupted(table, path, origin):
+        if "5fef74f4" not in str(path):
+            raise KeyboardInterrupt
+        store(table, path, origin)
+
+    store = ingestion.store
+    monkeypatch.setattr(ingestion, "store", interrupted)
+    assert main(["ingest"]) == 130
+    err = capsys.readouterr().err.strip()  # click ends the line that holds the terminal's ^C
+    assert err == "sparsebench: interrupted; what was stored stays, the same command continues"
+    assert len(read("results/parquet")) == 37
+
+
+def test_the_help_shows_examples(capsys):
+    assert main(["ingest", "--help"]) == 0
+    assert "\n    sparsebench ingest results/asv/workstation" in capsys.readouterr().out

@@ -1,0 +1,131 @@
+"""What a run is to measure, and what of it is there already."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparsebench.errors import SparsebenchError
+from sparsebench.project.pending import Selection, missing, select
+
+COMMIT = "0123456789abcdef"
+ENV = "virtualenv-py3.11"
+BENCHMARKS: dict[str, Any] = {
+    "step.Short.time_step": {
+        "param_names": ["level", "device"],
+        "params": [["0.3", "0.6"], ["'cpu'", "'cuda'"]],
+        "version": "v1",
+    },
+    "step.Long.time_step": {"param_names": ["level"], "params": [["0.9"]], "version": "v1"},
+    "import_time": {"param_names": [], "params": [], "version": "v1"},
+    "version": 2,
+}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    (tmp_path / "benchmarks.json").write_text(json.dumps(BENCHMARKS))
+    return tmp_path
+
+
+def store(results: Path, **rows: Any) -> Path:
+    """An asv result file of COMMIT: benchmark to (values, params, version)."""
+    content = {
+        "version": 2,
+        "commit_hash": COMMIT,
+        "env_name": ENV,
+        "result_columns": ["result", "params", "version"],
+        "results": {name.replace("__", "."): list(row) for name, row in rows.items()},
+    }
+    path = results / f"{COMMIT[:8]}-{ENV}.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def lacking(results: Path, selection: Selection) -> list[str]:
+    return missing(selection, results, COMMIT, [ENV])
+
+
+def test_cases_are_chosen_as_asv_chooses_them(results: Path) -> None:
+    assert select(results, r"\.Short\.", None).cases == {"step.Short.time_step": {0, 1, 2, 3}}
+    assert select(results, r"time_step\(0\.6", None).cases == {"step.Short.time_step": {2, 3}}
+    assert select(results, "import", None).cases == {"import_time": {0}}
+    assert select(results, "time", None).count == 6
+
+
+def test_a_device_keeps_the_cases_on_it(results: Path) -> None:
+    assert select(results, "time", "cuda").cases == {"step.Short.time_step": {1, 3}}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "device", "message"),
+    [
+        ("(", None, r"--bench: must be a regular expression, got '\('"),
+        ("Shrot", None, "--bench: must match one of asv's benchmarks, got 'Shrot'"),
+        ("Short", "tpu", r"on this machine \(cpu, cuda\), got 'tpu'"),
+        ("Long", "cpu", r"on this machine \(none\), got 'cpu'"),
+    ],
+)
+def test_a_choice_of_nothing_is_refused(
+    results: Path, pattern: str, device: str | None, message: str
+) -> None:
+    with pytest.raises(SparsebenchError, match=message):
+        select(results, pattern, device)
+
+
+def test_the_pattern_for_asv_matches_the_missing_cases_alone(results: Path) -> None:
+    pattern = select(results, r"0\.[36]", "cpu").asv_pattern(["step.Short.time_step"])
+    assert re.search(pattern, "step.Short.time_step(0.3, 'cpu')")
+    assert not re.search(pattern, "step.Short.time_step(0.3, 'cuda')")
+    assert not re.search(pattern, "step.Short.time_step_more(0.3, 'cpu')")
+    assert not re.search(pattern, "stepXShort.time_step(0.3, 'cpu')")
+    everything = select(results, ".", None).asv_pattern(["import_time"])
+    assert re.search(everything, "import_time")
+    assert not re.search(everything, "step.Long.time_step(0.9)")
+
+
+def test_nothing_stored_means_everything_is_missing(results: Path) -> None:
+    assert lacking(results, select(results, "step", None)) == [
+        "step.Long.time_step",
+        "step.Short.time_step",
+    ]
+
+
+def test_what_has_a_value_is_not_missing(results: Path) -> None:
+    store(results, step__Long__time_step=([1.0], [["0.9"]], "v1"))
+    assert lacking(results, select(results, "step", None)) == ["step.Short.time_step"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ([1.0, None, 1.0, 1.0], [["0.3", "0.6"], ["'cpu'", "'cuda'"]], "v1"),  # failed
+        ([1.0, float("nan"), 1.0, 1.0], [["0.3", "0.6"], ["'cpu'", "'cuda'"]], "v1"),  # not chosen
+        ([1.0, 1.0, 1.0, 1.0], [["0.3", "0.6"], ["'cpu'", "'cuda'"]], "v0"),  # another version
+        (None, [["0.3", "0.6"], ["'cpu'", "'cuda'"]], "v1"),  # all failed
+    ],
+)
+def test_what_failed_or_is_of_another_version_is_missing(results: Path, row: Any) -> None:
+    store(results, step__Short__time_step=row)
+    assert lacking(results, select(results, "Short", None)) == ["step.Short.time_step"]
+
+
+def test_a_value_for_the_asked_device_is_enough(results: Path) -> None:
+    values = [1.0, None, 2.0, None]
+    store(results, step__Short__time_step=(values, [["0.3", "0.6"], ["'cpu'", "'cuda'"]], "v1"))
+    assert lacking(results, select(results, "Short", "cpu")) == []
+    assert lacking(results, select(results, "Short", "cuda")) == ["step.Short.time_step"]
+
+
+def test_a_file_that_cannot_be_read_counts_as_nothing_measured(results: Path) -> None:
+    path = store(results, step__Long__time_step=([1.0], [["0.9"]], "v1"))
+    path.write_text(path.read_text()[:40])
+    assert lacking(results, select(results, "Long", None)) == ["step.Long.time_step"]
+
+
+def test_every_environment_must_have_its_value(results: Path) -> None:
+    store(results, step__Long__time_step=([1.0], [["0.9"]], "v1"))
+    selection = select(results, "Long", None)
+    assert missing(selection, results, COMMIT, [ENV, "other"]) == ["step.Long.time_step"]

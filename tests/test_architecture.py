@@ -1,0 +1,114 @@
+"""The arrows of the design: who may import whom, and what must stay light."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "sparsebench"
+
+# room: the rooms of sparsebench it may import, and the third-party packages
+ARROWS: dict[str, tuple[set[str], set[str]]] = {
+    "pruning": (set(), {"torch", "numpy", "numba"}),
+    "results": (set(), {"pyarrow", "pandas"}),
+    "stats": (set(), {"numpy", "scipy"}),
+    "project": ({"results"}, {"asv"}),
+    "report": ({"stats"}, {"numpy", "pandas", "matplotlib", "seaborn", "rich"}),
+    "cli": (
+        {"results", "stats", "project", "report"},
+        {"click", "rich", "pandas", "numpy", "pyarrow"},
+    ),
+}
+BENCHMARKS = ({"pruning"}, {"torch", "numpy", "benchmarks"})
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield f"{node.module}"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def violations(path: Path, room: str, rooms: set[str], packages: set[str]) -> list[str]:
+    own = {room, "errors", "__version__"}
+    wrong = []
+    for name in imports(path):
+        first, _, rest = name.partition(".")
+        if first == "sparsebench":
+            if rest and rest.split(".")[0] not in own | rooms:
+                wrong.append(name)
+        elif first not in packages and first not in sys.stdlib_module_names:
+            wrong.append(name)
+    return wrong
+
+
+def sources(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
+
+
+def test_every_room_has_its_arrows() -> None:
+    rooms = {p.name for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__"}
+    assert rooms == set(ARROWS)
+
+
+@pytest.mark.parametrize("room", ARROWS)
+def test_room_imports_only_along_its_arrows(room: str) -> None:
+    rooms, packages = ARROWS[room]
+    wrong = {
+        str(path.relative_to(ROOT)): found
+        for path in sources(PACKAGE / room)
+        if (found := violations(path, room, rooms, packages))
+    }
+    assert wrong == {}
+
+
+def test_benchmarks_import_the_public_names_only() -> None:
+    rooms, packages = BENCHMARKS
+    for path in sources(ROOT / "benchmarks"):
+        assert violations(path, "", rooms, packages) == [], path
+        deep = [
+            n for n in imports(path) if n.startswith("sparsebench.pruning.") and n.count(".") > 2
+        ]
+        assert deep == [], path
+
+
+def test_a_forbidden_import_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text("import torch\nfrom sparsebench.report import units\nimport json\n")
+    found = violations(path, "results", set(), {"pyarrow"})
+    assert found == ["torch", "sparsebench.report", "sparsebench.report.units"]
+
+
+def test_nothing_of_torch_ao_is_imported_with_the_package() -> None:
+    code = "import sparsebench.pruning, sys; print([m for m in sys.modules if 'torch.ao' in m])"
+    with_torch = "import torch, sys; print([m for m in sys.modules if 'torch.ao' in m])"
+    assert run(code) == run(with_torch)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["shwo"]])
+def test_the_command_line_is_light_until_a_verb_is_called(arguments: list[str]) -> None:
+    code = (
+        "import sys; from sparsebench.cli import main\n"
+        f"try: main({arguments!r})\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'pandas', 'numpy', 'pyarrow', 'asv'} & set(sys.modules)\n"
+        "print('heavy:', sorted(heavy))"
+    )
+    assert run(code).splitlines()[-1] == "heavy: []"
+
+
+def run(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    ).stdout

@@ -1,0 +1,94 @@
+"""Every command and snippet of the README is run, here or by the project's own check."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparsebench import cli
+from sparsebench.cli import bench
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHECK = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands(program: str) -> list[list[str]]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    found = [shlex.split(line, comments=True) for line in lines]
+    return [words for words in found if words and words[0] == program]
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the stored dataset, beside another project's results."""
+    folder = tmp_path / "clone"
+    (folder / "results").mkdir(parents=True)
+    (folder / "results" / "parquet").symlink_to(ROOT / "results" / "parquet")
+    (tmp_path / "other-project").mkdir()
+    (tmp_path / "other-project" / "results").symlink_to(ROOT / "tests" / "data" / "asv" / "v2")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_every_command_is_of_a_kind_that_is_run() -> None:
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+    known = commands("scripts/bench") + commands("scripts/test") + commands("sparsebench")
+    assert len(lines) == len(known)
+
+
+def test_the_two_scripts_are_run_by_the_check() -> None:
+    assert commands("scripts/test") == [["scripts/test"]]
+    assert re.search(r"^scripts/test$", CHECK, re.MULTILINE)
+    assert re.search(r"^scripts/bench\b", CHECK, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", commands("scripts/bench"), ids=" ".join)
+def test_bench_commands_are_understood(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[bench.Plan] = []
+    asked: list[Any] = []
+    monkeypatch.setattr(bench, "resolve", lambda repository, commits: asked.append(commits) or [])
+    monkeypatch.setattr(bench, "_carry_out", lambda plan, console: plans.append(plan) or 0)
+    monkeypatch.chdir(ROOT)
+    assert cli.main(["bench", *words[1:]]) == 0
+    assert len(plans) == 1
+    assert asked == ([words[words.index("--commits") + 1]] if "--commits" in words else [None])
+
+
+@pytest.mark.parametrize("words", commands("sparsebench"), ids=" ".join)
+def test_commands_do_what_they_say(
+    words: list[str], clone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words[1:]) == 0
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.split("\n")[0])
+def test_snippets_run_and_print(code: str, clone: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip()
+
+
+def test_the_pruning_example_reaches_2_of_4() -> None:
+    code = next(block for block in blocks("python") if "WeightNormSparsifier" in block)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert ran.stdout.strip() == "tensor(0.5000)"
+
+
+def test_links_and_pictures_exist() -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
