@@ -119,7 +119,7 @@ class WandaSparsifier(BaseSparsifier):
             if unseen and group["sparsity_level"] > 0:
                 raise ConfigError(
                     f"step: {group['tensor_fqn']} must have seen inputs; run calibration data "
-                    "through the model first"
+                    "through the model first, or leave it out if nothing calls its module"
                 )
         super()._update_masks(groups)
 
