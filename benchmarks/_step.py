@@ -1,21 +1,17 @@
-"""What the step benchmarks of all grids share; asv takes no class whose name starts with _."""
+"""The step benchmarks of all grids; asv takes no class whose name starts with _."""
 
 from collections.abc import Callable
 from functools import lru_cache
 
 import torch
 
+from benchmarks._shared import DEVICES, THREADS, synchronized
 from benchmarks.workloads import digest, workload
-from benchmarks.workloads.devices import available, synchronize
 from benchmarks.workloads.grid import by_name
 from benchmarks.workloads.memory import temporary_memory
 from benchmarks.workloads.weights import KINDS
 
-DEVICES = available()
 PARAM_NAMES = ["case", "device", "dtype", "weights", "implementation"]
-
-# As PyTorch's operator benchmark: more threads gain nothing on small masks, and add noise.
-THREADS = 1
 
 
 @lru_cache(maxsize=1)
@@ -76,18 +72,6 @@ class _DeviceTime:
         return event_time(self.workload.step, repeats=30)
 
     track_step.unit = "seconds"  # type: ignore[attr-defined]
-
-
-def synchronized(call: Callable[[], None], device: str) -> Callable[[], None]:
-    """``call``, followed on CUDA by a wait for its work; on the CPU ``call`` itself."""
-    if device == "cpu":
-        return call
-
-    def call_and_wait() -> None:
-        call()
-        synchronize(device)
-
-    return call_and_wait
 
 
 def event_time(call: Callable[[], None], repeats: int) -> float:

@@ -5,7 +5,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from benchmarks._areas import DEVICES, THREADS, synchronized
+from benchmarks._shared import DEVICES, THREADS, synchronized
 from benchmarks.workloads.weights import weights
 from sparsebench.pruning import ActivationSparsifier
 

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import torch
 
-from benchmarks._areas import DEVICES, THREADS, synchronized
+from benchmarks._shared import DEVICES, THREADS, synchronized
 from benchmarks.workloads.digest import tracked
 from benchmarks.workloads.grid import Shape
 from benchmarks.workloads.weights import weights

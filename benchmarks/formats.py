@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks._areas import CUDA, DEVICES, THREADS, linear, synchronized
+from benchmarks._shared import CUDA, DEVICES, THREADS, linear, synchronized
 from benchmarks.workloads.weights import weights
 from sparsebench.pruning import WeightNormSparsifier, to_bsr, to_csr, to_semi_structured
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks._step import DEVICES, THREADS, synchronized
+from benchmarks._shared import DEVICES, THREADS, linear, synchronized
 from benchmarks.workloads.grid import Shape
 from benchmarks.workloads.weights import weights
 from benchmarks.workloads.workload import IMPLEMENTATIONS, library
@@ -14,13 +14,6 @@ from benchmarks.workloads.workload import IMPLEMENTATIONS, library
 LAYERS = 16
 LINEAR: Shape = (1024, 1024)
 BATCH = 64
-
-
-def linear(shape: Shape) -> nn.Linear:
-    """A Linear without bias whose weight is the suite's seeded one."""
-    module = nn.Linear(shape[1], shape[0], bias=False)
-    module.weight = nn.Parameter(weights(shape, "random"))
-    return module
 
 
 class Lifecycle:
@@ -58,7 +51,7 @@ class MaskedLinear:
 
     def setup(self, device: str, implementation: str) -> None:
         torch.set_num_threads(THREADS)
-        self.module = linear(LINEAR).to(device)
+        self.module = linear(LINEAR).to(device).requires_grad_()
         self.input = weights((BATCH, LINEAR[1]), "random").to(device)
         if implementation != "dense":
             sparsifier = library(implementation).WeightNormSparsifier(0.5, (1, 4))

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import sparsebench.pruning
-from benchmarks._areas import THREADS, linear
+from benchmarks._shared import THREADS, linear
 from sparsebench.pruning import BaseScheduler
 
 

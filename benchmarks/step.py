@@ -1,6 +1,7 @@
 """The step of our WeightNormSparsifier over the whole grid."""
 
-from benchmarks._step import DEVICES, _DeviceTime, _Step, axes
+from benchmarks._shared import DEVICES
+from benchmarks._step import _DeviceTime, _Step, axes
 from benchmarks.workloads import grid
 from benchmarks.workloads.workload import DTYPES
 

@@ -72,6 +72,6 @@ def __getattr__(name: str) -> Any:
     """The Lightning callbacks, on first use: Lightning is not needed for anything else."""
     if name not in _CALLBACKS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from sparsebench.pruning import lightning_callbacks
+    from sparsebench.pruning.data import lightning_callbacks
 
     return getattr(lightning_callbacks, name)

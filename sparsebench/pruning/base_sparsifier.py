@@ -80,9 +80,15 @@ class BaseSparsifier(abc.ABC):
         """State per ``tensor_fqn``; ``mask`` is the very tensor that the model applies now."""
         for group in self.groups:
             if "module" in group and has_mask(group["module"], group["tensor_name"]):
-                mask = masking_of(group["module"], group["tensor_name"]).mask
-                self._state[group["tensor_fqn"]]["mask"] = mask
+                self._state[group["tensor_fqn"]].update(self._in_force(group))
         return self._state
+
+    @state.setter
+    def state(self, state: Mapping[str, Mapping[str, Any]]) -> None:
+        """For subclasses that bring their own; masks stay those that are in force."""
+        self._state = SparsifierState()
+        for tensor_fqn, entry in state.items():
+            self._state[tensor_fqn].update(entry)
 
     @abc.abstractmethod
     def update_mask(self, module: nn.Module, tensor_name: str, **kwargs: Any) -> None:
@@ -330,6 +336,10 @@ class BaseSparsifier(abc.ABC):
         for group in self.groups:
             if group["tensor_fqn"] not in keep and has_mask(group["module"], group["tensor_name"]):
                 self._detach(group)
+
+    def _in_force(self, group: Config) -> dict[str, Any]:
+        """What ``state`` says of a tensor and is kept at its module."""
+        return {"mask": masking_of(group["module"], group["tensor_name"]).mask}
 
     def _require_model(self, caller: str) -> nn.Module:
         if self.model is None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.base_sparsifier import BaseSparsifier
@@ -26,6 +26,14 @@ class NearlyDiagonalSparsifier(BaseSparsifier):
 
     def __init__(self, nearliness: int = 1) -> None:
         super().__init__(defaults={"nearliness": nearliness})
+
+    def check_group(self, tensor: Tensor, group: Config) -> None:
+        """Raise ConfigError where ``tensor`` has no diagonal."""
+        if tensor.ndim != 2:
+            raise ConfigError(
+                f"{group['tensor_fqn']}: must be 2-D to have a diagonal, got "
+                f"shape={tuple(tensor.shape)}"
+            )
 
     def _update_masks(self, groups: Sequence[Config]) -> None:
         for group in groups:

@@ -12,7 +12,7 @@ from sparsebench.pruning.groups import Config
 from sparsebench.pruning.input_norm import InputNorm, observe, observer_of, stop_observing
 from sparsebench.pruning.masks import element_scores, l1, lowest_in_blocks
 from sparsebench.pruning.parametrization import has_mask, masking_of, unmasked_tensor
-from sparsebench.pruning.state import SparsifierState, TensorState
+from sparsebench.pruning.state import TensorState
 
 
 class WandaSparsifier(BaseSparsifier):
@@ -26,6 +26,9 @@ class WandaSparsifier(BaseSparsifier):
         sparsity_level: share of each row, ``round(level * columns)``; <= 0 none, >= 1 all.
         semi_structured_block_size: m zeroes the m // 2 lowest of each m in a row instead (4: 2:4),
             whatever the level, unless that is <= 0.
+
+    Attributes:
+        state: besides ``mask``, ``sum_of_squares`` of the inputs, by feature, float64.
 
     Source: arXiv:2306.11695; names as in torchao's WandaSparsifier. Deviates from torchao, and
     agrees with the paper: weights compare within a row (not the whole tensor), and by the norm
@@ -42,16 +45,6 @@ class WandaSparsifier(BaseSparsifier):
                 "semi_structured_block_size": semi_structured_block_size,
             }
         )
-
-    @property
-    def state(self) -> SparsifierState:
-        """As in BaseSparsifier, and ``sum_of_squares`` of the inputs, by feature."""
-        state = super().state
-        for group in self.groups:
-            observer = observer_of(group["module"]) if "module" in group else None
-            if observer is not None:
-                state[group["tensor_fqn"]]["sum_of_squares"] = observer.sum_of_squares
-        return state
 
     def check_group(self, tensor: Tensor, group: Config) -> None:
         """Raise ConfigError unless ``tensor`` is a Linear's weight and the settings fit."""
@@ -108,6 +101,12 @@ class WandaSparsifier(BaseSparsifier):
         for group in self.groups:
             observe(group["module"])
 
+    def _in_force(self, group: Config) -> dict[str, Any]:
+        """As in BaseSparsifier, and ``sum_of_squares`` of the inputs, by feature."""
+        observer = observer_of(group["module"])
+        sums = {} if observer is None else {"sum_of_squares": observer.sum_of_squares}
+        return {**super()._in_force(group), **sums}
+
     def _restore(self, group: Config, entry: TensorState) -> None:
         sums = entry.pop("sum_of_squares", None)
         super()._restore(group, entry)
@@ -120,7 +119,7 @@ class WandaSparsifier(BaseSparsifier):
             if unseen and group["sparsity_level"] > 0:
                 raise ConfigError(
                     f"step: {group['tensor_fqn']} must have seen inputs; run calibration data "
-                    "through the model first"
+                    "through the model first, or leave it out if nothing calls its module"
                 )
         super()._update_masks(groups)
 

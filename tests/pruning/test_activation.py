@@ -317,3 +317,47 @@ def test_the_whole_sparsifier_copies_with_its_model(duplicate: Any) -> None:
 
 def test_repr_names_the_layers() -> None:
     assert "name: 0" in repr(registered())
+
+
+def with_local_functions() -> ActivationSparsifier:
+    sparsifier = registered(reduce_fn=lambda x: x.mean(0))
+    run(sparsifier, batches(4))
+    sparsifier.step()
+    return sparsifier
+
+
+def test_masks_of_local_functions_can_be_pickled() -> None:
+    sparsifier = with_local_functions()
+    sparsifier.squash_mask()
+    other = ActivationSparsifier(model())
+    other.load_state_dict(pickle.loads(pickle.dumps(sparsifier.state_dict())))
+    assert torch.equal(other.get_mask("0"), sparsifier.get_mask("0"))
+    twin = pickle.loads(pickle.dumps(sparsifier))
+    x = values(3, 6, seed=9)
+    assert torch.equal(twin.model[0](x), sparsifier.model[0](x))
+
+
+def test_a_function_that_was_not_saved_is_the_loading_sparsifiers() -> None:
+    saved = pickle.loads(pickle.dumps(with_local_functions().state_dict()))
+    with pytest.raises(ConfigError, match="layer '0': reduce_fn must be callable, got None"):
+        ActivationSparsifier(model()).load_state_dict(saved)
+    other = registered(reduce_fn=mean)
+    other.load_state_dict(saved)
+    run(other, batches(4))
+    other.step()
+
+
+def test_within_a_process_local_functions_stay() -> None:
+    sparsifier = with_local_functions()
+    other = ActivationSparsifier(model())
+    other.load_state_dict(sparsifier.state_dict())
+    assert other.defaults == sparsifier.defaults
+    assert other.data_groups["0"]["reduce_fn"] is sparsifier.data_groups["0"]["reduce_fn"]
+    twin = copy.deepcopy(sparsifier)
+    assert twin.data_groups["0"]["reduce_fn"] is sparsifier.data_groups["0"]["reduce_fn"]
+
+
+def test_an_unpickled_one_says_which_function_it_lacks() -> None:
+    twin = pickle.loads(pickle.dumps(with_local_functions()))
+    with pytest.raises(ConfigError, match="reduce_fn must be callable"):
+        twin.model(values(3, 6))

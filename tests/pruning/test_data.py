@@ -394,3 +394,14 @@ def test_reprs_say_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     scheduler = Halving(norm(), "sparsity_level", verbose=True)
     assert "name: embedding" in repr(scheduler)
     assert "sparsity_level of row is now 0.5" in capsys.readouterr().out
+
+
+def test_masks_follow_data_that_its_owner_moves() -> None:
+    embedding = nn.Embedding(6, 4)
+    sparsifier = DataNormSparsifier([("e", embedding)], 0.5, (1, 1))
+    mask = sparsifier.get_mask("e")
+    embedding.double()
+    sparsifier.step()
+    assert sparsifier.get_mask("e") is mask
+    assert mask.dtype == sparsifier.get_data("e", return_original=False).dtype == torch.float64
+    assert zeros(mask) == 0.5

@@ -107,6 +107,7 @@ def test_a_module_under_two_names_is_replaced_under_both() -> None:
     [
         (nn.Embedding(4, 4), {}, "must hold Embedding"),
         (nn.Linear(4, 4), {}, "must hold Embedding"),
+        (Recommender().to("meta"), {}, "'items' must be on the CPU"),
         (Recommender(), {"select_embeddings": [nn.Embedding(2, 2)]}, "embeddings of the model"),
         (Recommender(), {"zeros_per_block": 9}, "zeros_per_block"),
     ],

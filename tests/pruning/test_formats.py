@@ -116,6 +116,23 @@ def test_what_cannot_run_is_refused_and_stays(model: Any, convert: Any, message:
     assert list(model.modules()) == modules
 
 
+def test_a_fast_path_that_knows_dense_weights_only_is_refused() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    model = nn.Sequential(layer)
+    for linear in (layer.linear1, layer.linear2):
+        with torch.no_grad():
+            linear.weight[::2] = 0
+    with torch.no_grad():
+        expected = model(x := values(2, 3, 8))
+        with pytest.raises(ConfigError, match="'0', a TransformerEncoderLayer, must not take"):
+            to_csr(model)
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            torch.testing.assert_close(to_csr(model)(x), expected)
+        finally:
+            torch.backends.mha.set_fastpath_enabled(True)
+
+
 def test_a_filter_chooses() -> None:
     model = to_csr(squashed(0.5, (1, 1)), lambda module, name: name == "last")
     assert type(model.first) is nn.Linear

@@ -44,6 +44,19 @@ def test_convolutions_are_pruned_as_their_matrix(conv: Any, layout: str) -> None
     assert model(values(1, 8, *[5] * (mask.ndim - 2))).shape[1] == 4
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_memory_format_does_not_matter(layout: str) -> None:
+    masks = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        model = seeded(nn.Conv2d(8, 4, 3)).to(memory_format=memory_format)
+        sparsifier = WeightNormSparsifier(0.5, layout=layout)
+        sparsifier.prepare(model, [{"tensor_fqn": "weight"}])
+        sparsifier.step()
+        masks.append(model.parametrizations.weight[0].mask)
+    assert torch.equal(*masks)
+    assert masks[0].double().mean() == 0.5
+
+
 def test_a_bias_is_one_row() -> None:
     model = MLP()
     sparsifier = WeightNormSparsifier(1.0, (1, 4), 2)

@@ -14,7 +14,7 @@ import sparsebench.pruning
 from sparsebench.pruning import BaseDataScheduler, DataNormSparsifier
 from tests.pruning.small_models import MLP
 
-MODULE = "sparsebench.pruning.lightning_callbacks"
+MODULE = "sparsebench.pruning.data.lightning_callbacks"
 ARGUMENTS = {"sparsity_level": 0.5, "sparse_block_shape": (1, 1)}
 
 
@@ -40,7 +40,7 @@ def lightning(monkeypatch: pytest.MonkeyPatch) -> Iterator[type]:
 
 def _forget() -> None:
     sys.modules.pop(MODULE, None)
-    vars(sparsebench.pruning).pop("lightning_callbacks", None)
+    vars(sparsebench.pruning.data).pop("lightning_callbacks", None)
 
 
 def fit(callback: Any, epochs: int) -> nn.Module:

@@ -183,3 +183,10 @@ def test_other_parametrizations_stay() -> None:
     sparsifier.prepare(model, named("weight"))
     sparsifier.step()
     assert (model.weight == 0).sum() == 8
+
+
+def test_a_tensor_without_a_diagonal_is_refused() -> None:
+    model = MLP()
+    with pytest.raises(ConfigError, match=r"first\.bias: must be 2-D to have a diagonal"):
+        NearlyDiagonalSparsifier().prepare(model, named("last.weight", "first.bias"))
+    assert not is_masked(model)

@@ -286,3 +286,10 @@ def test_masks_are_not_in_the_models_state_dict() -> None:
     prepared(model=model)
     assert not [key for key in model.state_dict() if "mask" in key]
     assert isinstance(model.first.parametrizations.weight[0], FakeSparsity)
+
+
+def test_a_subclass_may_bring_its_own_state() -> None:
+    sparsifier = prepared()
+    sparsifier.state = {"first.weight": {"epoch": 3, "mask": torch.zeros(12, 8)}}
+    assert sparsifier.state["first.weight"]["epoch"] == 3
+    assert sparsifier.state["first.weight"]["mask"].all()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError, unknown_name
+from sparsebench.pruning.activation.functions import NAMES, restored, saved
 from sparsebench.pruning.activation.inputs import (
     Aggregate,
     Feature,
@@ -21,7 +22,6 @@ from sparsebench.pruning.activation.inputs import (
 from sparsebench.pruning.fqn import fqn_to_module, module_to_fqn
 from sparsebench.pruning.state import SparsifierState
 
-_FUNCTIONS = ("aggregate_fn", "reduce_fn", "mask_fn")
 _OF_ONE_MODEL = ("hook", "layer")  # not in the state_dict
 
 
@@ -179,22 +179,34 @@ class ActivationSparsifier:
     def state_dict(self) -> dict[str, Any]:
         """``state`` with the masks as sparse COO, ``data_groups`` and ``defaults``.
 
-        Containers are copies; the aggregates in ``data_groups`` are shared, never written to.
+        Containers are copies; the aggregates in ``data_groups`` are shared, never written to. It
+        can be pickled: lambdas and local functions are left out of the file then.
         """
         return {
             "state": {
                 name: _converted(entry, Tensor.to_sparse_coo) for name, entry in self.state.items()
             },
             "data_groups": {name: _stored(group) for name, group in self.data_groups.items()},
-            "defaults": _copied(self.defaults),
+            "defaults": saved(_copied(self.defaults)),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Become what ``state_dict`` describes, which stays as it is; former hooks go.
 
+        A function that is not in the file is the one that this sparsifier has for the layer.
+
         Raises:
-            ConfigError: the model lacks one of its layers; nothing was changed.
+            ConfigError: the model lacks one of its layers, or a layer that gathers inputs would
+                lack a function; nothing was changed.
         """
+        defaults = restored(_copied(state_dict["defaults"]), self.defaults)
+        groups = {
+            name: restored(_copied(group), self.data_groups.get(name, self.defaults))
+            for name, group in state_dict["data_groups"].items()
+        }
+        for name, group in groups.items():
+            if group["hook_state"] == "aggregate":
+                _check_group(name, group)
         layers = {name: fqn_to_module(self.model, name) for name in state_dict["data_groups"]}
         for name, layer in layers.items():
             if not isinstance(layer, nn.Module):
@@ -202,22 +214,29 @@ class ActivationSparsifier:
                 raise ConfigError(f"load_state_dict: {unknown_name('layer', name, known)}")
         for name in self.data_groups:
             self._detach(name)
-        self.defaults = _copied(state_dict["defaults"])
+        self.defaults = defaults
         self.state = SparsifierState()
         for name, entry in state_dict["state"].items():
             self.state[name].update(_converted(entry, Tensor.to_dense))
-        self.data_groups = {
-            name: {**_copied(group), "layer": layers[name]}
-            for name, group in state_dict["data_groups"].items()
-        }
+        self.data_groups = {n: {**group, "layer": layers[n]} for n, group in groups.items()}
         for name, group in self.data_groups.items():
             self._attach(name, group["hook_state"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything, the model included, without lambdas and local functions."""
+        groups = {name: saved(group) for name, group in self.data_groups.items()}
+        return {**self.__dict__, "defaults": saved(self.defaults), "data_groups": groups}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        groups = {name: restored(group, {}) for name, group in state["data_groups"].items()}
+        defaults = restored(state["defaults"], {})
+        self.__dict__.update({**state, "defaults": defaults, "data_groups": groups})
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
         for name, group in self.data_groups.items():
             lines += ["\tData Group", f"\t    name: {name}"]
-            hidden = ("data", "hook", *_FUNCTIONS)
+            hidden = ("data", "hook", *NAMES)
             lines += [f"\t    {key}: {group[key]}" for key in sorted(group) if key not in hidden]
         return "\n".join(lines) + ")"
 
@@ -265,6 +284,7 @@ class _Aggregating(_Hook):
         group, entry = self.sparsifier.data_groups[self.name], self.sparsifier.state[self.name]
         x = self.input_of(inputs).detach()
         new = selected(x, group["features"], group["feature_dim"])
+        _check_group(self.name, group)  # an unpickled one may lack its functions
         with torch.no_grad():
             group["data"] = aggregated(group.get("data"), new, group["aggregate_fn"])
         if entry["mask"] is None:
@@ -279,15 +299,18 @@ class _Sparsifying(_Hook):
 
 
 def _check_group(name: str, group: Mapping[str, Any]) -> None:
-    for key in _FUNCTIONS:
+    for key in NAMES:
         if not callable(group[key]):
-            raise ConfigError(f"layer {name!r}: {key} must be callable, got {group[key]!r}")
+            raise ConfigError(
+                f"layer {name!r}: {key} must be callable, got {group[key]!r}; give it to "
+                "register_layer (files hold no lambdas and local functions)"
+            )
     if group["features"] is not None and group["feature_dim"] is None:
         raise ConfigError(f"layer {name!r}: features must come with feature_dim, got none")
 
 
 def _stored(group: Mapping[str, Any]) -> dict[str, Any]:
-    return _copied({key: value for key, value in group.items() if key not in _OF_ONE_MODEL})
+    return saved(_copied({k: v for k, v in group.items() if k not in _OF_ONE_MODEL}))
 
 
 def _copied(group: Mapping[str, Any]) -> dict[str, Any]:

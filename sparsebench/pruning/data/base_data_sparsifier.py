@@ -89,7 +89,7 @@ class BaseDataSparsifier(BaseSparsifier):
         Raises:
             ConfigError: an unknown name, or ``return_original`` after it was squashed.
         """
-        self._check_known(name)
+        self.get_mask(name)  # where its data is now
         if not return_original:
             return self._container.sparsified(name)
         if not self._container.is_masked(name):
@@ -99,11 +99,17 @@ class BaseDataSparsifier(BaseSparsifier):
     def get_mask(self, name: str) -> Tensor:
         """The mask of some data, in force or, after squash, as it last was.
 
+        It is on the data's device and in its dtype, also after ``embedding.to(...)``.
+
         Raises:
             ConfigError: an unknown name.
         """
         self._check_known(name)
         mask: Tensor = self._state[name]["mask"]
+        if self._container.is_masked(name):
+            moved = fitted(mask, self._container.original(name))
+            if (moved.device, moved.dtype) != (mask.device, mask.dtype):
+                mask.data = moved
         return mask
 
     def step(self) -> None:  # type: ignore[override]  # as upstream, without use_path
@@ -150,6 +156,7 @@ class BaseDataSparsifier(BaseSparsifier):
             if name not in chosen:
                 raise ConfigError(f"squash_mask: {name!r} must have a mask; squashed already?")
         for name in chosen if names is None else names:
+            self.get_mask(name)  # where its data is now
             self._container.squash(name, leave_parametrized)
 
     def state_dict(self) -> dict[str, Any]:

@@ -44,8 +44,8 @@ def post_training_sparse_quantize(
         select_embeddings: which; None: all.
 
     Raises:
-        ConfigError: the model has no embedding, is one itself, or does not have a selected one;
-            nothing was changed.
+        ConfigError: the model has no embedding, is one itself, or does not have a selected one, or
+            one is not on the CPU; nothing was changed.
 
     Source: ``torch.ao.pruning._experimental.data_sparsifier.quantization_utils``. Deviates:
     upstream's zero points are no integers, so nothing pruned comes out as 0; and its names
@@ -77,6 +77,12 @@ def _chosen(model: nn.Module, selected: Sequence[nn.Module] | None) -> dict[str,
             "post_training_sparse_quantize: model must hold Embedding or EmbeddingBag modules, "
             f"got {type(model).__name__}"
         )
+    for name, module in found.items():
+        if module.weight.device.type != "cpu":
+            raise ConfigError(
+                f"post_training_sparse_quantize: {name!r} must be on the CPU, where torch's "
+                f"quantised embeddings are, got {module.weight.device}"
+            )
     return found
 
 

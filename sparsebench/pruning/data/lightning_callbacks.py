@@ -13,7 +13,8 @@ from typing import Any
 
 from torch import nn
 
-from sparsebench.pruning.data import BaseDataScheduler, BaseDataSparsifier
+from sparsebench.pruning.data.base_data_scheduler import BaseDataScheduler
+from sparsebench.pruning.data.base_data_sparsifier import BaseDataSparsifier
 
 _LOGGER = logging.getLogger(__name__)
 _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
