@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks._step import DEVICES, THREADS, synchronized
+from benchmarks._shared import DEVICES, THREADS, synchronized
 from benchmarks.workloads.grid import Shape
 from benchmarks.workloads.weights import weights
 from benchmarks.workloads.workload import IMPLEMENTATIONS, library
