@@ -7,15 +7,10 @@ from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.base_sparsifier import BaseSparsifier, Config
-from sparsebench.pruning.masks import (
-    BlockShape,
-    check_pattern,
-    element_scores,
-    l1,
-    l2,
-    sparsity_mask,
-)
+from sparsebench.pruning.kernels import write_mask
+from sparsebench.pruning.masks import l1, l2
 from sparsebench.pruning.parametrization import masking_of, unmasked_tensor
+from sparsebench.pruning.pattern import BlockShape, pattern_of
 
 _NORMS: dict[int, Callable[[Tensor], Tensor]] = {1: l1, 2: l2}
 
@@ -57,7 +52,7 @@ class WeightNormSparsifier(BaseSparsifier):
     def check_group(self, tensor: Tensor, group: Config) -> None:
         """Raise ConfigError where the group's pattern cannot apply to ``tensor``."""
         try:
-            check_pattern(
+            pattern_of(
                 tensor.shape,
                 group["sparsity_level"],
                 group["sparse_block_shape"],
@@ -76,9 +71,14 @@ class WeightNormSparsifier(BaseSparsifier):
         **kwargs: Any,
     ) -> None:
         """Rank the unmasked tensor and write the mask in place."""
-        scores = element_scores(unmasked_tensor(module, tensor_name), self.norm_fn)
-        keep = sparsity_mask(scores, sparsity_level, sparse_block_shape, zeros_per_block)
-        masking_of(module, tensor_name).mask.copy_(keep)
+        write_mask(
+            masking_of(module, tensor_name).mask,
+            unmasked_tensor(module, tensor_name),
+            self.norm_fn,
+            sparsity_level,
+            sparse_block_shape,
+            zeros_per_block,
+        )
 
 
 def _norm_function(norm: Callable[[Tensor], Tensor] | int | None) -> Callable[[Tensor], Tensor]:
