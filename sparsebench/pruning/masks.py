@@ -6,15 +6,35 @@ and the configuration, and on nothing else: not on the device, the thread count 
 """
 
 from collections.abc import Callable, Iterator
-from math import ceil, isfinite
+from math import ceil
 
 import torch
 from torch import Tensor
 
 from sparsebench.errors import ConfigError
+from sparsebench.pruning.pattern import (
+    BlockShape,
+    check_nearliness,
+    check_pattern,
+    selected_blocks,
+)
+
+__all__ = [
+    "BlockShape",
+    "Norm",
+    "band_mask",
+    "block_scores",
+    "check_nearliness",
+    "check_pattern",
+    "element_scores",
+    "l1",
+    "l2",
+    "lowest_blocks",
+    "lowest_in_blocks",
+    "sparsity_mask",
+]
 
 Norm = Callable[[Tensor], Tensor]
-BlockShape = tuple[int, int]
 
 # Up to this many elements a block, ranks by comparing all pairs beat a sort of every block:
 # 4096x4096 float32 on two cores, (1, 4) 0.13 s against 2.1 s, (4, 4) 1.9 s against 2.0 s.
@@ -74,12 +94,9 @@ def lowest_blocks(scores: Tensor, sparsity_level: float) -> Tensor:
     ``k = clamp(round(level * blocks), 0, blocks - 1)``, halves to even. Equal scores: the lower
     index (row-major) first. NaN ranks highest.
     """
-    blocks = scores.numel()
-    if sparsity_level >= 1:
-        return torch.ones_like(scores, dtype=torch.bool)
-    k = max(0, min(round(sparsity_level * blocks), blocks - 1))
-    if k == 0:
-        return torch.zeros_like(scores, dtype=torch.bool)
+    k = selected_blocks(scores.numel(), sparsity_level)
+    if k == scores.numel() or k == 0:
+        return torch.full_like(scores, k > 0, dtype=torch.bool)
     keys = _ordered_keys(scores).flatten()
     threshold = _kth_smallest(keys, k)
     below = keys < threshold
@@ -148,54 +165,6 @@ def band_mask(shape: tuple[int, int], nearliness: int, device: torch.device) -> 
         return torch.zeros(shape, dtype=torch.bool, device=device)
     reach = nearliness // 2
     return torch.ones(shape, dtype=torch.bool, device=device).triu_(-reach).tril_(reach)
-
-
-def check_pattern(
-    shape: tuple[int, ...], sparsity_level: float, block: BlockShape, zeros_per_block: int | None
-) -> int:
-    """The effective ``zeros_per_block`` (None is the whole block), if the pattern is valid.
-
-    Raises:
-        ConfigError: ``shape`` is not 2-D, a block side is no positive integer, ``zeros_per_block``
-            lies outside [0, block size], or the level is not finite.
-    """
-    if len(shape) != 2:
-        raise ConfigError(f"tensor: must be 2-D, got shape={tuple(shape)}")
-    if len(block) != 2 or not all(_is_int(side) and side > 0 for side in block):
-        raise ConfigError(f"sparse_block_shape: must be two positive integers, got {block!r}")
-    if not isfinite(sparsity_level):
-        raise ConfigError(f"sparsity_level: must be finite, got {sparsity_level!r}")
-    size = block[0] * block[1]
-    if zeros_per_block is None:
-        return size
-    if not _is_int(zeros_per_block) or not 0 <= zeros_per_block <= size:
-        raise ConfigError(
-            f"zeros_per_block: must be an integer in [0, {size}] for blocks of {tuple(block)}, "
-            f"got {zeros_per_block!r}"
-        )
-    return zeros_per_block
-
-
-def check_nearliness(shape: tuple[int, ...], nearliness: int) -> None:
-    """Nothing, if a band of ``nearliness`` diagonals fits ``shape``.
-
-    Raises:
-        ConfigError: ``shape`` is not 2-D, or ``nearliness`` is positive and even, or its outermost
-            diagonal lies outside the tensor.
-    """
-    if len(shape) != 2:
-        raise ConfigError(f"tensor: must be 2-D, got shape={tuple(shape)}")
-    if not _is_int(nearliness) or (nearliness > 0 and nearliness % 2 == 0):
-        raise ConfigError(f"nearliness: must be an odd integer, got {nearliness!r}")
-    if nearliness > 0 and nearliness // 2 >= min(shape):
-        raise ConfigError(
-            f"nearliness: its outermost diagonal must lie inside the tensor, got {nearliness} for "
-            f"shape={tuple(shape)}"
-        )
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _lanes(scores: Tensor, block: BlockShape) -> Iterator[Tensor]:

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.groups import Config
-from sparsebench.pruning.masks import band_mask, check_nearliness
+from sparsebench.pruning.masks import band_mask
 from sparsebench.pruning.parametrization import masking_of
+from sparsebench.pruning.pattern import check_nearliness
 
 
 class NearlyDiagonalSparsifier(BaseSparsifier):

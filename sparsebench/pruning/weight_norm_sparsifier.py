@@ -3,22 +3,18 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError, unknown_name
 from sparsebench.pruning.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.global_level import Ranked, global_masks
 from sparsebench.pruning.groups import Config
+from sparsebench.pruning.kernels import write_mask
 from sparsebench.pruning.layouts import DEFAULT_LAYOUT, from_matrix, matrix_shape, to_matrix
-from sparsebench.pruning.masks import (
-    BlockShape,
-    check_pattern,
-    element_scores,
-    l1,
-    l2,
-    sparsity_mask,
-)
+from sparsebench.pruning.masks import element_scores, l1, l2
 from sparsebench.pruning.parametrization import masking_of, unmasked_tensor
+from sparsebench.pruning.pattern import BlockShape, pattern_of
 
 _SCOPES = ("tensor", "global")
 _NORMS: dict[int, Callable[[Tensor], Tensor]] = {1: l1, 2: l2}
@@ -72,7 +68,7 @@ class WeightNormSparsifier(BaseSparsifier):
     def check_group(self, tensor: Tensor, group: Config) -> None:
         """Raise ConfigError where the group's pattern cannot apply to ``tensor``."""
         try:
-            check_pattern(
+            pattern_of(
                 matrix_shape(tensor.shape, group.get("layout", DEFAULT_LAYOUT)),
                 group["sparsity_level"],
                 group["sparse_block_shape"],
@@ -92,11 +88,13 @@ class WeightNormSparsifier(BaseSparsifier):
         **kwargs: Any,
     ) -> None:
         """Rank the unmasked tensor and write the mask in place."""
-        matrix = to_matrix(unmasked_tensor(module, tensor_name), layout)
-        scores = element_scores(matrix, self.norm_fn)
-        keep = sparsity_mask(scores, sparsity_level, sparse_block_shape, zeros_per_block)
-        mask = masking_of(module, tensor_name).mask
-        mask.copy_(from_matrix(keep, mask.shape, layout))
+        mask, tensor = masking_of(module, tensor_name).mask, unmasked_tensor(module, tensor_name)
+        matrix = to_matrix(tensor, layout)
+        written = mask if mask.dim() == 2 else torch.empty_like(matrix)
+        pattern = (sparsity_level, sparse_block_shape, zeros_per_block)
+        write_mask(written, matrix, self.norm_fn, *pattern)
+        if written is not mask:
+            mask.copy_(from_matrix(written, mask.shape, layout))
 
     def _update_masks(self, groups: Sequence[Config]) -> None:
         if self.level_scope == "tensor":

@@ -1,0 +1,116 @@
+"""A pruning pattern: what is asked of a tensor, checked, and how many blocks that selects."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil, isfinite
+
+from sparsebench.errors import ConfigError
+
+BlockShape = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What a tensor's mask looks like, whatever its values.
+
+    Attributes:
+        shape: (rows, cols) of the tensor.
+        block: (rows, cols) of a block, from the tensor's zero index.
+        zeros: zeros inside a selected block, at most its size.
+        grid: (rows, cols) of blocks, edge blocks included.
+        blocks: how many there are.
+        selected: how many of them are selected, the lowest.
+    """
+
+    shape: tuple[int, int]
+    block: BlockShape
+    zeros: int
+    grid: tuple[int, int]
+    blocks: int
+    selected: int
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether no element is pruned."""
+        return self.selected == 0 or self.zeros == 0
+
+    @property
+    def prunes_all(self) -> bool:
+        """Whether every element is pruned."""
+        return self.selected == self.blocks and self.zeros == self.block[0] * self.block[1]
+
+
+@lru_cache(maxsize=1024, typed=True)
+def pattern_of(
+    shape: tuple[int, ...], sparsity_level: float, block: BlockShape, zeros_per_block: int | None
+) -> Pattern:
+    """The checked pattern of a configuration on a tensor of ``shape``.
+
+    Raises:
+        ConfigError: see :func:`check_pattern`.
+    """
+    zeros = check_pattern(shape, sparsity_level, block, zeros_per_block)
+    rows, cols = shape
+    height, width = block
+    grid = ceil(rows / height), ceil(cols / width)
+    blocks = grid[0] * grid[1]
+    selected = selected_blocks(blocks, sparsity_level)
+    return Pattern((rows, cols), (height, width), zeros, grid, blocks, selected)
+
+
+def selected_blocks(blocks: int, sparsity_level: float) -> int:
+    """How many of ``blocks`` a level selects: none at <= 0, all at >= 1.
+
+    Between, ``clamp(round(level * blocks), 0, blocks - 1)``, halves to even.
+    """
+    if sparsity_level >= 1:
+        return blocks
+    return max(0, min(round(sparsity_level * blocks), blocks - 1))
+
+
+def check_pattern(
+    shape: tuple[int, ...], sparsity_level: float, block: BlockShape, zeros_per_block: int | None
+) -> int:
+    """The effective ``zeros_per_block`` (None is the whole block), if the pattern is valid.
+
+    Raises:
+        ConfigError: ``shape`` is not 2-D, a block side is no positive integer, ``zeros_per_block``
+            lies outside [0, block size], or the level is not finite.
+    """
+    if len(shape) != 2:
+        raise ConfigError(f"tensor: must be 2-D, got shape={tuple(shape)}")
+    if len(block) != 2 or not all(_is_int(side) and side > 0 for side in block):
+        raise ConfigError(f"sparse_block_shape: must be two positive integers, got {block!r}")
+    if not isfinite(sparsity_level):
+        raise ConfigError(f"sparsity_level: must be finite, got {sparsity_level!r}")
+    size = block[0] * block[1]
+    if zeros_per_block is None:
+        return size
+    if not _is_int(zeros_per_block) or not 0 <= zeros_per_block <= size:
+        raise ConfigError(
+            f"zeros_per_block: must be an integer in [0, {size}] for blocks of {tuple(block)}, "
+            f"got {zeros_per_block!r}"
+        )
+    return zeros_per_block
+
+
+def check_nearliness(shape: tuple[int, ...], nearliness: int) -> None:
+    """Nothing, if a band of ``nearliness`` diagonals fits ``shape``.
+
+    Raises:
+        ConfigError: ``shape`` is not 2-D, or ``nearliness`` is positive and even, or its outermost
+            diagonal lies outside the tensor.
+    """
+    if len(shape) != 2:
+        raise ConfigError(f"tensor: must be 2-D, got shape={tuple(shape)}")
+    if not _is_int(nearliness) or (nearliness > 0 and nearliness % 2 == 0):
+        raise ConfigError(f"nearliness: must be an odd integer, got {nearliness!r}")
+    if nearliness > 0 and nearliness // 2 >= min(shape):
+        raise ConfigError(
+            f"nearliness: its outermost diagonal must lie inside the tensor, got {nearliness} for "
+            f"shape={tuple(shape)}"
+        )
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
