@@ -7,7 +7,7 @@ import torch
 
 from benchmarks._shared import DEVICES, THREADS, synchronized
 from benchmarks.workloads import digest, workload
-from benchmarks.workloads.grid import by_name
+from benchmarks.workloads.grid import SHORT, by_name
 from benchmarks.workloads.memory import temporary_memory
 from benchmarks.workloads.weights import KINDS
 
@@ -92,3 +92,9 @@ def axes(
 ) -> tuple[list[str], ...]:
     """``params`` for ``PARAM_NAMES``."""
     return cases, devices, dtypes, KINDS, [implementation]
+
+
+# asv's fork server imports this once and forks a process a case: what compiles or loads on the
+# first step (0.7 s, or 9 s where nothing is compiled yet) is then there in all of them. The case
+# is far below the size from which torch starts threads, which would not survive the fork.
+workload.build(SHORT[0]).step()

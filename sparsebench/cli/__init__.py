@@ -84,7 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except OSError as error:
-        return _complain(f"{error.filename or 'sparsebench'}: {error.strerror or error}")
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}")
     except (KeyboardInterrupt, click.Abort):
         _complain("interrupted; what was stored stays, the same command continues")
         return EXIT_INTERRUPTED

@@ -1,7 +1,8 @@
 """``sparsebench bench``: asv over commits, then ingest, plots and a summary, in one command."""
 
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sparsebench.cli import EXIT_BAD_INPUT
-from sparsebench.project.asv_command import Asv
+from sparsebench.project.asv_command import Asv, Outcome
 from sparsebench.project.commits import Commit, resolve, uncommitted_changes
-from sparsebench.project.pending import Selection, missing, select
+from sparsebench.project.pending import Selection, missing, select, set_aside_damaged
 from sparsebench.project.settings import Project, load_project
 from sparsebench.report.plots import plot
 from sparsebench.report.summary import footnotes, summarise, summary_table
@@ -41,6 +42,15 @@ class Plan:
     figures: Path
 
 
+def _plain_name(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A name that makes one folder, and no other."""
+    if value is not None and not re.fullmatch(r"\w[\w.@ -]*", value):
+        raise click.BadParameter(
+            f"must be a word of letters, digits, '.', '-', '_', got {value!r}", param=parameter
+        )
+    return value
+
+
 @click.command(name="bench", epilog=_EXAMPLES)
 @click.option("--grid", metavar="NAME", help="A grid named in pyproject.toml.  [default: short]")
 @click.option("--bench", metavar="REGEX", help="Choose benchmarks by asv's names instead.")
@@ -50,7 +60,12 @@ class Plan:
     help="Commits and ranges, as git has them.  [default: HEAD and up to two before it]",
 )
 @click.option("--device", metavar="NAME", help="Only cases on this device: cpu or cuda.")
-@click.option("--machine", metavar="NAME", help="Store under this machine name.")
+@click.option(
+    "--machine",
+    metavar="NAME",
+    callback=_plain_name,
+    help="Store under this machine name.  [default: this computer's]",
+)
 @click.option(
     "--dataset",
     type=click.Path(path_type=Path),
@@ -100,15 +115,16 @@ def _grid_pattern(project: Project, grid: str | None) -> str:
 
 def _carry_out(plan: Plan, console: Console) -> int:
     _warn_of_uncommitted(plan.project, console)
-    selection = _discover(plan, console)
-    _measure(plan, selection, console)
+    with plan.asv.alone():
+        selection = _discover(plan, console)
+        _measure(plan, selection, console)
     return _store_and_show(plan, selection, console)
 
 
 def _discover(plan: Plan, console: Console) -> Selection:
     """Build what is needed and find the benchmarks; the first time this installs PyTorch."""
     plan.asv.ensure_machine()
-    with console.status("Building environments and finding benchmarks ..."):
+    with _busy(console, "Building environments and finding benchmarks ..."):
         plan.asv.discover([plan.commits[-1].hash])
     return select(plan.project.results, plan.pattern, plan.device)
 
@@ -116,26 +132,35 @@ def _discover(plan: Plan, console: Console) -> Selection:
 def _measure(plan: Plan, selection: Selection, console: Console) -> None:
     """Each commit's benchmarks that have no value yet; asv stores them when a commit is done."""
     folder = plan.project.results / plan.asv.machine_name
+    environments = list(plan.project.environments)
     for number, commit in enumerate(plan.commits, start=1):
         label = f"{commit.short} ({number} of {len(plan.commits)})"
-        todo = missing(selection, folder, commit.hash, list(plan.project.environments))
+        for path in set_aside_damaged(folder, commit.hash, environments):
+            _say(console, f"{label}: a damaged result file is now {_near(path)}")
+        todo = missing(selection, folder, commit.hash, environments)
         if not todo:
-            console.print(f"{label}: measured already", highlight=False)
+            _say(console, f"{label}: measured already")
             continue
         with _progress(console, label) as progress:
-            fine = plan.asv.measure(commit.hash, selection.asv_pattern(todo), progress)
-        ending = "" if fine else f"; some failed, see {plan.asv.log}"
-        console.print(f"{label}: {len(todo)} benchmarks measured{ending}", highlight=False)
+            outcome = plan.asv.measure(commit.hash, selection.asv_pattern(todo), progress)
+        _say(console, f"{label}: {_told(outcome, len(todo), plan)}")
+
+
+def _told(outcome: Outcome, count: int, plan: Plan) -> str:
+    if outcome is Outcome.NOT_BUILT:
+        return f"does not build, nothing measured; see {_near(plan.asv.log)}"
+    ending = f"; some failed, see {_near(plan.asv.log)}" if outcome is Outcome.SOME_FAILED else ""
+    return f"{count} benchmarks measured{ending}"
 
 
 def _store_and_show(plan: Plan, selection: Selection, console: Console) -> int:
     """Ingest, plot, and the summary with where everything lies; 2 where nothing has a value."""
     report = ingest([plan.project.results / plan.asv.machine_name], plan.dataset)
     for problem in report.problems:
-        console.print(problem, markup=False, highlight=False, soft_wrap=True)
+        _say(console, problem)
     frame = read(plan.dataset, project=plan.project.name)
     frame = frame[frame["benchmark"].isin(selection.cases)]
-    with console.status("Drawing ..."):
+    with _busy(console, "Drawing ..."):
         figures = list(plot(frame, plan.figures, ("png", "svg")))
     hashes = [commit.hash for commit in plan.commits]
     here = frame[frame["machine"] == plan.asv.machine_name]
@@ -146,18 +171,19 @@ def _store_and_show(plan: Plan, selection: Selection, console: Console) -> int:
     out.print(summary_table(lines))
     for footnote in footnotes(lines):
         out.print(footnote, style="dim", highlight=False)
-    out.print(_places(plan, len(frame), len(figures)), highlight=False, soft_wrap=True)
+    values = int((frame["status"] == "ok").sum())
+    out.print(_places(plan, values, len(figures)), highlight=False, soft_wrap=True)
     return 0 if any(line.cases for line in lines) else EXIT_BAD_INPUT
 
 
-def _places(plan: Plan, rows: int, figures: int) -> str:
+def _places(plan: Plan, values: int, figures: int) -> str:
     newest = plan.commits[-1]
     return "\n".join(
         [
             "",
             f"commit    {newest.short} {newest.subject}",
             f"machine   {plan.asv.machine_name}",
-            f"dataset   {_near(plan.dataset)}  ({rows:,} rows of these benchmarks)",
+            f"dataset   {_near(plan.dataset)}  ({values:,} values of these benchmarks)",
             f"figures   {_near(plan.figures)}  ({figures} files)",
             f"asv       {_near(plan.project.results)}  (asv publish, compare, show work on it)",
             f"log       {_near(plan.asv.log)}",
@@ -173,21 +199,30 @@ def _near(path: Path) -> str:
 def _warn_of_uncommitted(project: Project, console: Console) -> None:
     changed = uncommitted_changes(project.repository)
     if changed:
-        console.print(
+        _say(
+            console,
             f"note: {changed} files have uncommitted changes; commits are measured as committed, "
             "with the benchmarks of the work tree",
-            highlight=False,
-            soft_wrap=True,
         )
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _busy(console: Console, what: str) -> AbstractContextManager[object]:
+    """A spinner on a terminal, elsewhere a plain line."""
+    if console.is_terminal:
+        return console.status(what)
+    _say(console, what)
+    return nullcontext()
 
 
 @contextmanager
 def _progress(console: Console, label: str) -> Iterator[Callable[[float, str], None]]:
     """A bar on a terminal; elsewhere a plain line a finished benchmark."""
     if not console.is_terminal:
-        yield lambda percent, text: console.print(
-            f"{label}: {percent:3.0f}% {text}", markup=False, highlight=False, soft_wrap=True
-        )
+        yield lambda percent, text: _say(console, f"{label}: {percent:3.0f}% {text}")
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     text = TextColumn("{task.fields[text]}")

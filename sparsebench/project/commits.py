@@ -1,10 +1,11 @@
 """Which commits to measure, by git."""
 
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from sparsebench.errors import SparsebenchError
+from sparsebench.errors import SparsebenchError, unknown_name
 
 RECENT = 3  # HEAD and up to two before it
 
@@ -42,6 +43,7 @@ def resolve(repository: Path, commits: str | None) -> list[Commit]:
             raise SparsebenchError(
                 f"--commits: a revision may not start with a dash, got {revision!r}"
             )
+        _check_known(repository, revision)
         chosen = [revision] if ".." in revision else ["-n", "1", revision]
         listed = _log(repository, chosen)
         if not listed:
@@ -52,6 +54,15 @@ def resolve(repository: Path, commits: str | None) -> list[Commit]:
     if not found:
         raise SparsebenchError("--commits: must name a commit or a range, got nothing")
     return list(found.values())
+
+
+def _check_known(repository: Path, revision: str) -> None:
+    """SparsebenchError, with near names of branches and tags, where an end names no commit."""
+    for end in filter(None, re.split(r"\.{2,3}", revision)):
+        ran = _run(repository, "rev-parse", "--verify", "--quiet", f"{end}^{{commit}}")
+        if ran.returncode:
+            names = _git(repository, "for-each-ref", "--format=%(refname:short)").split()
+            raise SparsebenchError(f"--commits: {unknown_name('revision', end, names)}")
 
 
 def uncommitted_changes(repository: Path) -> int:
@@ -67,10 +78,13 @@ def _log(repository: Path, revisions: list[str]) -> list[Commit]:
 
 
 def _git(repository: Path, *arguments: str) -> str:
-    ran = subprocess.run(
-        ["git", "-C", str(repository), *arguments], capture_output=True, text=True, check=False
-    )
+    ran = _run(repository, *arguments)
     if ran.returncode:
         reason = (ran.stderr.strip().splitlines() or ["no reason given"])[0]
         raise SparsebenchError(f"git {arguments[0]} in {repository}: {reason}")
     return ran.stdout
+
+
+def _run(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["git", "-C", str(repository), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.results.asv_files import load_result_file
+from sparsebench.results.asv_files import Measured, load_result_file
 from sparsebench.results.json_files import BadFileError, parse_object, read_bytes
+
+Combination = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -17,13 +19,15 @@ class Selection:
     """The benchmarks, and of each the parameter combinations, that a run is to measure.
 
     Attributes:
-        cases: benchmark name to the indices of its chosen combinations, in asv's order.
+        cases: benchmark name to its chosen parameter combinations, as asv spells the values.
+        timed: the names of those that take samples.
         versions: benchmark name to the version of its code.
         pattern: the regular expression that was asked for.
         device: the device that was asked for, if any.
     """
 
-    cases: dict[str, frozenset[int]]
+    cases: dict[str, frozenset[Combination]]
+    timed: frozenset[str]
     versions: dict[str, str]
     pattern: str
     device: str | None
@@ -55,12 +59,12 @@ def select(results: Path, pattern: str, device: str | None) -> Selection:
     """
     compiled = _compiled(pattern)
     entries = _discovered(results)
-    hits = {name: _indices(name, entry, compiled) for name, entry in entries.items()}
-    hits = {name: indices for name, indices in hits.items() if indices}
+    hits = {name: _matching(name, entry, compiled) for name, entry in entries.items()}
+    hits = {name: cases for name, cases in hits.items() if cases}
     if not hits:
         raise SparsebenchError(f"--bench: must match one of asv's benchmarks, got {pattern!r}")
-    chosen = {name: indices & _on_device(entries[name], device) for name, indices in hits.items()}
-    chosen = {name: indices for name, indices in chosen.items() if indices}
+    chosen = {name: _on_device(cases, entries[name], device) for name, cases in hits.items()}
+    chosen = {name: cases for name, cases in chosen.items() if cases}
     if not chosen:
         here = sorted({value for name in hits for value in _devices(entries[name])})
         raise SparsebenchError(
@@ -68,28 +72,45 @@ def select(results: Path, pattern: str, device: str | None) -> Selection:
             f"({', '.join(here) or 'none'}), got {device!r}"
         )
     versions = {name: str(entries[name]["version"]) for name in chosen}
-    return Selection(chosen, versions, pattern, device)
+    timed = frozenset(name for name in chosen if entries[name].get("type") == "time")
+    return Selection(chosen, timed, versions, pattern, device)
 
 
 def missing(selection: Selection, machine_folder: Path, commit: str, envs: list[str]) -> list[str]:
     """The selected benchmarks of which, in some environment, a case has no value yet; sorted.
 
-    What failed, what was measured by another version of the benchmark, and what stands in a file
-    that cannot be read counts as not measured.
+    What failed, what has a time but no samples, what was measured by another version of the
+    benchmark, and what stands in a file that cannot be read counts as not measured.
     """
     lacking: set[str] = set()
     for env in envs:
-        done = _measured(machine_folder / f"{commit[:8]}-{env}.json", selection.versions)
+        done = _measured(machine_folder / f"{commit[:8]}-{env}.json", selection)
         lacking |= {
             name
-            for name, indices in selection.cases.items()
-            if not indices <= done.get(name, frozenset())
+            for name, cases in selection.cases.items()
+            if not cases <= done.get(name, frozenset())
         }
     return sorted(lacking)
 
 
-def _measured(path: Path, versions: dict[str, str]) -> dict[str, frozenset[int]]:
-    """Benchmark name to the indices that have a value in one asv result file."""
+def set_aside_damaged(machine_folder: Path, commit: str, envs: list[str]) -> list[Path]:
+    """The result files of ``commit`` that cannot be read, renamed so that asv starts afresh.
+
+    asv writes a file in place: one that was cut off there would make every later run fail.
+    """
+    aside = []
+    for env in envs:
+        path = machine_folder / f"{commit[:8]}-{env}.json"
+        try:
+            if path.is_file():
+                load_result_file(path)
+        except BadFileError:
+            aside.append(path.rename(path.with_suffix(".json.damaged")))
+    return aside
+
+
+def _measured(path: Path, selection: Selection) -> dict[str, frozenset[Combination]]:
+    """Benchmark name to the combinations that have a value in one asv result file."""
     if not path.is_file():
         return {}
     try:
@@ -97,10 +118,17 @@ def _measured(path: Path, versions: dict[str, str]) -> dict[str, frozenset[int]]
     except BadFileError:
         return {}
     return {
-        one.name: frozenset(i for i, value in enumerate(one.values) if _is_number(value))
+        one.name: _with_value(one, samples=one.name in selection.timed)
         for one in benchmarks
-        if one.version == versions.get(one.name)
+        if one.version == selection.versions.get(one.name)
     }
+
+
+def _with_value(one: Measured, samples: bool) -> frozenset[Combination]:
+    rows = zip(product(*one.params), one.values, one.samples, strict=True)
+    return frozenset(
+        case for case, value, taken in rows if _is_number(value) and (taken or not samples)
+    )
 
 
 def _discovered(results: Path) -> dict[str, dict[str, Any]]:
@@ -118,23 +146,25 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         ) from None
 
 
-def _indices(name: str, entry: dict[str, Any], pattern: re.Pattern[str]) -> frozenset[int]:
-    """The combinations that asv would choose; a benchmark without parameters has one, 0."""
-    if not entry["params"]:
-        return frozenset({0} if pattern.search(name) else ())
-    shown = (f"{name}({', '.join(values)})" for values in product(*entry["params"]))
-    return frozenset(index for index, text in enumerate(shown) if pattern.search(text))
+def _matching(name: str, entry: dict[str, Any], pattern: re.Pattern[str]) -> frozenset[Combination]:
+    """The combinations that asv would choose; a benchmark without parameters has one, ()."""
+    return frozenset(
+        case
+        for case in product(*entry["params"])
+        if pattern.search(f"{name}({', '.join(case)})" if case else name)
+    )
 
 
-def _on_device(entry: dict[str, Any], device: str | None) -> frozenset[int]:
-    """The combinations with that value of the parameter ``device``; all where None is asked for."""
-    combinations = list(product(*entry["params"]))
+def _on_device(
+    cases: frozenset[Combination], entry: dict[str, Any], device: str | None
+) -> frozenset[Combination]:
+    """The cases with that value of the parameter ``device``; all where None is asked for."""
     if device is None:
-        return frozenset(range(len(combinations)))
+        return cases
     if "device" not in entry["param_names"]:
         return frozenset()
     place = entry["param_names"].index("device")
-    return frozenset(i for i, values in enumerate(combinations) if values[place] == repr(device))
+    return frozenset(case for case in cases if case[place] == repr(device))
 
 
 def _devices(entry: dict[str, Any]) -> list[str]:

@@ -142,7 +142,7 @@ def test_an_unknown_commit_or_grid_is_refused_before_anything_is_built(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert bench("--commits", "v9") == 2
-    assert "bad revision 'v9'" in capsys.readouterr().err
+    assert "unknown revision 'v9'" in capsys.readouterr().err
     assert bench("--grid", "lnog") == 2
     assert "unknown grid 'lnog'; near: slow" in capsys.readouterr().err
 
@@ -162,8 +162,49 @@ def test_a_commit_that_does_not_build_is_told(
     assert "Traceback" not in error
 
 
-def test_ctrl_c_ends_asv_too_and_keeps_what_was_stored(home: Path, project: Path) -> None:
+def test_a_commit_that_does_not_build_among_others_is_told(
+    home: Path, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git(project, "checkout", "--quiet", "-b", "bad-middle")
+    good = (project / "setup.py").read_text()
+    for text in ("raise RuntimeError('cannot build')", good):
+        (project / "setup.py").write_text(text)
+        git(project, "commit", "--quiet", "--all", "--message", "setup")
+    try:
+        assert bench("--commits", "HEAD~1,HEAD") == 0
+    finally:
+        git(project, "checkout", "--quiet", "main")
+    error = capsys.readouterr().err
+    assert "(1 of 2): does not build, nothing measured; see .asv/bench.log" in error
+    assert "(2 of 2): 2 benchmarks measured" in error
+
+
+def test_a_damaged_result_file_is_set_aside_and_measured_again(
+    home: Path, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit = git(project, "rev-parse", "HEAD~1")
+    (path,) = (project / "results" / "asv" / "lab").glob(f"{commit[:8]}-*.json")
+    path.write_text(path.read_text()[:100])
+    assert bench("--commits", "HEAD~1") == 0
+    assert "a damaged result file is now results/asv/lab/" in capsys.readouterr().err
+    assert path.with_suffix(".json.damaged").is_file()
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ""])
+def test_a_machine_name_is_one_plain_word(
+    name: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bench", "--machine", name]) == 2
+    assert "must be a word of letters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_asv_too_and_keeps_what_was_stored(
+    number: signal.Signals, home: Path, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = len(rows(project))
+    log = project / ".asv" / "bench.log"
+    log.unlink()
     with subprocess.Popen(
         [sys.executable, "-m", "sparsebench", "bench", "--machine", "lab", "--grid", "slow"],
         cwd=project,
@@ -173,8 +214,10 @@ def test_ctrl_c_ends_asv_too_and_keeps_what_was_stored(home: Path, project: Path
         text=True,
         start_new_session=True,
     ) as child:
-        wait_for_line(project / ".asv" / "bench.log", "Running 1 total benchmarks")
-        os.killpg(child.pid, signal.SIGINT)
+        wait_for_line(log, "Running 1 total benchmarks")
+        assert bench() == 2
+        assert "another run is under way here" in capsys.readouterr().err
+        os.kill(child.pid, number)
         _, error = child.communicate(timeout=30)
     assert child.returncode == 130
     assert error.splitlines()[-1].startswith("sparsebench: interrupted; what was stored stays")

@@ -60,7 +60,8 @@ def test_a_range_follows_first_parents(repository: Repository) -> None:
 @pytest.mark.parametrize(
     ("commits", "message"),
     [
-        ("nope", r"git log in .*: fatal: bad revision 'nope'"),
+        ("mian", "--commits: unknown revision 'mian'; near: main"),
+        ("v9..main", "--commits: unknown revision 'v9'; known: main"),
         ("--all", r"--commits: .* may not start with a dash, got '--all'"),
         ("HEAD..HEAD", r"a range must hold commits, got 'HEAD\.\.HEAD', which is empty"),
         (" , ", "--commits: must name a commit or a range, got nothing"),

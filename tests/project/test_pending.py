@@ -2,13 +2,14 @@
 
 import json
 import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.project.pending import Selection, missing, select
+from sparsebench.project.pending import Selection, missing, select, set_aside_damaged
 
 COMMIT = "0123456789abcdef"
 ENV = "virtualenv-py3.11"
@@ -36,7 +37,7 @@ def store(results: Path, **rows: Any) -> Path:
         "version": 2,
         "commit_hash": COMMIT,
         "env_name": ENV,
-        "result_columns": ["result", "params", "version"],
+        "result_columns": ["result", "params", "version", "samples"],
         "results": {name.replace("__", "."): list(row) for name, row in rows.items()},
     }
     path = results / f"{COMMIT[:8]}-{ENV}.json"
@@ -49,14 +50,17 @@ def lacking(results: Path, selection: Selection) -> list[str]:
 
 
 def test_cases_are_chosen_as_asv_chooses_them(results: Path) -> None:
-    assert select(results, r"\.Short\.", None).cases == {"step.Short.time_step": {0, 1, 2, 3}}
-    assert select(results, r"time_step\(0\.6", None).cases == {"step.Short.time_step": {2, 3}}
-    assert select(results, "import", None).cases == {"import_time": {0}}
+    short = select(results, r"\.Short\.", None).cases
+    assert short == {"step.Short.time_step": set(product(["0.3", "0.6"], ["'cpu'", "'cuda'"]))}
+    one_level = select(results, r"time_step\(0\.6", None).cases
+    assert one_level == {"step.Short.time_step": {("0.6", "'cpu'"), ("0.6", "'cuda'")}}
+    assert select(results, "import", None).cases == {"import_time": {()}}
     assert select(results, "time", None).count == 6
 
 
 def test_a_device_keeps_the_cases_on_it(results: Path) -> None:
-    assert select(results, "time", "cuda").cases == {"step.Short.time_step": {1, 3}}
+    cases = select(results, "time", "cuda").cases
+    assert cases == {"step.Short.time_step": {("0.3", "'cuda'"), ("0.6", "'cuda'")}}
 
 
 @pytest.mark.parametrize(
@@ -123,6 +127,31 @@ def test_a_file_that_cannot_be_read_counts_as_nothing_measured(results: Path) ->
     path = store(results, step__Long__time_step=([1.0], [["0.9"]], "v1"))
     path.write_text(path.read_text()[:40])
     assert lacking(results, select(results, "Long", None)) == ["step.Long.time_step"]
+
+
+def test_a_changed_grid_is_missing_though_the_code_is_the_same(results: Path) -> None:
+    values = ([1.0, 1.0, 1.0, 1.0], [["0.3", "0.7"], ["'cpu'", "'cuda'"]], "v1")
+    store(results, step__Short__time_step=values)
+    assert lacking(results, select(results, "Short", None)) == ["step.Short.time_step"]
+
+
+def test_a_time_without_samples_is_missing(results: Path) -> None:
+    timed = {**BENCHMARKS["step.Long.time_step"], "type": "time"}
+    content = json.dumps({"step.Long.time_step": timed})
+    (results / "benchmarks.json").write_text(content)
+    store(results, step__Long__time_step=([1.0], [["0.9"]], "v1"))
+    assert lacking(results, select(results, "Long", None)) == ["step.Long.time_step"]
+    store(results, step__Long__time_step=([1.0], [["0.9"]], "v1", [[1.0, 1.1]]))
+    assert lacking(results, select(results, "Long", None)) == []
+
+
+def test_a_damaged_file_is_set_aside_and_a_sound_one_stays(results: Path) -> None:
+    path = store(results, step__Long__time_step=([1.0], [["0.9"]], "v1"))
+    assert set_aside_damaged(results, COMMIT, [ENV]) == []
+    path.write_text(path.read_text()[:40])
+    aside = set_aside_damaged(results, COMMIT, [ENV, "other"])
+    assert [p.name for p in aside] == [path.name + ".damaged"]
+    assert not path.exists()
 
 
 def test_every_environment_must_have_its_value(results: Path) -> None:
