@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-
 _NUMPY = np.lib.tracemalloc_domain
 
 
@@ -68,12 +67,13 @@ def _numpy_peak(call: Callable[[], None]) -> int:
         nonlocal peak
         peak = max(peak, _numpy_bytes())
 
+    former = sys.getprofile()
     tracemalloc.start()
     try:
         sys.setprofile(look)
         call()
     finally:
-        sys.setprofile(None)
+        sys.setprofile(former)
         tracemalloc.stop()
     return peak
 

@@ -2,18 +2,15 @@
 
 Masks are a function of the weights and the configuration alone, bit-identical on every device; see
 ``docs/semantics.md`` for every rule and every deviation from upstream.
+
+Structured pruning and what works on data and activations are imported on first use, and Lightning
+with its callbacks: together they would triple the time that importing the weight sparsifiers takes.
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from sparsebench.pruning.activation import ActivationSparsifier
 from sparsebench.pruning.base_sparsifier import BaseSparsifier
-from sparsebench.pruning.data import (
-    BaseDataScheduler,
-    BaseDataSparsifier,
-    DataNormSparsifier,
-    post_training_sparse_quantize,
-)
 from sparsebench.pruning.formats import SparseLinear, to_bsr, to_csr, to_semi_structured
 from sparsebench.pruning.fqn import fqn_to_module, get_arg_info_from_tensor_fqn, module_to_fqn
 from sparsebench.pruning.nearly_diagonal_sparsifier import NearlyDiagonalSparsifier
@@ -23,16 +20,25 @@ from sparsebench.pruning.quantized import (
     get_static_sparse_quantized_mapping,
 )
 from sparsebench.pruning.schedulers import BaseScheduler, CubicSL, LambdaSL
-from sparsebench.pruning.structured import (
-    BaseStructuredSparsifier,
-    BiasHook,
-    FakeStructuredSparsity,
-    FPGMPruner,
-    LSTMSaliencyPruner,
-    SaliencyPruner,
-)
 from sparsebench.pruning.wanda_sparsifier import WandaSparsifier
 from sparsebench.pruning.weight_norm_sparsifier import WeightNormSparsifier
+
+if TYPE_CHECKING:
+    from sparsebench.pruning.activation import ActivationSparsifier
+    from sparsebench.pruning.data import (
+        BaseDataScheduler,
+        BaseDataSparsifier,
+        DataNormSparsifier,
+        post_training_sparse_quantize,
+    )
+    from sparsebench.pruning.structured import (
+        BaseStructuredSparsifier,
+        BiasHook,
+        FakeStructuredSparsity,
+        FPGMPruner,
+        LSTMSaliencyPruner,
+        SaliencyPruner,
+    )
 
 __all__ = [
     "ActivationSparsifier",
@@ -65,13 +71,35 @@ __all__ = [
     "to_semi_structured",
 ]
 
-_CALLBACKS = ("PostTrainingDataSparsity", "TrainingAwareDataSparsity")
+_LATE = {
+    "activation": ("ActivationSparsifier",),
+    "data": (
+        "BaseDataScheduler",
+        "BaseDataSparsifier",
+        "DataNormSparsifier",
+        "post_training_sparse_quantize",
+    ),
+    "data.lightning_callbacks": ("PostTrainingDataSparsity", "TrainingAwareDataSparsity"),
+    "structured": (
+        "BaseStructuredSparsifier",
+        "BiasHook",
+        "FPGMPruner",
+        "FakeStructuredSparsity",
+        "LSTMSaliencyPruner",
+        "SaliencyPruner",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _LATE.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """The Lightning callbacks, on first use: Lightning is not needed for anything else."""
-    if name not in _CALLBACKS:
+    """A late name, or a late package by its own name."""
+    if name in _LATE:
+        return import_module(f"{__name__}.{name}")
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from sparsebench.pruning.data import lightning_callbacks
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
 
-    return getattr(lightning_callbacks, name)
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -30,6 +30,7 @@ from sparsebench.pruning.parametrization import (
     parametrizations_of,
     unmasked_tensor,
 )
+from sparsebench.pruning.pattern import shown
 from sparsebench.pruning.state import SparsifierState, TensorState, snapshot
 
 SUPPORTED_MODULES: set[type[nn.Module]] = {nn.Linear}
@@ -46,7 +47,8 @@ class BaseSparsifier(abc.ABC):
 
     ``prepare`` puts a mask of ones on every tensor that the configuration names, ``step`` has the
     subclass update the masks in place, ``squash_mask`` multiplies them in and takes the
-    parametrizations away. A call that raises leaves model and sparsifier as they were.
+    parametrizations away. A call that is refused by a ConfigError for what it was given leaves
+    model and sparsifier as they were; for code of the caller's own that raises see :meth:`step`.
 
     A tensor has one mask. Where two sparsifiers prepare the same tensor they share it: preparing
     sets it to ones, and whichever steps last has written it.
@@ -97,7 +99,8 @@ class BaseSparsifier(abc.ABC):
     def check_group(self, tensor: Tensor, group: Config) -> None:
         """Raise ConfigError where ``group`` cannot apply to ``tensor``.
 
-        Called by ``prepare``, and again by every ``step``, before any mask is touched.
+        Called by ``prepare`` and ``load_state_dict``, and again by every ``step``, before any mask
+        is touched.
         """
         return  # a subclass without settings has none to check
 
@@ -130,8 +133,9 @@ class BaseSparsifier(abc.ABC):
                 every supported module of ``model``, or, after unpickling, the former groups.
 
         Raises:
-            ConfigError: no such tensor, one named twice, a setting out of its range, or this
-                sparsifier's masks are still on a model; nothing was changed.
+            ConfigError: ``model`` is no module, ``config`` no list of dicts, a tensor unknown,
+                named twice or of a dtype that has no order, a setting misspelt or out of its range,
+                or this sparsifier's masks are still on a model; nothing was changed.
         """
         with ExitStack() as undo:
             undo.callback(self.__dict__.update, copy.copy(self.__dict__))
@@ -143,14 +147,19 @@ class BaseSparsifier(abc.ABC):
         """Update every mask from the weights as they are now.
 
         A group whose ``mask_update_due`` is False (a scheduler's word, see CubicSL) keeps its mask.
+        Where the caller's own code raises (a callable norm, an ``update_mask``), or gives scores
+        that are refused, the tensors before have their new masks, the others those they had, and
+        the step does not count; masks depend on none before them, so the next step mends it.
 
         Raises:
             ConfigError: the sparsifier is not prepared, or was squashed, or a setting is out of
                 its range; no mask was touched.
         """
+        if self.enable_mask_update:
+            self._step()
         self._step_count += 1
-        if not self.enable_mask_update:
-            return
+
+    def _step(self) -> None:
         self._require_masks("step")
         due = [group for group in self.groups if group.get("mask_update_due", True)]
         for group in due:
@@ -215,7 +224,9 @@ class BaseSparsifier(abc.ABC):
             The tensors that were passed over.
 
         Raises:
-            ConfigError: not prepared, an unknown tensor, or a mask of another shape.
+            ConfigError: not prepared, something that ``state_dict()`` never gives, an unknown
+                tensor, a mask of another shape, or settings that lack or do not apply; nothing was
+                changed.
         """
         model = self._require_model("load_state_dict")
         groups, states, missing = loaded(model, state_dict, self._masks)
@@ -224,6 +235,7 @@ class BaseSparsifier(abc.ABC):
                 f"load_state_dict: the model must have every tensor of the state, got "
                 f"{missing[0]!r} besides; strict=False passes over it"
             )
+        self._check_groups(groups)
         self._release({group["tensor_fqn"] for group in groups})
         self.groups = groups
         self._state = SparsifierState()
@@ -259,6 +271,7 @@ class BaseSparsifier(abc.ABC):
 
     def _adopt(self, model: nn.Module, config: Sequence[Config] | None) -> None:
         """Take over model and configuration and make the groups, touching nothing of the model."""
+        _check_arguments(model, config)
         former, self.groups, self.model = self.groups, [], model
         if any("module" in g and has_mask(g["module"], g["tensor_name"]) for g in former):
             raise ConfigError(
@@ -277,7 +290,10 @@ class BaseSparsifier(abc.ABC):
             make_group(model, self.defaults, entry, self._masks) for entry in self.config
         ]
         check_distinct(self.groups)
-        for group in self.groups:
+        self._check_groups(self.groups)
+
+    def _check_groups(self, groups: Sequence[Config]) -> None:
+        for group in groups:
             self.check_group(getattr(group["module"], group["tensor_name"]), group)
 
     def _recalled(self, group: Config) -> Config:
@@ -374,6 +390,16 @@ class BaseSparsifier(abc.ABC):
         for layer in per_layer:
             if layer not in known:
                 raise ConfigError(f"squash_mask: {unknown_name('layer', layer, known)}")
+
+
+def _check_arguments(model: object, config: object) -> None:
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"prepare: model must be an nn.Module, got {shown(model)}")
+    if config is not None and not isinstance(config, Iterable):
+        raise ConfigError(
+            "config: must be a list of dicts like {'tensor_fqn': 'layer.weight'}, "
+            f"got {shown(config)}"
+        )
 
 
 def _overwrite(mask: Tensor, values: Tensor) -> Callable[[], object]:

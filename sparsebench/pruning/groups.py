@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.parameter import is_lazy
 from sparsebench.errors import ConfigError, unknown_name
 from sparsebench.pruning.fqn import fqn_to_module, get_arg_info_from_tensor_fqn
 from sparsebench.pruning.parametrization import FakeSparsity, has_mask, masking_of
+from sparsebench.pruning.pattern import shown
 from sparsebench.pruning.state import TensorState
 
 Config = dict[str, Any]
@@ -18,6 +20,13 @@ Config = dict[str, Any]
 LOCATION = ("module", "module_fqn", "tensor_name")  # of a group; found again from its tensor_fqn
 
 # Truth values, in whatever type they were stored: they take the weight's dtype.
+# What can be ranked: complex numbers have no order, and torch computes too little in fp8.
+_RANKED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+# Settings that sparsifiers know besides their defaults.
+_MORE_SETTINGS = ("parametrization", "prune_bias", "mask_update_due")
+_MISSPELT = 0.85  # likeness from which a key that nobody knows is taken for a known one
+
 _TRUTH_VALUES = (torch.bool, torch.uint8, torch.int8)
 
 
@@ -39,7 +48,8 @@ class ElementMasks:
 
     def check_shape(self, group: Config, holder: Mapping[str, Any]) -> None:
         """ConfigError where ``holder`` has a ``mask`` of a wrong shape for the group's tensor."""
-        mask, tensor = holder.get("mask"), getattr(group["module"], group["tensor_name"])
+        mask = given_mask(group["tensor_fqn"], holder)
+        tensor = getattr(group["module"], group["tensor_name"])
         if mask is not None and mask.shape != tensor.shape:
             raise ConfigError(
                 f"{group['tensor_fqn']}: a mask must have the tensor's shape "
@@ -52,10 +62,11 @@ def make_group(model: nn.Module, defaults: Config, entry: Config, masks: Element
 
     Raises:
         ConfigError: ``entry`` is no dict with a ``tensor_fqn`` of ``model``, its location disagrees
-            with that, or its tensor has no shape yet, a mask of another kind, or another shape
-            than the ``mask`` that was given.
+            with that, a key of it is a misspelt default, or its tensor has no shape yet, a dtype
+            that has no order, a mask of another kind, or another shape than the ``mask`` given.
     """
     _check_entry(entry)
+    check_spelling(str(entry["tensor_fqn"]), entry, defaults)
     group = located(model, {**copy.deepcopy(defaults), **entry})
     if not exists(model, group):
         raise ConfigError(f"prepare: {no_tensor(model, group['tensor_fqn'])}")
@@ -66,8 +77,48 @@ def make_group(model: nn.Module, defaults: Config, entry: Config, masks: Element
         raise ConfigError(
             f"prepare: {group['tensor_fqn']} must have a shape; run a lazy module once before"
         )
+    check_dtype(group["tensor_fqn"], tensor)
     masks.check_shape(group, group)
     return group
+
+
+def check_spelling(where: str, entry: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """ConfigError where a key of ``entry`` looks like a setting that ``entry`` does not have.
+
+    Keys of a person's own are welcome (``squash_mask`` can keep them), so only near misses are
+    refused; beside the setting itself, or among the defaults, any key may stand.
+    """
+    known = {*defaults, *_MORE_SETTINGS}
+    absent = [key for key in known if key not in entry]
+    for key in entry:
+        if key not in known and get_close_matches(str(key), absent, n=1, cutoff=_MISSPELT):
+            raise ConfigError(f"{where}: {unknown_name('setting', str(key), absent)}")
+
+
+def check_dtype(where: str, tensor: Tensor) -> None:
+    """ConfigError where the tensor's dtype has no order, or torch does not compute in it."""
+    if tensor.dtype not in _RANKED:
+        names = ", ".join(str(dtype).removeprefix("torch.") for dtype in _RANKED)
+        got = str(tensor.dtype).removeprefix("torch.")
+        raise ConfigError(f"{where}: dtype must be one of {names}, got {got}")
+
+
+def settings(group: Config, *keys: str) -> list[Any]:
+    """The group's values of ``keys``; ConfigError where it lacks one."""
+    try:
+        return [group[key] for key in keys]
+    except KeyError as error:
+        raise ConfigError(
+            f"{group['tensor_fqn']}: {error.args[0]} must be given, in the group or the defaults"
+        ) from None
+
+
+def given_mask(where: str, holder: Mapping[str, Any]) -> Tensor | None:
+    """The ``mask`` of ``holder``, if any; ConfigError where it is no tensor."""
+    mask = holder.get("mask")
+    if mask is not None and not isinstance(mask, Tensor):
+        raise ConfigError(f"{where}: mask must be a tensor, got {shown(mask)}")
+    return mask
 
 
 def located(model: nn.Module, group: Config) -> Config:
@@ -138,19 +189,52 @@ def loaded(
     """Groups and states of ``state_dict`` as copies, and the tensors that ``model`` lacks.
 
     Raises:
-        ConfigError: no ``state`` or ``groups``, or a mask of another shape than its tensor.
+        ConfigError: ``state_dict`` is not of this form, or a mask of another shape than its tensor,
+            or a tensor named twice or of a dtype that has no order.
     """
-    for key in ("state", "groups"):
-        if key not in state_dict:
-            raise ConfigError(f"load_state_dict: {unknown_name('key', key, state_dict)}")
+    _check_state_dict(state_dict)
     groups = [located(model, copy.deepcopy(g)) for g in state_dict["groups"] if exists(model, g)]
     missing = [g["tensor_fqn"] for g in state_dict["groups"] if not exists(model, g)]
+    check_distinct(groups)
     states = {}
     for group in groups:
+        check_dtype(group["tensor_fqn"], getattr(group["module"], group["tensor_name"]))
         saved = state_dict["state"].get(group["tensor_fqn"], {})
         masks.check_shape(group, saved)
         states[group["tensor_fqn"]] = TensorState(copy.deepcopy(dict(saved)))
     return groups, states, missing
+
+
+def check_keys(state_dict: object, **kinds: type) -> None:
+    """ConfigError unless ``state_dict`` is a dict whose ``kinds`` have these types."""
+    if not isinstance(state_dict, Mapping):
+        raise ConfigError(
+            f"load_state_dict: must get what state_dict() gave, got {shown(state_dict)}"
+        )
+    for key, kind in kinds.items():
+        if key not in state_dict:
+            raise ConfigError(f"load_state_dict: {unknown_name('key', key, map(str, state_dict))}")
+        if not isinstance(state_dict[key], kind):
+            raise ConfigError(
+                f"load_state_dict: {key!r} must be a {kind.__name__.lower()}, "
+                f"got {shown(state_dict[key])}"
+            )
+
+
+def _check_state_dict(state_dict: object) -> None:
+    check_keys(state_dict, state=Mapping, groups=Sequence)
+    assert isinstance(state_dict, Mapping)
+    for group in state_dict["groups"]:
+        if not isinstance(group, Mapping) or "tensor_fqn" not in group:
+            raise ConfigError(
+                f"load_state_dict: every group must have a 'tensor_fqn', got {shown(group)}"
+            )
+    for tensor_fqn, entry in state_dict["state"].items():
+        if not isinstance(entry, Mapping):
+            raise ConfigError(
+                f"load_state_dict: the state of {tensor_fqn!r} must be a mapping, "
+                f"got {shown(entry)}"
+            )
 
 
 def _check_entry(entry: object) -> None:

@@ -51,19 +51,23 @@ def l2(weight: Tensor) -> Tensor:
     return weight * weight
 
 
+_PURE = (l1, l2)  # change nothing that they are given
+
+
 def element_scores(weight: Tensor, norm: Norm = l2) -> Tensor:
     """The importance of every element: ``norm(weight)``, shape and device of ``weight``.
 
     Args:
         weight: shape (rows, cols); float16 and bfloat16 are cast to float32 first, so scores are
             float32, or float64 for float64 weights.
-        norm: element-wise; lowest is pruned first.
+        norm: element-wise; lowest is pruned first. A callable of the caller's own gets a copy, so
+            it may work in place.
 
     Raises:
         ConfigError: ``norm`` returns another shape, or no floating-point tensor.
     """
-    wide = weight if weight.dtype == torch.float64 else weight.to(torch.float32)
-    scores = norm(wide)
+    wide = torch.float64 if weight.dtype == torch.float64 else torch.float32
+    scores = norm(weight.to(wide) if norm in _PURE else weight.detach().to(wide, copy=True))
     if scores.shape != weight.shape or not scores.is_floating_point():
         raise ConfigError(
             f"norm: must return floats of the weight's shape {tuple(weight.shape)}, got "

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.base_sparsifier import BaseSparsifier
-from sparsebench.pruning.groups import Config
+from sparsebench.pruning.groups import Config, settings
 from sparsebench.pruning.masks import band_mask
 from sparsebench.pruning.parametrization import masking_of
 from sparsebench.pruning.pattern import check_nearliness
@@ -29,7 +29,8 @@ class NearlyDiagonalSparsifier(BaseSparsifier):
         super().__init__(defaults={"nearliness": nearliness})
 
     def check_group(self, tensor: Tensor, group: Config) -> None:
-        """Raise ConfigError where ``tensor`` has no diagonal."""
+        """Raise ConfigError where ``tensor`` has no diagonal, or ``group`` no nearliness."""
+        settings(group, "nearliness")
         if tensor.ndim != 2:
             raise ConfigError(
                 f"{group['tensor_fqn']}: must be 2-D to have a diagonal, got "

@@ -71,7 +71,7 @@ def has_mask(module: nn.Module, tensor_name: str) -> bool:
 def unmasked_tensor(module: nn.Module, tensor_name: str) -> Tensor:
     """The tensor as it stands before its mask: the parameter, through whatever comes before."""
     chain = parametrizations_of(module, tensor_name)
-    masking = masking_of(module, tensor_name)
+    masking = _masking(chain) or masking_of(module, tensor_name)  # which says what is wrong
     if chain.is_tensor and next(_modules(chain)) is masking:
         return _original(chain)
     return _tensor_before(masking, chain)

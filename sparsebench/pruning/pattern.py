@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, isfinite
+from numbers import Real
 
 from sparsebench.errors import ConfigError
 
@@ -40,15 +41,25 @@ class Pattern:
         return self.selected == self.blocks and self.zeros == self.block[0] * self.block[1]
 
 
-@lru_cache(maxsize=1024, typed=True)
 def pattern_of(
     shape: tuple[int, ...], sparsity_level: float, block: BlockShape, zeros_per_block: int | None
 ) -> Pattern:
-    """The checked pattern of a configuration on a tensor of ``shape``.
+    """The checked pattern of a configuration on a tensor of ``shape``; remembered.
 
     Raises:
         ConfigError: see :func:`check_pattern`.
     """
+    try:
+        return _pattern_of(shape, sparsity_level, block, zeros_per_block)
+    except TypeError:  # something that cannot be a key: a list as block, or what no setting can be
+        check_pattern(shape, sparsity_level, block, zeros_per_block)
+        return _pattern_of(shape, sparsity_level, (block[0], block[1]), zeros_per_block)
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _pattern_of(
+    shape: tuple[int, ...], sparsity_level: float, block: BlockShape, zeros_per_block: int | None
+) -> Pattern:
     zeros = check_pattern(shape, sparsity_level, block, zeros_per_block)
     rows, cols = shape
     height, width = block
@@ -75,23 +86,39 @@ def check_pattern(
 
     Raises:
         ConfigError: ``shape`` is not 2-D, a block side is no positive integer, ``zeros_per_block``
-            lies outside [0, block size], or the level is not finite.
+            lies outside [0, block size], or the level is no finite number.
     """
     if len(shape) != 2:
         raise ConfigError(f"tensor: must be 2-D, got shape={tuple(shape)}")
-    if len(block) != 2 or not all(_is_int(side) and side > 0 for side in block):
-        raise ConfigError(f"sparse_block_shape: must be two positive integers, got {block!r}")
-    if not isfinite(sparsity_level):
-        raise ConfigError(f"sparsity_level: must be finite, got {sparsity_level!r}")
+    _check_block(block)
+    check_level(sparsity_level)
     size = block[0] * block[1]
     if zeros_per_block is None:
         return size
     if not _is_int(zeros_per_block) or not 0 <= zeros_per_block <= size:
         raise ConfigError(
             f"zeros_per_block: must be an integer in [0, {size}] for blocks of {tuple(block)}, "
-            f"got {zeros_per_block!r}"
+            f"got {shown(zeros_per_block)}"
         )
     return zeros_per_block
+
+
+def check_level(sparsity_level: object) -> None:
+    """ConfigError, unless the level is a finite number (no text, no tensor)."""
+    if not isinstance(sparsity_level, Real) or not isfinite(sparsity_level):
+        raise ConfigError(f"sparsity_level: must be a finite number, got {shown(sparsity_level)}")
+
+
+def shown(value: object) -> str:
+    """``value`` in a message of one line: as Python writes it, or its type where that is long."""
+    text = repr(value)
+    return text if len(text) <= 60 and "\n" not in text else f"a {type(value).__name__}"
+
+
+def _check_block(block: object) -> None:
+    pair = isinstance(block, (tuple, list)) and len(block) == 2
+    if not pair or not all(_is_int(side) and side > 0 for side in block):  # type: ignore[attr-defined]  # pair says so
+        raise ConfigError(f"sparse_block_shape: must be two positive integers, got {shown(block)}")
 
 
 def check_nearliness(shape: tuple[int, ...], nearliness: int) -> None:
@@ -104,7 +131,7 @@ def check_nearliness(shape: tuple[int, ...], nearliness: int) -> None:
     if len(shape) != 2:
         raise ConfigError(f"tensor: must be 2-D, got shape={tuple(shape)}")
     if not _is_int(nearliness) or (nearliness > 0 and nearliness % 2 == 0):
-        raise ConfigError(f"nearliness: must be an odd integer, got {nearliness!r}")
+        raise ConfigError(f"nearliness: must be an odd integer, got {shown(nearliness)}")
     if nearliness > 0 and nearliness // 2 >= min(shape):
         raise ConfigError(
             f"nearliness: its outermost diagonal must lie inside the tensor, got {nearliness} for "

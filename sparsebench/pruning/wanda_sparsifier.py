@@ -1,17 +1,17 @@
 """WandaSparsifier: prunes by weight times the norm of the input it is multiplied with."""
 
 from collections.abc import Sequence
-from math import isfinite
 from typing import Any
 
 from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.base_sparsifier import BaseSparsifier, IncompatibleKeys
-from sparsebench.pruning.groups import Config
+from sparsebench.pruning.groups import Config, settings
 from sparsebench.pruning.input_norm import InputNorm, observe, observer_of, stop_observing
 from sparsebench.pruning.masks import element_scores, l1, lowest_in_blocks
 from sparsebench.pruning.parametrization import has_mask, masking_of, unmasked_tensor
+from sparsebench.pruning.pattern import check_level, shown
 from sparsebench.pruning.state import TensorState
 
 
@@ -48,16 +48,17 @@ class WandaSparsifier(BaseSparsifier):
 
     def check_group(self, tensor: Tensor, group: Config) -> None:
         """Raise ConfigError unless ``tensor`` is a Linear's weight and the settings fit."""
-        fqn, size = group["tensor_fqn"], group["semi_structured_block_size"]
+        fqn = group["tensor_fqn"]
+        level, size = settings(group, "sparsity_level", "semi_structured_block_size")
         if not isinstance(group["module"], nn.Linear) or group["tensor_name"] != "weight":
             raise ConfigError(f"{fqn}: must be the weight of a Linear, whose inputs are weighed")
-        if not isfinite(group["sparsity_level"]):
-            raise ConfigError(
-                f"{fqn}: sparsity_level must be finite, got {group['sparsity_level']}"
-            )
+        try:
+            check_level(level)
+        except ConfigError as error:
+            raise ConfigError(f"{fqn}: {error}") from None
         if size is not None and (not isinstance(size, int) or size < 2):
             raise ConfigError(
-                f"{fqn}: semi_structured_block_size must be an integer above 1, got {size!r}"
+                f"{fqn}: semi_structured_block_size must be an integer above 1, got {shown(size)}"
             )
 
     def update_mask(  # type: ignore[override]  # the group's own keys, spelled out

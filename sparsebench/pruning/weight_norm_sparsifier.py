@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from sparsebench.errors import ConfigError, unknown_name
 from sparsebench.pruning.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.global_level import Ranked, global_masks
-from sparsebench.pruning.groups import Config
+from sparsebench.pruning.groups import Config, settings
 from sparsebench.pruning.kernels import write_mask
 from sparsebench.pruning.layouts import DEFAULT_LAYOUT, from_matrix, matrix_shape, to_matrix
 from sparsebench.pruning.masks import element_scores, l1, l2
 from sparsebench.pruning.parametrization import masking_of, unmasked_tensor
 from sparsebench.pruning.pattern import BlockShape, pattern_of
 
+_PATTERN = ("sparsity_level", "sparse_block_shape", "zeros_per_block")
 _SCOPES = ("tensor", "global")
 _NORMS: dict[int, Callable[[Tensor], Tensor]] = {1: l1, 2: l2}
 
@@ -30,7 +31,8 @@ class WeightNormSparsifier(BaseSparsifier):
         sparse_block_shape: (rows, cols) of a block, from the tensor's zero index.
         zeros_per_block: zeros inside a selected block, the lowest elements; None: the whole block
             of the shape that is in force. N:M keeps n of m: level 1, block (1, m), m - n zeros.
-        norm: 1, 2 (None is 2), or an element-wise callable; lowest is pruned first.
+        norm: 1, 2 (None is 2), or an element-wise callable; lowest is pruned first. A callable gets
+            a copy of the weight, of its size, in float32 or float64.
         layout: how a tensor of more than two dimensions is a matrix, see ``layouts.py``; 1-D is
             one row.
         level_scope: ``"tensor"``: each tensor gets the level of its group; ``"global"``: the blocks
@@ -68,12 +70,8 @@ class WeightNormSparsifier(BaseSparsifier):
     def check_group(self, tensor: Tensor, group: Config) -> None:
         """Raise ConfigError where the group's pattern cannot apply to ``tensor``."""
         try:
-            pattern_of(
-                matrix_shape(tensor.shape, group.get("layout", DEFAULT_LAYOUT)),
-                group["sparsity_level"],
-                group["sparse_block_shape"],
-                group["zeros_per_block"],
-            )
+            shape = matrix_shape(tensor.shape, group.get("layout", DEFAULT_LAYOUT))
+            pattern_of(shape, *settings(group, *_PATTERN))
         except ConfigError as error:
             raise ConfigError(f"{group['tensor_fqn']}: {error}") from None
 

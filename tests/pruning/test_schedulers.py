@@ -104,7 +104,8 @@ def test_the_right_order_does_not_warn() -> None:
     scheduler = Halving(prepared(0.5))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        run(scheduler, 2)
+        assert run(scheduler, 2) == [0.5, 0.25, 0.125]
+    assert (scheduler.last_epoch, scheduler.sparsifier._step_count) == (2, 2)
 
 
 def test_asking_for_levels_outside_a_step_warns() -> None:

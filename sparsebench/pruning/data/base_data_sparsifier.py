@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sparsebench.errors import ConfigError, unknown_name
 from sparsebench.pruning.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.data.container import Container, key_of
-from sparsebench.pruning.groups import Config, fitted
+from sparsebench.pruning.groups import Config, check_keys, check_spelling, fitted, given_mask
 from sparsebench.pruning.parametrization import FakeSparsity
 from sparsebench.pruning.state import SparsifierState
 
@@ -74,7 +74,8 @@ class BaseDataSparsifier(BaseSparsifier):
         weight = self._extract_weight(data)
         known = name in self.data_groups
         group = copy.deepcopy({**(self.data_groups[name] if known else self.defaults), **config})
-        mask = self.get_mask(name) if known and reuse_mask else group.get("mask")
+        mask = self.get_mask(name) if known and reuse_mask else given_mask(name, group)
+        check_spelling(name, config, self.defaults)
         _check_shape(name, weight, mask)
         self.check_group(weight, {"tensor_fqn": name, **group})
         if known:
@@ -118,9 +119,11 @@ class BaseDataSparsifier(BaseSparsifier):
         Raises:
             ConfigError: some data was squashed, or a setting does not apply; no mask was touched.
         """
+        if self.enable_mask_update:
+            self._step()
         self._step_count += 1
-        if not self.enable_mask_update:
-            return
+
+    def _step(self) -> None:
         for name, group in self.data_groups.items():
             self.check_group(self.get_data(name), {"tensor_fqn": name, **group})
         with torch.no_grad():
@@ -257,9 +260,7 @@ def _check_shape(name: str, weight: Tensor, mask: Tensor | None) -> None:
 
 
 def _check_complete(state_dict: Mapping[str, Any]) -> None:
-    for key in ("state", "data_groups", "_container"):
-        if key not in state_dict:
-            raise ConfigError(f"load_state_dict: {unknown_name('key', key, state_dict)}")
+    check_keys(state_dict, state=Mapping, data_groups=Mapping, _container=Mapping)
     for name in state_dict["state"]:
         if name not in state_dict["data_groups"]:
             raise ConfigError(f"load_state_dict: data {name!r} must be in data_groups")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sparsebench.errors import ConfigError, unknown_name
 from sparsebench.pruning.data.base_data_sparsifier import BaseDataSparsifier, Data
-from sparsebench.pruning.groups import Config
+from sparsebench.pruning.groups import Config, check_dtype, settings
 from sparsebench.pruning.layouts import from_matrix, matrix_shape, to_matrix
 from sparsebench.pruning.masks import (
     BlockShape,
@@ -19,6 +19,7 @@ from sparsebench.pruning.masks import (
     sparsity_mask,
 )
 
+_PATTERN = ("sparsity_level", "sparse_block_shape", "zeros_per_block")
 _NORMS = {"L1": l1, "L2": l2}
 
 
@@ -62,9 +63,8 @@ class DataNormSparsifier(BaseDataSparsifier):
 
     def check_group(self, tensor: Tensor, group: Config) -> None:
         """Raise ConfigError where the group's pattern cannot apply to ``tensor``."""
-        level, block, zeros = (
-            group[key] for key in ("sparsity_level", "sparse_block_shape", "zeros_per_block")
-        )
+        check_dtype(group["tensor_fqn"], tensor)
+        level, block, zeros = settings(group, *_PATTERN)
         try:
             check_pattern(matrix_shape(tensor.shape), level, block, zeros)
         except ConfigError as error:

@@ -32,7 +32,7 @@ def write_mask(
         ConfigError: see :func:`masks.sparsity_mask` and :func:`masks.element_scores`; ``mask`` is
             as it was.
     """
-    pattern = pattern_of(weight.shape, sparsity_level, tuple(block), zeros_per_block)
+    pattern = pattern_of(weight.shape, sparsity_level, block, zeros_per_block)
     if pattern.keeps_all:
         mask.fill_(1)
     elif pattern.prunes_all:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning.groups import Config, ElementMasks
+from sparsebench.pruning.groups import Config, ElementMasks, given_mask
 from sparsebench.pruning.structured.gates import GateSparsity
 from sparsebench.pruning.structured.parametrization import FakeStructuredSparsity
 
@@ -31,7 +31,8 @@ class RowMasks(ElementMasks):
 
     def check_shape(self, group: Config, holder: Mapping[str, Any]) -> None:
         """ConfigError where a mask has not one entry a row."""
-        mask, tensor = holder.get("mask"), getattr(group["module"], group["tensor_name"])
+        mask = given_mask(group["tensor_fqn"], holder)
+        tensor = getattr(group["module"], group["tensor_name"])
         if mask is not None and mask.shape != tensor.shape[:1]:
             raise ConfigError(
                 f"{group['tensor_fqn']}: a mask must have one entry a row, shape "

@@ -1,13 +1,13 @@
 """Which rows go: saliency and distance scores, and the lowest of them, ties by index."""
 
 from collections.abc import Callable
-from math import isfinite, prod
-from numbers import Real
+from math import prod
 
 import torch
 from torch import Tensor
 
 from sparsebench.errors import ConfigError
+from sparsebench.pruning import pattern
 
 Distance = Callable[[Tensor], Tensor]
 
@@ -40,17 +40,19 @@ def distance_sums(weight: Tensor, distance: Distance) -> Tensor:
     """For every row the sum of its distances to all rows, shape (rows,), of the weight's dtype.
 
     Distances are taken and summed in float64 and then rounded (fp16 and bf16 to float32), so that
-    filters whose sums are equal but for the order of summation tie.
+    filters whose sums are equal but for the order of summation tie. ``distance`` gets a copy.
     """
-    wide = weight.detach().to(torch.float64)
+    wide = weight.detach().to(torch.float64, copy=True)
     sums = distance(wide.reshape(len(wide), prod(wide.shape[1:]))).abs().sum(1)
     return sums if weight.dtype == torch.float64 else sums.to(torch.float32)
 
 
 def check_level(tensor_fqn: str, sparsity_level: object) -> None:
-    """Nothing, if the level is finite; below 0 it acts as 0, above 1 as 1."""
-    if not isinstance(sparsity_level, Real) or not isfinite(sparsity_level):
-        raise ConfigError(f"{tensor_fqn}: sparsity_level must be finite, got {sparsity_level!r}")
+    """Nothing, if the level is a finite number; below 0 it acts as 0, above 1 as 1."""
+    try:
+        pattern.check_level(sparsity_level)
+    except ConfigError as error:
+        raise ConfigError(f"{tensor_fqn}: {error}") from None
 
 
 def _tree_sum(values: Tensor) -> Tensor:

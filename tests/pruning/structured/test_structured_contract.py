@@ -194,7 +194,10 @@ def test_a_failed_prepare_leaves_no_trace():
     ("config", "message"),
     [
         ({"tensor_fqn": "0.bias"}, r"0\.bias: rows can be pruned of tensors with 2 or more"),
-        ({"tensor_fqn": "0.weight", "sparsity_level": float("nan")}, "must be finite, got nan"),
+        (
+            {"tensor_fqn": "0.weight", "sparsity_level": float("nan")},
+            "must be a finite number, got nan",
+        ),
         ({"tensor_fqn": "0.weight"}, r"0\.weight: sparsity_level must be given"),
         (
             {"tensor_fqn": "0.weight", "sparsity_level": 1, "mask": torch.ones(4, 3)},

@@ -1,0 +1,29 @@
+"""The temporary memory of a call is one number, however often it is taken."""
+
+import numpy as np
+import torch
+
+from benchmarks.workloads import grid, workload
+from benchmarks.workloads.memory import temporary_memory
+
+
+def test_only_arrays_count_and_small_objects_do_not() -> None:
+    kept: list[object] = []
+
+    def call() -> None:
+        kept.append([str(number) for number in range(1000 + 50 * len(kept))])
+        small = np.zeros(1000)
+        del small
+        torch.ones(500)
+        np.zeros(100_000)
+
+    figures = {temporary_memory(call, "cpu") for _ in range(3)}
+    assert figures == {500 * 4 + 100_000 * 8}
+
+
+def test_a_step_has_one_figure() -> None:
+    torch.set_num_threads(1)
+    step = workload.build(grid.Case((512, 300), 0.5, (1, 1), 1)).step
+    figures = {temporary_memory(step, "cpu") for _ in range(3)}
+    assert len(figures) == 1
+    assert min(figures) > 0
