@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from sparsebench.cli import options
 from sparsebench.errors import SparsebenchError
 from sparsebench.report import canvas
 from sparsebench.report.comparison import Comparison, compare
 from sparsebench.report.comparison_table import comparison_text
-from sparsebench.report.heat_map import describe_heat_map, draw_heat_map, has_heat_map
+from sparsebench.report.heat_map import describe_heat_map, draw_heat_map, why_no_heat_map
 from sparsebench.report.sides import COMPARABLE, choose_sides
 from sparsebench.results import latest, read
 
@@ -32,15 +33,12 @@ Exit code 2 when there is nothing to compare; the line says what there is instea
 @click.command(help=HELP, short_help="Compare two devices, machines, implementations, ...")
 @click.argument("sides", nargs=-1, metavar="[A B]")
 @click.option("--by", type=click.Choice(COMPARABLE), help="The column that A and B are values of.")
-@click.option("--dataset", type=click.Path(path_type=Path), default=Path("results/parquet"),
-              show_default=True, help="The Parquet dataset.")  # fmt: skip
-@click.option("--into", type=click.Path(path_type=Path), default=Path("results/figures"),
-              show_default=True, help="The folder for the heat maps.")  # fmt: skip
-@click.option("--benchmark", metavar="REGEX", help="Only benchmarks whose name matches.")
-@click.option("--machine", multiple=True, help="Only this machine (repeatable).")
+@options.dataset
+@options.into
+@options.benchmark
+@options.machine
 @click.option("--commit", metavar="HASH", help="Values of this commit instead of the newest.")
-@click.option("--format", "formats", type=click.Choice(canvas.FORMATS), multiple=True,
-              default=canvas.FORMATS, help="png or svg (repeatable); both by default.")  # fmt: skip
+@options.formats
 @click.option("--all", "complete", is_flag=True, help="Print every case, not the extremes only.")
 def command(
     sides: tuple[str, ...],
@@ -69,11 +67,12 @@ def command(
 
 def _draw(comparison: Comparison, into: Path, formats: tuple[str, ...]) -> None:
     sides = comparison.sides
-    drawn = {
-        f"{sides.a}-{sides.b}.{group.name}": group
-        for group in comparison.groups
-        if has_heat_map(group)
-    }
+    drawn = {}
+    for group in comparison.groups:
+        if reason := why_no_heat_map(group):
+            click.echo(f"no heat map for {group.name}: {reason}", err=True)
+        else:
+            drawn[f"{sides.a}-{sides.b}.{group.name}"] = group
     names = canvas.safe_names(list(drawn))
     for title, group in drawn.items():
         with canvas.style():

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from sparsebench.cli import options
 from sparsebench.errors import SparsebenchError
-from sparsebench.report import canvas
 from sparsebench.report.history import since as rows_since
 from sparsebench.report.plots import plot
 from sparsebench.results import read
@@ -32,15 +32,12 @@ COLUMNS = [
 
 
 @click.command(help=HELP, short_help="Draw regression plots: value against commit.")
-@click.option("--dataset", type=click.Path(path_type=Path), default=Path("results/parquet"),
-              show_default=True, help="The Parquet dataset.")  # fmt: skip
-@click.option("--into", type=click.Path(path_type=Path), default=Path("results/figures"),
-              show_default=True, help="The folder for the figures.")  # fmt: skip
-@click.option("--benchmark", metavar="REGEX", help="Only benchmarks whose name matches.")
-@click.option("--machine", multiple=True, help="Only this machine (repeatable).")
+@options.dataset
+@options.into
+@options.benchmark
+@options.machine
 @click.option("--since", metavar="DATE|HASH", help="Only commits from then on.")
-@click.option("--format", "formats", type=click.Choice(canvas.FORMATS), multiple=True,
-              default=canvas.FORMATS, help="png or svg (repeatable); both by default.")  # fmt: skip
+@options.formats
 def command(
     dataset: Path,
     into: Path,

@@ -15,6 +15,7 @@ import pandas as pd
 from sparsebench.report.dimensions import (
     ENVIRONMENT,
     MACHINE,
+    constants,
     dimensions,
     labels,
     natural_ranks,
@@ -42,13 +43,15 @@ class Group:
     """One benchmark's pairs.
 
     ``pairs`` has the varying dimensions as columns, then ``case`` (a label), ``a``, ``b``,
-    ``ratio``, ``low`` and ``high`` (NaN: unknown), sorted by dimension.
+    ``ratio``, ``low`` and ``high`` (NaN: unknown), sorted by dimension. ``constants`` is what all
+    pairs have in common on both sides, by its name.
     """
 
     name: str
     unit: str | None
     direction: str
     dims: tuple[str, ...]
+    constants: dict[str, str]
     pairs: pd.DataFrame
     mean: Estimate
 
@@ -56,6 +59,21 @@ class Group:
     def exact(self) -> bool:
         """Whether the values are the same or not, and no ratio means anything."""
         return self.direction == "exact"
+
+    @property
+    def above(self) -> pd.Series:
+        """Which pairs' whole interval lies above 1."""
+        return self.pairs["low"] > 1
+
+    @property
+    def below(self) -> pd.Series:
+        """Which pairs' whole interval lies below 1."""
+        return self.pairs["high"] < 1
+
+    @property
+    def unclear(self) -> pd.Series:
+        """Which pairs' interval holds 1."""
+        return (self.pairs["low"] <= 1) & (self.pairs["high"] >= 1)
 
 
 @dataclass(frozen=True)
@@ -159,7 +177,7 @@ def _method(benchmark: str) -> str:
 def _groups(left: pd.DataFrame, right: pd.DataFrame, dims: pd.DataFrame) -> tuple[Group, ...]:
     names = _group_names(left, right)
     return tuple(
-        _group(str(name), left[hit], right[hit], dims.loc[left.index[hit]])
+        _group(str(name), left[hit], right[hit], dims)
         for name in names.unique()
         if (hit := (names == name).to_numpy()).any()
     )
@@ -182,10 +200,11 @@ def _group(name: str, left: pd.DataFrame, right: pd.DataFrame, dims: pd.DataFram
     ratios = [
         _ratio(a, b) for (_, a), (_, b) in zip(left.iterrows(), right.iterrows(), strict=True)
     ]
-    names = tuple(varying(dims))
-    dims = dims[list(names)].reset_index(drop=True)
-    pairs = dims.assign(
-        case=labels(dims, names),
+    ours = dims.loc[left.index]
+    names = tuple(varying(ours))
+    ours = ours[list(names)].reset_index(drop=True)
+    pairs = ours.assign(
+        case=labels(ours, names),
         a=left["value"].to_numpy(),
         b=right["value"].to_numpy(),
         ratio=[ratio.value for ratio in ratios],
@@ -193,16 +212,25 @@ def _group(name: str, left: pd.DataFrame, right: pd.DataFrame, dims: pd.DataFram
         high=[ratio.interval.high if ratio.interval else np.nan for ratio in ratios],
     )
     if names:
-        order = natural_ranks(dims, names).sort_values(list(names)).index
+        order = natural_ranks(ours, names).sort_values(list(names)).index
         pairs = pairs.loc[order].reset_index(drop=True)
     return Group(
         name=name,
         unit=None if pd.isna(left["unit"].iloc[0]) else str(left["unit"].iloc[0]),
         direction=str(left["direction"].iloc[0]),
         dims=names,
+        constants=_constants(pd.concat([left, right]), dims),
         pairs=pairs,
         mean=ratios[0] if len(ratios) == 1 else geometric_mean([] if exact else pairs["ratio"]),
     )
+
+
+def _constants(rows: pd.DataFrame, dims: pd.DataFrame) -> dict[str, str]:
+    """Return what holds for all rows of both sides: dimensions, then torch and commit."""
+    about = pd.DataFrame(
+        {"torch": rows["torch"], "commit": rows["commit_hash"].map(short_hash)}, dtype=object
+    ).fillna("")
+    return constants(dims.loc[rows.index]) | constants(about)
 
 
 def _ratio(a: pd.Series, b: pd.Series) -> Estimate:

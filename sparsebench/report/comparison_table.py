@@ -40,16 +40,18 @@ def footnotes(comparison: Comparison, *, complete: bool = False) -> list[str]:
     return [*notes, *comparison.differences]
 
 
-def verdict(mean: Estimate, unit: str | None, sides: Sides) -> str:
-    """Return the direction in words: "B (cuda) is 3.2x faster than A (cpu)"."""
-    if not mean.value > 0:
+def verdict(group: Group, sides: Sides) -> str:
+    """Return the direction in words: "B (gpu) against A (cpu): faster in all 9 cases; ...".
+
+    A case counts as faster or slower when its whole interval does. The geometric mean follows; its
+    interval is left to the table, because it says how the cases spread, not how sure they are.
+    """
+    if not group.mean.value > 0:
         return "no ratio: no case has a positive value on both sides"
-    if mean.interval and 1.0 in mean.interval:
-        span = f"{human(mean.value, 'ratio')}, {interval_text(mean.interval)}"
-        return f"B ({sides.b}) and A ({sides.a}) are not told apart ({span})"
-    more, less = _WORDS.get(unit or "", ("more", "less"))
-    factor, word = (mean.value, more) if mean.value >= 1 else (1 / mean.value, less)
-    return f"B ({sides.b}) is {human(factor, 'ratio')} {word} than A ({sides.a})"
+    if len(group.pairs) == 1:
+        return _verdict_of_one(group, sides)
+    mean = f"geometric mean {_factor(group.mean.value, group.unit)}"
+    return f"B ({sides.b}) against A ({sides.a}): {_tally(group)}; {mean}"
 
 
 def interval_text(interval: Interval | None) -> str:
@@ -63,9 +65,42 @@ def exact_verdict(group: Group) -> str:
     return f"the same on both sides in {same} of {len(group.pairs)} cases"
 
 
+def _verdict_of_one(group: Group, sides: Sides) -> str:
+    ratio = group.mean
+    if ratio.interval and 1.0 in ratio.interval:
+        span = f"{human(ratio.value, 'ratio')}, {interval_text(ratio.interval)}"
+        return f"B ({sides.b}) and A ({sides.a}) are not told apart ({span})"
+    return f"B ({sides.b}) is {_factor(ratio.value, group.unit)} than A ({sides.a})"
+
+
+def _tally(group: Group) -> str:
+    """Return "slower in 8, unclear in 4 of 12 cases", without what there is none of."""
+    more, less = _words(group.unit)
+    known = int((group.pairs["ratio"] > 0).sum())
+    clear = [(more, group.above), (less, group.below), ("unclear", group.unclear)]
+    counts = {word: int(which.sum()) for word, which in clear}
+    counts["without an interval"] = known - sum(counts.values())
+    found = [(word, count) for word, count in counts.items() if count]
+    if len(found) == 1:
+        return f"{found[0][0]} in all {counted(known, 'case')}"
+    return f"{', '.join(f'{word} in {count}' for word, count in found)} of {known} cases"
+
+
+def _factor(ratio: float, unit: str | None) -> str:
+    """Return "3.2x faster"; "1x" alone where three digits show no difference."""
+    more, less = _words(unit)
+    factor, word = (ratio, more) if ratio >= 1 else (1 / ratio, less)
+    printed = human(factor, "ratio")
+    return printed if printed == "1x" else f"{printed} {word}"
+
+
+def _words(unit: str | None) -> tuple[str, str]:
+    return _WORDS.get(unit or "", ("more", "less"))
+
+
 def _section(group: Group, sides: Sides, complete: bool) -> Iterator[RenderableType]:
     """Yield one benchmark's verdict and, unless its values are exact, its table and mean."""
-    found = exact_verdict(group) if group.exact else verdict(group.mean, group.unit, sides)
+    found = exact_verdict(group) if group.exact else verdict(group, sides)
     yield Text.assemble("\n", (group.name, "bold"), f": {found}")
     if group.exact:
         different = group.pairs[group.pairs["a"] != group.pairs["b"]]
@@ -99,8 +134,8 @@ def _extremes(pairs: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _mean_line(mean: Estimate) -> Text:
-    interval = f" ({interval_text(mean.interval)})" if mean.interval else ""
-    line = f"geometric mean of {mean.count}: {human(mean.value, 'ratio')}{interval}"
+    spread = f" ({interval_text(mean.interval)}, as the cases spread)" if mean.interval else ""
+    line = f"geometric mean of {counted(mean.count, 'case')}: {human(mean.value, 'ratio')}{spread}"
     return Text("; ".join([line, *mean.warnings]), style="bold")
 
 

@@ -17,7 +17,7 @@ from sparsebench.report.comparison import Group
 from sparsebench.report.comparison_table import verdict
 from sparsebench.report.dimensions import labels, natural_order, natural_ranks
 from sparsebench.report.sides import Sides
-from sparsebench.report.units import human
+from sparsebench.report.units import counted, human
 
 CELL: Final = (0.46, 0.19)  # inches: "0.35" fits
 MOST_PANELS: Final = 6
@@ -41,12 +41,18 @@ class Axis:
     averaged: tuple[str, ...]
 
 
-def has_heat_map(group: Group) -> bool:
-    """Whether the group has ratios that fill a quarter of a table at least."""
-    if group.exact or len(group.dims) < 2 or not group.pairs["ratio"].notna().any():
-        return False
+def why_no_heat_map(group: Group) -> str | None:
+    """Return why there is none; None where the group's ratios fill a quarter of a table."""
+    if group.exact:
+        return "exact values have no ratio"
+    if len(group.dims) < 2:
+        return f"needs two parameters that vary, got {', '.join(group.dims) or 'none'}"
+    if not group.pairs["ratio"].notna().any():
+        return "no case has a positive value on both sides"
     cells = sum(table.size for table in _tables(group, choose_axes(group)).values())
-    return len(group.pairs) >= LEAST_FILLED * cells
+    if len(group.pairs) < LEAST_FILLED * cells:
+        return f"its {counted(len(group.pairs), 'case')} would lie scattered over {cells} cells"
+    return None
 
 
 def choose_axes(group: Group) -> Axis:
@@ -89,7 +95,7 @@ def describe_heat_map(group: Group, sides: Sides) -> str:
     ends = [f"{human(row.ratio, 'ratio')} at {row.case}" for row in (known.iloc[0], known.iloc[-1])]
     return (
         f"Heat map of {group.name}, the ratio of {len(known)} cases: "
-        f"{verdict(group.mean, group.unit, sides)}; from {ends[0]} to {ends[1]}"
+        f"{verdict(group, sides)}; from {ends[0]} to {ends[1]}"
     )
 
 
@@ -102,7 +108,7 @@ def _tables(group: Group, axis: Axis, column: str = "log") -> dict[str, pd.DataF
     """Return a table a panel, in natural order: log2 ratios, or the share of doubtful ones."""
     pairs = group.pairs.assign(
         log=np.log2(group.pairs["ratio"]),
-        doubt=_doubtful(group).astype(float),
+        doubt=group.unclear.astype(float),
         panel=labels(group.pairs, axis.panels),
         row=labels(group.pairs, axis.rows),
     )
@@ -154,20 +160,14 @@ def _colour_bar(figure: Figure, axes: list[Axes], unit: str | None) -> None:
 
 
 def _about(group: Group, sides: Sides, axis: Axis) -> str:
-    return (
-        f"{verdict(group.mean, group.unit, sides)} · geometric mean of {group.mean.count} cases · "
-        f"each cell B/A, columns: {axis.column}"
-    )
+    fixed = (f"{name} {value}" for name, value in group.constants.items())
+    return " · ".join([verdict(group, sides), f"each cell B/A, columns: {axis.column}", *fixed])
 
 
 def _notes(group: Group, axis: Axis) -> list[str]:
-    notes = ["≈ the interval of the ratio holds 1"] if _doubtful(group).any() else []
+    notes = ["≈ the interval of the ratio holds 1"] if group.unclear.any() else []
     if axis.averaged:
         notes.append(f"each cell is the geometric mean over {', '.join(axis.averaged)}")
     if int(group.pairs["ratio"].isna().sum()):
         notes.append(f"{group.pairs['ratio'].isna().sum()} cases have no ratio")
     return [*notes, "grey: no such case with a value on both sides"]
-
-
-def _doubtful(group: Group) -> pd.Series:
-    return (group.pairs["low"] <= 1) & (group.pairs["high"] >= 1)

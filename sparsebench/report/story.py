@@ -125,7 +125,7 @@ def notes(story: Story) -> list[str]:
         found.append(f"{bare} points without an interval: it needs six samples")
     alone = table.loc[~table["shared"], "series"].nunique()
     if alone and story.layout.summarised:
-        found.append(f"{alone} cases that not every colour has are in the overview only")
+        found.append(_alone_note(story, alone))
     return [*found, BREAK_NOTE] if breaks(table) else found
 
 
@@ -143,6 +143,20 @@ def describe(story: Story) -> str:
             f"{str(hue) or 'newest'}: median of the newest values {human(newest, story.unit)}"
         )
     return ". ".join([*text, *notes(story)])
+
+
+def _alone_note(story: Story, alone: int) -> str:
+    """Return where the cases are that the panels leave out, because not every colour has them."""
+    if story.has_overview:
+        return f"{alone} cases that not every colour has are in the overview only"
+    shared = dims_of(story.table[story.table["shared"]])
+    only = [
+        f"{name} {', '.join(missing)}"
+        for name, values in varying(dims_of(story.table)).items()
+        if (missing := [value for value in values if value not in set(shared[name])])
+    ]
+    note = f"{alone} cases that not every colour has are not drawn"
+    return f"{note}: all of {'; '.join(only)}" if only else note
 
 
 def _kind(name: str, rows: pd.DataFrame) -> tuple[str, ...]:

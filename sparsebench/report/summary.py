@@ -19,11 +19,12 @@ class Line:
 
     Attributes:
         name: asv's name.
-        cases: parameter combinations with a value; ``failed``: those without.
+        cases: parameter combinations with a value; ``failed``: those that failed or timed out.
         median: of the cases' values, in ``unit``.
         before: geometric mean over cases of value / value at the commit before; None: none there.
         reference: the same against the reference implementation's value on the same case.
-        changed: of a digest, how many cases differ from the commit before; else None.
+        exact: whether the values (digests, say) are the same or not, and no ratio means anything.
+        changed: of exact values, how many cases differ from the commit before; None: none there.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Line:
     unit: str | None
     before: float | None
     reference: float | None
+    exact: bool
     changed: int | None
 
 
@@ -57,7 +59,7 @@ def summary_table(lines: Sequence[Line]) -> Table:
             line.name,
             str(line.cases),
             *([str(line.failed or "-")] if failures else []),
-            "-" if line.changed is not None else human(line.median, line.unit),
+            "exact" if line.exact else human(line.median, line.unit),
             _change(line),
             _factor(line.reference),
         )
@@ -74,24 +76,30 @@ def footnotes(lines: Sequence[Line]) -> list[str]:
             f"vs {_REFERENCE}: the same against {_REFERENCE}.pruning on the same cases; "
             "below 1x is faster, or less"
         )
+    if any(line.changed is not None for line in lines):
+        notes.append("changed, same: exact values (digests) case by case, one commit earlier")
     return notes
 
 
 def _line(name: str, rows: pd.DataFrame, before: pd.DataFrame, newest: pd.DataFrame) -> Line:
-    good = rows[rows["status"] == "ok"]
-    earlier = before[before["benchmark"] == name]
-    pairs = _paired(good, earlier, ["case"])
-    is_digest = rows["direction"].iloc[0] == "exact"
+    good = _with_value(rows)
+    pairs = _paired(good, _with_value(before[before["benchmark"] == name]), ["case"])
+    exact = bool(rows["direction"].iloc[0] == "exact")
     return Line(
         name=name,
         cases=len(good),
-        failed=int((rows["status"] == "failed").sum()),
+        failed=int(rows["status"].isin(["failed", "timeout"]).sum()),
         median=float(good["value"].median()),
         unit=rows["unit"].iloc[0],
-        before=None if is_digest else _mean_ratio(pairs),
-        reference=None if is_digest else _mean_ratio(_against_reference(name, good, newest)),
-        changed=int((pairs["value"] != pairs["value_other"]).sum()) if is_digest else None,
+        before=None if exact else _mean_ratio(pairs),
+        reference=None if exact else _mean_ratio(_against_reference(name, good, newest)),
+        exact=exact,
+        changed=_differing(pairs) if exact else None,
     )
+
+
+def _with_value(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["status"] == "ok"]
 
 
 def _against_reference(name: str, good: pd.DataFrame, newest: pd.DataFrame) -> pd.DataFrame:
@@ -100,7 +108,7 @@ def _against_reference(name: str, good: pd.DataFrame, newest: pd.DataFrame) -> p
     same_method = newest["benchmark"].str.rpartition(".")[2] == method
     theirs = newest[same_method & (newest["implementation"] == _REFERENCE)]
     ours = good[good["implementation"].notna() & (good["implementation"] != _REFERENCE)]
-    return _paired(ours, theirs[theirs["status"] == "ok"], _GRID)
+    return _paired(ours, _with_value(theirs), _GRID)
 
 
 def _paired(one: pd.DataFrame, other: pd.DataFrame, on: list[str]) -> pd.DataFrame:
@@ -108,6 +116,11 @@ def _paired(one: pd.DataFrame, other: pd.DataFrame, on: list[str]) -> pd.DataFra
     keys = ["machine", "env_name", *on]
     columns = [*keys, "value"]
     return one[columns].merge(other[columns], on=keys, suffixes=("", "_other"))
+
+
+def _differing(pairs: pd.DataFrame) -> int | None:
+    """How many values differ from the other; None without pairs, where "same" would be a guess."""
+    return None if pairs.empty else int((pairs["value"] != pairs["value_other"]).sum())
 
 
 def _mean_ratio(pairs: pd.DataFrame) -> float | None:
@@ -119,9 +132,9 @@ def _mean_ratio(pairs: pd.DataFrame) -> float | None:
 
 
 def _change(line: Line) -> str:
-    if line.changed is not None:
-        return f"{line.changed} changed" if line.changed else "same"
-    return _factor(line.before)
+    if line.changed is None:
+        return _factor(line.before)
+    return f"{line.changed} changed" if line.changed else "same"
 
 
 def _factor(ratio: float | None) -> str:

@@ -16,7 +16,7 @@ def median(sample: ArrayLike, confidence_level: float = CONFIDENCE_LEVEL) -> Est
     """Return the median of ``sample`` and the order statistics that enclose the true one.
 
     Args:
-        sample: measurements of one case, any unit, in any order; NaN are left out.
+        sample: measurements of one case, any unit, in any order; NaN are left out, infinities kept.
         confidence_level: the interval covers at least this share, whatever the distribution.
 
     Returns:
@@ -29,7 +29,7 @@ def median(sample: ArrayLike, confidence_level: float = CONFIDENCE_LEVEL) -> Est
 
     Source: the binomial argument; tabulated in doi:10.1136/bmj.296.6634.1454.
     """
-    numbers = _finite(sample)
+    numbers = _without_nan(sample)
     value = float(np.median(numbers)) if numbers.size else float("nan")
     low, high = median_intervals([numbers], confidence_level)
     if np.isnan(low[0]):
@@ -79,11 +79,11 @@ def _by_length(
     groups: dict[int, list[tuple[int, Floats]]] = {}
     for position, sample in enumerate(samples):
         if sample is not None:
-            numbers = _finite(sample)
+            numbers = _without_nan(sample)
             groups.setdefault(numbers.size, []).append((position, numbers))
     return groups
 
 
-def _finite(sample: ArrayLike) -> Floats:
+def _without_nan(sample: ArrayLike) -> Floats:
     numbers = np.asarray(sample, dtype=np.float64).ravel()
     return numbers[~np.isnan(numbers)]

@@ -4,7 +4,16 @@ import pandas as pd
 import pytest
 
 from sparsebench.cli import main
-from tests.synthetic import LONG, commit_place, failed, hashes, history, slowed, write_dataset
+from tests.synthetic import (
+    LONG,
+    SHORT,
+    commit_place,
+    failed,
+    hashes,
+    history,
+    slowed,
+    write_dataset,
+)
 
 
 @pytest.fixture
@@ -26,13 +35,18 @@ def devices(dataset: Path, *arguments: str) -> int:
     return main(["devices", "--dataset", str(dataset), "--into", into, *arguments])
 
 
+def words(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was printed, without the lines' ends."""
+    return " ".join(capsys.readouterr().out.split())
+
+
 def test_two_implementations_are_compared_at_their_newest_commit(
     dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert devices(dataset, "sparsebench", "torch.ao") == 0
     out = capsys.readouterr().out
-    assert "Long.time_step: B (torch.ao) is 3x slower than A (sparsebench)" in out
-    assert "geometric mean of 144: 3x" in out
+    assert "Long.time_step: B (torch.ao) against A (sparsebench): slower in all 144 cases;" in out
+    assert "geometric mean of 144 cases: 3x" in out
     paths = [Path(line) for line in out.splitlines()[-2:]]
     assert [path.name for path in paths] == [
         "sparsebench-torch.ao.Long.time_step.png",
@@ -44,7 +58,7 @@ def test_two_implementations_are_compared_at_their_newest_commit(
 def test_a_commit_can_be_chosen(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     oldest = hashes(2)[0][:10]
     assert devices(dataset, "--by", "implementation", "--commit", oldest, "--format", "svg") == 0
-    assert "B (torch.ao) is 2x slower than A (sparsebench)" in capsys.readouterr().out
+    assert "slower in all 144 cases; geometric mean 2x slower" in words(capsys)
 
 
 def test_a_later_skip_does_not_hide_a_value(
@@ -60,6 +74,19 @@ def test_a_later_skip_does_not_hide_a_value(
     assert f"1 pair with another commit: {new} against {old}" in out
 
 
+def test_a_grid_too_small_for_a_heat_map_says_so_beside_the_paths(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = history(axes={"case": SHORT, "device": ["cpu", "cuda"]})
+    assert devices(write_dataset(frame, tmp_path / "parquet")) == 0
+    captured = capsys.readouterr()
+    assert captured.err == (
+        "no heat map for step.Short.time_step: its 3 cases would lie scattered over 18 cells\n"
+    )
+    assert "heat map" not in captured.out
+    assert not (tmp_path / "figures").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -71,8 +98,7 @@ def test_a_later_skip_does_not_hide_a_value(
         ),
         (
             ["cpu", "cuda"],
-            "unknown side 'cuda'; near: cpu; compare instead: "
-            "`sparsebench devices --by implementation sparsebench torch.ao`",
+            "unknown side 'cuda'; near: cpu",
         ),
         (["sparsebench"], "devices: must be given two different names, or none, got sparsebench"),
         (["--commit", "zz"], "unknown commit 'zz'; known: "),
@@ -86,6 +112,14 @@ def test_what_cannot_be_compared_is_one_line_and_code_2(
     assert captured.out == ""
     assert captured.err.startswith("sparsebench: " + line)
     assert captured.err.count("\n") == 1
+
+
+def test_an_unknown_side_is_answered_with_what_can_be_compared(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert devices(dataset, "cpu", "cuda") == 2
+    instead = "compare instead: `sparsebench devices --by implementation sparsebench torch.ao`\n"
+    assert capsys.readouterr().err.endswith(instead)
 
 
 def test_sides_that_share_no_case_are_refused(

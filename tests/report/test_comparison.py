@@ -7,13 +7,13 @@ import pytest
 from rich.console import Console
 
 from sparsebench.report import canvas
-from sparsebench.report.comparison import Comparison, compare
+from sparsebench.report.comparison import Comparison, Group, compare
 from sparsebench.report.comparison_table import comparison_text, footnotes, verdict
 from sparsebench.report.heat_map import (
     choose_axes,
     describe_heat_map,
     draw_heat_map,
-    has_heat_map,
+    why_no_heat_map,
 )
 from sparsebench.report.sides import Sides
 from sparsebench.stats import Estimate, Interval
@@ -21,6 +21,7 @@ from tests.synthetic import LONG, SHORT, failed, hashes, history, slowed
 
 IMPLEMENTATIONS = Sides("implementation", "torch.ao", "sparsebench")
 GOLDEN = Path(__file__).parent / "golden"
+NONE = (np.nan, np.nan)  # no interval
 
 
 def side(benchmark: str, implementation: str, cases: list[str], **columns: object) -> pd.DataFrame:
@@ -126,26 +127,71 @@ def test_nothing_is_dropped_in_silence() -> None:
     assert len(comparison.groups[0].pairs) == 1
 
 
+def group_of(ends: list[tuple[float, float]], mean: Estimate, unit: str = "seconds") -> Group:
+    """A group with these intervals, each about its middle."""
+    pairs = pd.DataFrame(ends, columns=["low", "high"])
+    pairs["ratio"] = pairs.mean(axis=1).fillna(mean.value)
+    return Group("b.time_it", unit, "lower", (), {}, pairs, mean)
+
+
 @pytest.mark.parametrize(
-    ("mean", "unit", "words"),
+    ("mean", "end", "unit", "words"),
     [
         (
             Estimate(0.3125, Interval(0.3, 0.35), 9),
+            (0.3, 0.35),
             "seconds",
             "B (gpu) is 3.2x faster than A (cpu)",
         ),
-        (Estimate(1.5, Interval(1.4, 1.6), 9), "seconds", "B (gpu) is 1.5x slower than A (cpu)"),
-        (Estimate(2.0, None, 1), "bytes", "B (gpu) is 2x larger than A (cpu)"),
         (
             Estimate(1.02, Interval(0.9, 1.1), 9),
+            (0.9, 1.1),
             "seconds",
             "B (gpu) and A (cpu) are not told apart (1.02x, 0.9-1.1)",
         ),
-        (Estimate(np.nan, None, 0), "s", "no ratio: no case has a positive value on both sides"),
+        (Estimate(2.0, None, 1), NONE, "bytes", "B (gpu) is 2x larger than A (cpu)"),
+        (
+            Estimate(np.nan, None, 0),
+            NONE,
+            "s",
+            "no ratio: no case has a positive value on both sides",
+        ),
     ],
 )
-def test_the_direction_is_said_in_words(mean: Estimate, unit: str, words: str) -> None:
-    assert verdict(mean, unit, Sides("device", "cpu", "gpu")) == words
+def test_the_direction_of_one_case_is_said_in_words(
+    mean: Estimate, end: tuple[float, float], unit: str, words: str
+) -> None:
+    assert verdict(group_of([end], mean, unit), Sides("device", "cpu", "gpu")) == words
+
+
+@pytest.mark.parametrize(
+    ("ends", "mean", "unit", "words"),
+    [
+        (
+            [(4.4, 4.6)] * 8 + [(0.59, 0.61)] * 3 + [(0.9, 1.1)],
+            Estimate(1.17, Interval(0.972, 1.41), 12),
+            "seconds",
+            "slower in 8, faster in 3, unclear in 1 of 12 cases; geometric mean 1.17x slower",
+        ),
+        (
+            [(0.4, 0.6)] * 5,
+            Estimate(0.5, Interval(0.4, 0.6), 5),
+            "seconds",
+            "faster in all 5 cases; geometric mean 2x faster",
+        ),
+        (
+            [NONE, NONE, (1.0, 2.0)],
+            Estimate(1.001, None, 3),
+            "bytes",
+            "unclear in 1, without an interval in 2 of 3 cases; geometric mean 1x",
+        ),
+    ],
+)
+def test_the_direction_of_many_cases_is_counted_not_averaged_away(
+    ends: list[tuple[float, float]], mean: Estimate, unit: str, words: str
+) -> None:
+    found = verdict(group_of(ends, mean, unit), Sides("device", "cpu", "gpu"))
+    assert found == f"B (gpu) against A (cpu): {words}"
 
 
 def whole() -> Comparison:
@@ -222,11 +268,44 @@ def test_a_cell_whose_interval_holds_one_says_so() -> None:
     assert sum(word.startswith("≈") for word in words) == doubtful > 0
 
 
-def test_a_scattered_or_exact_group_has_no_heat_map() -> None:
+def test_a_group_without_a_heat_map_says_why() -> None:
     times, digests = whole().groups
-    assert not has_heat_map(times)
-    assert not has_heat_map(digests)
-    assert has_heat_map(long_comparison().groups[0])
+    assert why_no_heat_map(times) == "its 3 cases would lie scattered over 18 cells"
+    assert why_no_heat_map(digests) == "exact values have no ratio"
+    assert why_no_heat_map(long_comparison().groups[0]) is None
+    axes = {"n": ["1", "2"], "device": ["cpu", "cuda"]}
+    sides = Sides("device", "cpu", "cuda")
+    (narrow,) = compare(history("b.time_it", commits=1, axes=axes), sides).groups
+    assert why_no_heat_map(narrow) == "needs two parameters that vary, got n"
+
+
+def test_the_heat_map_says_what_all_its_cells_have_in_common() -> None:
+    cases = [case for case in LONG if "128x128" in case]
+    axes = {"case": cases, "dtype": ["float32"], "device": ["cpu", "cuda"]}
+    frame = history("step.Long.time_step", commits=1, axes=axes)
+    elsewhere = frame["device"].eq("cuda")
+    frame.loc[elsewhere, "torch"] = "2.14.0"
+    (group,) = compare(frame, Sides("device", "cpu", "cuda")).groups
+    assert group.constants == {
+        "machine": "workstation",
+        "environment": "virtualenv-py3.11",
+        "shape": "128x128",
+        "dtype": "float32",
+        "commit": hashes(1)[0][:8],
+    }
+    with canvas.style():
+        figure = draw_heat_map(group, Sides("device", "cpu", "cuda"))
+    above = " ".join(figure.texts[1].get_text().split())
+    assert above.endswith(
+        "columns: level · machine workstation · environment virtualenv-py3.11 · "
+        f"shape 128x128 · dtype float32 · commit {hashes(1)[0][:8]}"
+    )
+    assert above.startswith("B (cuda) against A (cpu): slower in ")
+
+
+def test_one_torch_and_device_of_both_sides_are_constants_too() -> None:
+    (group,) = long_comparison().groups
+    assert (group.constants["torch"], group.constants["device"]) == ("2.13.0", "cpu")
 
 
 def test_a_foreign_heat_map_takes_its_parameters_in_order() -> None:

@@ -190,6 +190,20 @@ def test_panels_compare_only_cases_that_every_colour_has() -> None:
     assert notes(story) == ["240 cases that not every colour has are in the overview only"]
 
 
+def test_of_one_commit_the_cases_that_are_drawn_nowhere_are_named() -> None:
+    axes = {"case": LONG, "implementation": ["sparsebench"]}
+    ours = history(commits=1, axes=axes | {"dtype": ["float16", "bfloat16", "float32"]})
+    axes = {"case": LONG, "implementation": ["torch.ao"], "dtype": ["float32"]}
+    theirs = history("reference.Short.time_step", commits=1, axes=axes)
+    frame = pd.concat([ours, theirs], ignore_index=True)
+    story, figure = drawn(frame)
+    assert not story.has_overview
+    assert notes(story) == [
+        "576 cases that not every colour has are not drawn: all of dtype bfloat16, float16"
+    ]
+    assert "are not drawn" in texts(figure)
+
+
 def test_no_text_leaves_the_saved_picture() -> None:
     _, figure = drawn(long(3), "step.Long.time_step")
     box = figure.get_tightbbox()

@@ -50,8 +50,12 @@ INSTEAD = (
             "--by device: needs two to compare, the results hold only cpu; measure and ingest "
             "another, or run the suite on a second machine: no column has two values yet",
         ),
-        (BOTH, ("cpu", "cuda"), None, f"unknown side 'cuda'; near: cpu; {INSTEAD}"),
-        (BOTH, ("ones", "randm"), "weights", "unknown weights 'randm'; near: random"),
+        (
+            BOTH, ("cpu", "cuda"), None,
+            "unknown side 'cuda'; near: cpu; others: 2.13.0, 3.11, laptop, ones, random, "
+            f"sparsebench, torch.ao; {INSTEAD}",
+        ),
+        (BOTH, ("ones", "randm"), "weights", "unknown weights 'randm'; near: random; others: ones"),
         (
             BOTH, ("ones", "cpu"), None,
             "devices: both sides must be of one kind, got ones (of weights) and cpu (of device)",

@@ -32,6 +32,11 @@ def test_too_few_samples_keep_the_value_and_say_what_is_missing() -> None:
     assert estimate.warnings == ("needs 6 samples for an interval at 0.95, got 4",)
 
 
+def test_an_infinite_measurement_counts_as_the_largest() -> None:
+    estimate = median([1, 2, 3, 4, 5, np.inf, np.nan])
+    assert (estimate.value, estimate.interval, estimate.count) == (3.5, Interval(1, np.inf), 6)
+
+
 def test_an_empty_sample_has_no_median() -> None:
     estimate = median([])
     assert np.isnan(estimate.value)
