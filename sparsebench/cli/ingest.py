@@ -42,7 +42,8 @@ def command(sources: tuple[Path, ...], dataset: Path, project: str | None) -> in
 
     SOURCE is an asv results folder, a machine's folder in it, or one result file, of format version
     1 or 2 and of any asv project; results/asv if none is given. What is stored already is left
-    alone, so the command can be repeated, or cut off and continued.
+    alone, so the command can be repeated, or cut off and continued. Rows are merged case by case:
+    a newer row replaces the stored one, unless it lost its value or its samples.
 
     A file that cannot be read is told by its path, the others land, and the exit code is 2.
     """
@@ -56,8 +57,14 @@ def command(sources: tuple[Path, ...], dataset: Path, project: str | None) -> in
 
 def _summary(report: Report, dataset: Path) -> str:
     stored, unchanged, bad = (report.count(state) for state in ("stored", "unchanged", "bad"))
-    empty = [f"{o.source}: 0 rows" for o in report.outcomes if o.state == "stored" and not o.rows]
-    counts = f"stored {stored:,} files, {report.rows:,} rows; {unchanged:,} unchanged; {bad:,} bad"
+    empty = [
+        f"{o.source}: 0 rows"
+        for o in report.outcomes
+        if o.state == "stored" and not o.rows + o.kept
+    ]
+    kept = f" ({report.kept:,} earlier rows kept)" if report.kept else ""
+    rows = f"{report.rows:,} rows{kept}"
+    counts = f"stored {stored:,} files, {rows}; {unchanged:,} unchanged; {bad:,} bad"
     return "\n".join([*empty, f"{dataset}: {counts}"])
 
 

@@ -23,12 +23,18 @@ _LIMIT: Final = 40  # rows of a table; csv and json are for programs and are nev
 _TABLE: Final = ("commit_hash", "benchmark", "case", "value")
 _IDENTITY: Final = ("project", "machine", "env_name")
 _SORT: Final = "commit_date"
-_FOR_VALUE: Final = ("unit", "status", "digest")  # what a readable value needs beside itself
+_FOR_VALUE: Final = ("unit", "digest")  # what a readable value needs beside itself
 _PAIR: Final = re.compile(r"(\w+)=(.*?)(?:, (?=\w+=)|$)")  # of a case, "name=value, name=value"
 _NARROWEST: Final = 10  # characters that a folded benchmark's name must have
 _PLURALS: Final = {"project": "projects", "env_name": "environments"}
 
-_FILTERS: Final = {
+
+def count_or_all(value: str) -> int | str:
+    """Of zeros in a block: their count, or "all" for the whole block; click shows the name."""
+    return value if value == "all" else int(value)
+
+
+_FILTERS: Final[dict[str, Any]] = {
     "project": str,
     "machine": str,
     "commit": str,
@@ -39,7 +45,7 @@ _FILTERS: Final = {
     "shape": str,
     "level": float,
     "block": str,
-    "zeros": int,
+    "zeros": count_or_all,
     "device": str,
     "dtype": str,
     "weights": str,
@@ -88,29 +94,56 @@ def command(
 ) -> None:
     """Print the rows of the dataset that match every filter, newest commit first.
 
-    A filter given several times lets any of its values pass. A table is in human units and 40 rows
-    long unless --limit says otherwise; csv and json hold every row and column, in seconds and
-    bytes, and null for infinities in json.
+    A filter given several times lets any of its values pass. Skipped rows, which a run of a part of
+    the cases leaves for all others, are hidden unless --status asks for them. A table is in human
+    units and 40 rows long unless --limit says otherwise; csv and json hold every column and are not
+    cut short, in seconds and bytes, and null for infinities in json.
     """
     chosen = [name.strip() for name in columns.split(",")] if columns else None
     kept = {name: value for name, value in filters.items() if value}
-    frame = _newest_first(read(dataset, columns=_needed(chosen, form), **kept))
+    everything = read(dataset, columns=_needed(chosen, form), **kept)
+    frame = _newest_first(everything if "status" in kept else _selected(everything))
+    hidden = len(everything) - len(frame)
     if frame.empty:
-        which = f"matches all of {', '.join(kept)} together" if kept else "is stored"
-        raise SparsebenchError(f"{dataset}: no row {which}")
+        raise SparsebenchError(f"{dataset}: {_nothing(kept, hidden)}")
     limit = limit if limit is not None else (_LIMIT if form == "table" else 0)
     shown = frame.head(limit) if limit else frame
     _PRINTERS[form](shown, chosen)
-    if len(shown) < len(frame):
-        left = len(frame) - len(shown)
-        click.echo(f"{left:,} of {len(frame):,} rows not shown; --limit 0 shows all", err=True)
+    if footnote := _footnote(len(shown), len(frame), hidden):
+        click.echo(footnote, err=True)
+
+
+def _selected(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without the skipped rows, which say nothing, and of which a partial run leaves thousands."""
+    return frame[frame["status"] != "skipped"]
+
+
+def _nothing(kept: dict[str, Any], hidden: int) -> str:
+    asked = [f"{name}={' or '.join(map(str, _listed(value)))}" for name, value in kept.items()]
+    which = f"matches {', '.join(asked)}" if asked else "is stored"
+    return f"no row {which}" + (f" but {_hidden(hidden)}" if hidden else "")
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return [value] if isinstance(value, str) else value
+
+
+def _hidden(count: int) -> str:
+    return f"{count:,} skipped ones, hidden; --status skipped shows them"
+
+
+def _footnote(shown: int, found: int, hidden: int) -> str:
+    """What is not shown, in one line; "" where all is."""
+    cut = [f"{found - shown:,} of {found:,} rows not shown; --limit 0 shows all"]
+    skipped = [f"{hidden:,} skipped rows hidden; --status skipped shows them"]
+    return "; ".join((cut if shown < found else []) + (skipped if hidden else []))
 
 
 def _needed(chosen: Sequence[str] | None, form: str) -> list[str] | None:
     """What to read: no more than is shown, sorted by, or needed to make a value readable."""
     if chosen is None and form != "table":
         return None
-    wanted = [*(chosen or (*_TABLE, *_IDENTITY)), _SORT]
+    wanted = [*(chosen or (*_TABLE, *_IDENTITY)), _SORT, "status"]
     if form == "table" and "value" in wanted:
         wanted += _FOR_VALUE
     return list(dict.fromkeys(wanted))

@@ -6,6 +6,7 @@ version 1 as a bare number, or a dict of result, params, samples and stats. Both
 
 import hashlib
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Final, TypeGuard
 
 from sparsebench.errors import SparsebenchError
 from sparsebench.results.json_files import BadFileError, check_version, parse_object, read_bytes
+from sparsebench.results.walk import Walk, walk
 
 VERSIONS: Final = (1, 2)
 NOT_RESULTS: Final = frozenset({"benchmarks.json", "machine.json", "asv.conf.json"})
@@ -62,20 +64,20 @@ class ResultFile:
     benchmarks: tuple[Measured, ...]
 
 
-def find_result_files(source: Path) -> list[Path]:
-    """Every JSON file at or under ``source`` that may hold results, sorted.
+def find_result_files(source: Path) -> Walk:
+    """Every JSON file at or under ``source`` that may hold results, and the unreadable folders.
 
     Raises:
-        SparsebenchError: ``source`` does not exist, or holds no such file.
+        SparsebenchError: ``source`` does not exist, cannot be read, or holds no such file.
     """
-    if not source.exists():
+    if not os.access(source, os.F_OK):
         raise SparsebenchError(f"{source}: no such file or folder; give an asv results folder")
     if not source.is_dir():
-        return [source]
-    found = sorted(
-        p for p in source.rglob("*.json") if p.name not in NOT_RESULTS and not p.is_dir()
-    )
-    if not found:
+        return Walk([source], {})
+    found = walk(source, lambda name: name.endswith(".json") and name not in NOT_RESULTS)
+    if not found.files:
+        for problem in found.problems.values():
+            raise SparsebenchError(f"{problem}; no asv result (*.json) beside it")
         raise SparsebenchError(
             f"{source}: holds no asv result (*.json); give an asv results folder"
         )

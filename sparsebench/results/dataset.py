@@ -9,13 +9,14 @@ a second writer, sees the old file or the new one, and a writer killed at any po
 a temporary file, which nobody reads and a later ingest removes.
 """
 
+import fcntl
 import hashlib
 import os
 import re
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ import pyarrow.parquet as pq
 
 from sparsebench.errors import SparsebenchError
 from sparsebench.results.schema import SCHEMA_VERSION
+from sparsebench.results.walk import walk
 
 _SCHEMA_KEY: Final = b"sparsebench_schema"
 _ORIGIN_KEY: Final = b"sparsebench_origin"
@@ -35,7 +37,7 @@ _ABANDONED_AFTER: Final = 3600.0  # seconds
 
 @dataclass(frozen=True)
 class Survey:
-    """The files of a dataset: those that can be read, and a line on each that cannot."""
+    """The files of a dataset: the readable ones, and a line on every other file or folder."""
 
     origins: dict[Path, str]  # what each readable file was made from, see `store`
     problems: dict[Path, str]
@@ -50,8 +52,9 @@ def survey(dataset: Path) -> Survey:
     """
     if dataset.exists() and not dataset.is_dir():
         raise SparsebenchError(f"{dataset}: the dataset must be a folder, got a file")
-    origins, problems = {}, {}
-    for path in sorted(dataset.rglob("*.parquet")):
+    found = walk(dataset, lambda name: name.endswith(".parquet")) if dataset.exists() else None
+    origins, problems = {}, dict(found.problems if found else {})
+    for path in found.files if found else ():
         try:
             footer = pq.read_metadata(path).metadata or {}
         except (pa.ArrowException, OSError) as error:
@@ -94,6 +97,21 @@ def store(table: pa.Table, path: Path, origin: str) -> None:
     finally:
         with suppress(OSError):  # the first error is the one to be told
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def one_writer(dataset: Path) -> Iterator[None]:
+    """Wait for every other writer on this machine to finish; a killed one holds nobody up.
+
+    What is stored is read, merged and replaced: of two writers at once, one's rows would be lost.
+
+    Raises:
+        OSError: the disk is full or read-only.
+    """
+    dataset.mkdir(parents=True, exist_ok=True)
+    with (dataset / ".lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def remove_abandoned(dataset: Path) -> None:

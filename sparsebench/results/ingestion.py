@@ -1,7 +1,8 @@
 """asv results into the dataset: walk the sources, skip what has not changed, report what is bad."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import pyarrow.parquet as pq
 from sparsebench.errors import SparsebenchError
 from sparsebench.results.asv_context import Context, load_context
 from sparsebench.results.asv_files import find_result_files, parse_result_file
-from sparsebench.results.dataset import Survey, path_of, remove_abandoned, store, survey
+from sparsebench.results.dataset import Survey, one_writer, path_of, remove_abandoned, store, survey
 from sparsebench.results.json_files import BadFileError, read_bytes
-from sparsebench.results.rows import ROWS_VERSION, Columns, harness_columns, identity, to_table
-from sparsebench.results.schema import SCHEMA_VERSION
+from sparsebench.results.merge import merge
+from sparsebench.results.rows import ROWS_VERSION, harness_columns, identity, to_table
+from sparsebench.results.schema import SCHEMA, SCHEMA_VERSION
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Outcome:
 
     source: Path
     state: str  # "stored", "unchanged" or "bad"
-    rows: int = 0
+    rows: int = 0  # of the source, that are in the dataset now
+    kept: int = 0  # that were stored before of the same commit and environment, and stay
     problem: str | None = None
 
 
@@ -40,8 +43,13 @@ class Report:
 
     @property
     def rows(self) -> int:
-        """How many rows were written."""
+        """How many rows of the sources were written."""
         return sum(outcome.rows for outcome in self.outcomes)
+
+    @property
+    def kept(self) -> int:
+        """How many rows that were stored before stay beside them."""
+        return sum(outcome.kept for outcome in self.outcomes)
 
 
 def ingest(
@@ -52,6 +60,11 @@ def ingest(
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Store every asv result file at or under ``sources``; what is stored already is left alone.
+
+    Stored rows of the same commit and environment are never dropped: what the source does not hold
+    stays, and of a case that both hold the source's row stands unless it says less (no value, no
+    samples); the whole rule is in `sparsebench.results.merge`. Two sources of the same commit and
+    environment in one call are a conflict that no order decides; the second one is bad.
 
     A bad file is reported and the rest lands. Repeating an ingest changes nothing; an ingest that
     was cut off is continued by the next one.
@@ -66,7 +79,9 @@ def ingest(
         SparsebenchError: a source does not exist or holds no result file, the dataset is of a
             newer schema version, or it cannot be written (full, read-only).
     """
-    files = list(dict.fromkeys(path for source in sources for path in find_result_files(source)))
+    walks = [find_result_files(source) for source in sources]
+    files = list(dict.fromkeys(path for found in walks for path in found.files))
+    unread = dict.fromkeys(line for found in walks for line in found.problems.values())
     known = survey(dataset)
     remove_abandoned(dataset)
     writer = _Writer(dataset, known, project)
@@ -77,7 +92,7 @@ def ingest(
             progress(len(outcomes), len(files))
     broken = [line for path, line in known.problems.items() if path not in writer.rewritten]
     bad = [outcome.problem for outcome in outcomes if outcome.problem]
-    return Report(tuple(outcomes), (*broken, *writer.context_problems(), *bad))
+    return Report(tuple(outcomes), (*unread, *broken, *writer.context_problems(), *bad))
 
 
 class _Writer:
@@ -112,11 +127,13 @@ class _Writer:
         file = parse_result_file(source, content)
         target = path_of(self._dataset, *identity(file, context))
         self._claim(target, source, origin)
-        table = to_table(file, context, _stored_harness(target))
-        _store(table, target, origin)
+        with _telling(target), one_writer(self._dataset):
+            before = _stored(target)
+            merged = merge(to_table(file, context, harness_columns(before)), before)
+            store(merged.table, target, origin)
         self._by_origin[origin] = target
         self.rewritten.add(target)
-        return Outcome(source, "stored", table.num_rows)
+        return Outcome(source, "stored", merged.table.num_rows - merged.kept, merged.kept)
 
     def _context(self, folder: Path) -> Context:
         if folder not in self._contexts:
@@ -141,17 +158,21 @@ def _origin(content: bytes, context: Context) -> str:
     return hashlib.sha256("\n".join(shaped + versions).encode()).hexdigest()
 
 
-def _stored_harness(target: Path) -> dict[str, Columns]:
-    """How the stored rows at ``target`` were measured; nothing where there are none to be read."""
+def _stored(target: Path) -> pa.Table:
+    """The rows at ``target``; none where there are none, or the file is damaged."""
     try:
-        return harness_columns(pq.read_table(target))
+        return pq.read_table(target, partitioning=None)
+    except PermissionError as error:  # whole, for all we know, so it must not be replaced
+        raise SparsebenchError(f"{target}: cannot be read: {error.strerror}") from None
     except (OSError, pa.ArrowException):
-        return {}
+        return SCHEMA.empty_table()
 
 
-def _store(table: pa.Table, target: Path, origin: str) -> None:
+@contextmanager
+def _telling(target: Path) -> Iterator[None]:
+    """Give a disk's error as one line."""
     try:
-        store(table, target, origin)
+        yield
     except OSError as error:
         raise SparsebenchError(
             f"{target}: cannot be written: {error.strerror or error}; what was stored stays, "

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack, get_args
 
 import pandas as pd
 import pyarrow as pa
@@ -13,7 +13,7 @@ import pyarrow.dataset as pds
 
 from sparsebench.errors import SparsebenchError, SparsebenchWarning, unknown_name
 from sparsebench.results.dataset import first_line, survey
-from sparsebench.results.schema import SCHEMA
+from sparsebench.results.schema import SCHEMA, Status
 
 
 class DatasetWarning(SparsebenchWarning):
@@ -24,7 +24,8 @@ class Filters(TypedDict, total=False):
     """Which rows: a value, or several of which any will do; None, or no value, means all.
 
     ``benchmark`` is a regular expression searched in the name (RE2: no look-around), ``commit`` the
-    first characters of a hash; everything else must be equal.
+    first characters of a hash, ``zeros`` a count or "all" for the whole block; all else must be
+    equal.
     """
 
     benchmark: str | None
@@ -40,7 +41,7 @@ class Filters(TypedDict, total=False):
     shape: str | Sequence[str] | None
     level: float | Sequence[float] | None
     block: str | Sequence[str] | None
-    zeros: int | Sequence[int] | None
+    zeros: int | str | Sequence[int | str] | None
     device: str | Sequence[str] | None
     dtype: str | Sequence[str] | None
     weights: str | Sequence[str] | None
@@ -67,7 +68,8 @@ def read(
 
     Raises:
         SparsebenchError: no such dataset, a newer schema version, an unknown column or filter, or a
-            filter's value that occurs nowhere in the dataset (near ones are listed).
+            filter's value that occurs nowhere in the dataset (near ones are listed). A status need
+            not occur, but must be one of `schema.Status`.
     """
     wanted = {name: value for name, value in filters.items() if value not in (None, (), [])}
     for kind, names, known in [
@@ -77,6 +79,7 @@ def read(
         _check_names(kind, names, known)
     source = _open(Path(dataset))
     table = _scan(source, columns, _expression(wanted))
+    _check_names("status", _listed(wanted.get("status", ())), get_args(Status))
     if table.num_rows == 0 or any(len(_listed(value)) > 1 for value in wanted.values()):
         _check_values(source, wanted)
     return _to_frame(table)
@@ -145,6 +148,9 @@ def _check_names(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
 
 _COLUMNS: Final = {"commit": "commit_hash"}  # filters that are not called like their column
 
+# `zeros` is null for the whole block, and where there is no such parameter; the case tells which.
+_WHOLE_BLOCK: Final = pc.match_substring_regex(pc.field("case"), r"(^|, )zeros=(all|None)(, |$)")
+
 
 def _expression(filters: dict[str, Any]) -> pc.Expression | None:
     parts = [_matches(name, value) for name, value in filters.items()]
@@ -157,6 +163,8 @@ def _matches(name: str, value: Any) -> pc.Expression:
     if name == "commit":
         anyone = [pc.starts_with(pc.field("commit_hash"), prefix) for prefix in _listed(value)]
         return reduce(lambda a, b: a | b, anyone)
+    if name == "zeros" and (rest := [v for v in _listed(value) if v != "all"]) != _listed(value):
+        return _matches("zeros", rest) | _WHOLE_BLOCK
     return pc.field(name).isin(pa.array(_listed(value), SCHEMA.field(name).type))
 
 
@@ -167,12 +175,20 @@ def _listed(value: Any) -> list[Any]:
 def _check_values(source: pds.Dataset, filters: dict[str, Any]) -> None:
     """Refuse a filter whose value occurs nowhere, and list the near ones that do."""
     for name, value in filters.items():
-        column = _COLUMNS.get(name, name)
-        known = pc.unique(_scan(source, [column], None)[column]).to_pylist()
+        if name == "status":  # any of the vocabulary will do
+            continue
+        known = _stored_values(source, name)
         for one in _listed(value):
-            if not any(_found(name, one, other) for other in known if other is not None):
-                names = {_short(name, other) for other in known if other is not None}
+            if not any(_found(name, one, other) for other in known):
+                names = {_short(name, other) for other in known}
                 raise SparsebenchError(unknown_name(name, str(one), names))
+
+
+def _stored_values(source: pds.Dataset, name: str) -> list[Any]:
+    column = _COLUMNS.get(name, name)
+    known = pc.unique(_scan(source, [column], None)[column]).drop_null().to_pylist()
+    whole = name == "zeros" and _scan(source, [column], _WHOLE_BLOCK).num_rows > 0
+    return [*known, "all"] if whole else known
 
 
 def _found(name: str, wanted: Any, stored: Any) -> bool:

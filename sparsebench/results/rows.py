@@ -26,15 +26,16 @@ from sparsebench.results.typed import Case, describe
 ROWS_VERSION: Final = 1
 
 Columns = dict[str, list[Any]]
+Run = tuple[str, int | None]  # a benchmark and when it was started, in ms since 1970
 
 
-def to_table(file: ResultFile, context: Context, stored: Mapping[str, Columns]) -> pa.Table:
+def to_table(file: ResultFile, context: Context, stored: Mapping[Run, Columns]) -> pa.Table:
     """The rows of ``file``, in the order of its benchmarks and then of itertools.product.
 
     Args:
         file: a parsed asv result file.
         context: what lies beside it.
-        stored: `harness_columns` that were stored for this file before. A benchmark that has not
+        stored: `harness_columns` that were stored of this commit before. A benchmark that has not
             run since keeps them, because today's benchmarks.json describes today's benchmark, or
             no longer lists it: what an old value was measured with is what the first ingest saw.
     """
@@ -42,10 +43,10 @@ def to_table(file: ResultFile, context: Context, stored: Mapping[str, Columns]) 
     digests = _digests(file.benchmarks)
     blocks = []
     for measured in file.benchmarks:
-        before = _before(measured, stored.get(measured.name))
+        before = _before(measured, stored)
         known = _known(context.benchmarks.get(measured.name, Benchmark()), before)
         columns = _benchmark_columns(measured, known, digests, runner)
-        blocks.append(columns | _kept_fingerprint(before))
+        blocks.append(columns | _kept_fingerprint(before, measured.combinations))
     constant = _file_columns(file, context, runner)
     size = sum(m.combinations for m in file.benchmarks)
     if size == 0:
@@ -68,24 +69,22 @@ def identity(file: ResultFile, context: Context) -> tuple[str, str, str, str]:
 HARNESS_COLUMNS: Final = ("type", "unit", "param_names", "fingerprint")
 
 
-def harness_columns(table: pa.Table) -> dict[str, Columns]:
-    """What `to_table` may keep of stored rows: per benchmark, the columns above and started_at."""
-    found: dict[str, Columns] = {}
-    times = table["started_at"].cast(pa.int64())  # ms since 1970, as asv has them
-    chosen = table.select(["benchmark", *HARNESS_COLUMNS]).append_column("started_at", times)
-    for row in chosen.to_pylist():
-        columns = found.setdefault(row.pop("benchmark"), {key: [] for key in row})
+def harness_columns(table: pa.Table) -> dict[Run, Columns]:
+    """What `to_table` may keep of stored rows: the columns above, run by run of a benchmark."""
+    found: dict[Run, Columns] = {}
+    times = table["started_at"].cast(pa.int64()).to_pylist()  # as asv has them
+    chosen = table.select(["benchmark", *HARNESS_COLUMNS]).to_pylist()
+    for started_at, row in zip(times, chosen, strict=True):
+        columns = found.setdefault((row.pop("benchmark"), started_at), {key: [] for key in row})
         for key, value in row.items():
             columns[key].append(value)
     return found
 
 
-def _before(measured: Measured, stored: Columns | None) -> Columns | None:
-    """What was stored, if it was of this very run of the benchmark."""
-    if stored is None or measured.started_at is None:
-        return None
-    same = stored["started_at"] == [measured.started_at] * measured.combinations
-    return stored if same else None
+def _before(measured: Measured, stored: Mapping[Run, Columns]) -> Columns | None:
+    """What was stored of this very run of the benchmark."""
+    known = measured.started_at is not None
+    return stored.get((measured.name, measured.started_at)) if known else None
 
 
 def _known(listed: Benchmark, before: Columns | None) -> Benchmark:
@@ -100,10 +99,15 @@ def _known(listed: Benchmark, before: Columns | None) -> Benchmark:
     )
 
 
-def _kept_fingerprint(before: Columns | None) -> Columns:
-    """The stored fingerprint, if it says more than the runner's version."""
-    stored = before["fingerprint"] if before else [None]
-    known = stored[0] is not None and not stored[0].startswith("runner=")
+def _kept_fingerprint(before: Columns | None, size: int) -> Columns:
+    """The stored fingerprint, if it says more than the runner's version.
+
+    Of a run that only some of ``size`` rows are left of, it is known where they agree.
+    """
+    stored: list[Any] = before["fingerprint"] if before else [None]
+    if len(stored) != size:
+        stored = stored[:1] * size if len(set(stored)) == 1 else [None]
+    known = stored[:1] != [None] and not stored[0].startswith("runner=")
     return {"fingerprint": stored} if known else {}
 
 

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -45,6 +46,18 @@ def test_project_and_dataset_can_be_chosen(project, capsys):
     assert main(["ingest", "results/asv/workstation", "--into", "else", "--project", "mine"]) == 0
     assert set(read("else")["project"]) == {"mine"}
     assert capsys.readouterr().out.startswith("else: stored 2 files")
+
+
+def test_rows_that_the_new_results_lack_are_kept_and_counted(project, capsys):
+    assert main(["ingest"]) == 0
+    (source,) = Path("results/asv/workstation").glob("a9f6fd0a-*.json")
+    data = json.loads(source.read_text())
+    data["results"] = dict(list(data["results"].items())[:1])
+    source.write_text(json.dumps(data))
+    capsys.readouterr()
+    assert main(["ingest"]) == 0
+    assert " rows kept); 1 unchanged; 0 bad" in capsys.readouterr().out
+    assert len(read("results/parquet")) == 74
 
 
 def test_an_empty_file_of_results_is_told(project, capsys):

@@ -9,6 +9,7 @@ from sparsebench.cli import main
 from sparsebench.results import ingest
 
 DATA = Path(__file__).parents[1] / "data" / "asv"
+ALL = [part for status in ("ok", "failed", "skipped", "timeout") for part in ("--status", status)]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_a_table_in_human_units_a_parameter_a_column(show):
 
 
 def test_the_newest_commit_comes_first_and_nothing_is_wider_than_80(show):
-    code, out, _ = show("--limit", "0", "--project", "tiny")
+    code, out, _ = show("--limit", "0", "--project", "tiny", *ALL)
     assert code == 0
     assert max(map(len, out.splitlines())) <= 80
     commits = [line[:8] for line in out.splitlines()[2:] if line[:8].strip()]
@@ -66,7 +67,7 @@ def test_rows_of_several_machines_and_environments_say_so(show):
 
 def test_too_many_parameters_for_the_width_are_one_column(show, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
-    _, out, _ = show("--benchmark", "Grid.time_step")
+    _, out, _ = show("--benchmark", "Grid.time_step", *ALL)
     assert max(map(len, out.splitlines())) <= 60
     assert out.split()[:4] == ["commit", "benchmark", "case", "value"]
 
@@ -86,7 +87,7 @@ def test_a_case_whose_parameters_have_no_names_is_one_column(show):
 
 
 def test_csv_holds_every_row_and_column_in_base_units(show):
-    code, out, err = show("--benchmark", "time_step", "--format", "csv")
+    code, out, err = show("--benchmark", "time_step", "--format", "csv", *ALL)
     rows = list(csv.DictReader(io.StringIO(out)))
     assert (code, err, len(rows)) == (0, "", 8)
     assert len(rows[0]) == 50
@@ -114,7 +115,29 @@ def test_columns_and_limit_apply_to_every_format(show):
     _, out, err = show("--columns", "machine, value", "--format", "csv", "--limit", "2")
     assert out.splitlines()[0] == "machine,value"
     assert len(out.splitlines()) == 3
-    assert err == "133 of 135 rows not shown; --limit 0 shows all\n"
+    assert err == (
+        "117 of 119 rows not shown; --limit 0 shows all; "
+        "16 skipped rows hidden; --status skipped shows them\n"
+    )
+
+
+def test_skipped_rows_are_hidden_unless_asked_for(show):
+    code, out, err = show("--limit", "0", "--columns", "status")
+    assert (code, "skipped" in out) == (0, False)
+    assert err == "16 skipped rows hidden; --status skipped shows them\n"
+    code, out, err = show("--limit", "0", "--columns", "status", "--status", "skipped")
+    assert (code, out.count("skipped"), err) == (0, 16, "")
+    code, out, err = show("--device", "cuda")
+    assert (code, out) == (2, "")
+    assert "no row matches device=cuda but 12 " in err
+    assert "skipped ones, hidden; --status skipped shows them\n" in err
+
+
+def test_zeros_all_shows_the_whole_blocks(show):
+    code, out, _ = show("--zeros", "all", "--benchmark", "time_step", "--columns", "case")
+    assert code == 0
+    assert "zeros=all" in out
+    assert "zeros=2" not in out
 
 
 @pytest.mark.parametrize(
@@ -129,7 +152,13 @@ def test_columns_and_limit_apply_to_every_format(show):
         (["--level", "0.4"], "unknown level '0.4'; near: 0.9, 0.3"),
         (["--columns", "commit"], "unknown column 'commit'; near: commit_hash"),
         (["--benchmark", "["], "benchmark must be a regular expression"),
-        (["--machine", "cheetah", "--device", "cpu"], "no row matches all of machine, device"),
+        (
+            ["--machine", "cheetah", "--device", "cpu"],
+            "no row matches machine=cheetah, device=cpu\n",
+        ),
+        (["--machine", "cheetah", "--status", "timeout"], "no row matches machine=cheetah, status"),
+        (["--device", "cudb"], "unknown device 'cudb'; near: cuda, cpu\n"),
+        (["--zeros", "some"], "Invalid value for '--zeros'"),
         (["--limit", "-1"], "Invalid value for '--limit'"),
     ],
 )

@@ -1,6 +1,8 @@
 """asv results to ingest: real ones under tests/data, and small ones made up by a test."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -35,6 +37,22 @@ def run_python() -> Callable[[str], str]:
         return done.stdout.strip()
 
     return run
+
+
+@pytest.fixture
+def locked(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes folders of a name unreadable, for the superuser too, whom no mode keeps out."""
+
+    def lock(name: str) -> None:
+        def scandir(path: Any = ".") -> Any:
+            if Path(path).name == name:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return original(path)
+
+        original = os.scandir
+        monkeypatch.setattr(os, "scandir", scandir)
+
+    return lock
 
 
 @pytest.fixture

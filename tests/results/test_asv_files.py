@@ -128,7 +128,7 @@ def test_odd_numbers_times_and_texts_are_unknown_and_not_fatal(write_result):
 
 
 def test_what_is_no_result_is_not_looked_at():
-    names = {path.name for path in find_result_files(DATA / "v2")}
+    names = {path.name for path in find_result_files(DATA / "v2").files}
     assert len(names) == 2
     assert not names & {"benchmarks.json", "machine.json", "asv.conf.json"}
 

@@ -21,7 +21,8 @@ DATA = Path(__file__).parents[1] / "data" / "asv"
 
 
 def contents(dataset):
-    return {path: path.read_bytes() for path in sorted(dataset.rglob("*")) if path.is_file()}
+    files = (path for path in sorted(dataset.rglob("*")) if path.is_file())
+    return {path: path.read_bytes() for path in files if path.name != ".lock"}
 
 
 def states(report):
@@ -49,10 +50,34 @@ def test_every_way_to_name_a_source_finds_the_same_rows(tmp_path, v2):
 
 
 def test_a_changed_file_replaces_its_rows(tmp_path, write_result):
-    ingest([write_result({"time_x": [[1.0]], "time_y": [[2.0]]})], tmp_path / "dataset")
+    ingest([write_result({"time_x": [[1.0]]})], tmp_path / "dataset")
     report = ingest([write_result({"time_x": [[3.0]]})], tmp_path / "dataset")
     assert states(report) == ["stored"]
     assert read(tmp_path / "dataset")["value"].tolist() == [3.0]
+
+
+def test_a_dataset_that_cannot_be_read_is_not_replaced(tmp_path, write_result, monkeypatch):
+    def denied(*args, **kwargs):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    ingest([write_result({"time_x": [[1.0]]})], tmp_path / "dataset")
+    before = contents(tmp_path / "dataset")
+    monkeypatch.setattr(pq, "read_table", denied)
+    with pytest.raises(SparsebenchError, match=r"\.parquet: cannot be read: Permission denied"):
+        ingest([write_result({"time_y": [[3.0]]})], tmp_path / "dataset")
+    assert contents(tmp_path / "dataset") == before
+
+
+def test_a_folder_of_the_source_that_cannot_be_read_is_reported(tmp_path, write_result, locked):
+    source = write_result({"time_x": [[1.0]]}).parents[1]
+    (source / "other").mkdir()
+    locked("other")
+    problem = f"{source / 'other'}: folder cannot be read (Permission denied), skipped"
+    report = ingest([source], tmp_path / "dataset")
+    assert (states(report), report.problems) == (["stored"], (problem,))
+    locked("results")
+    with pytest.raises(SparsebenchError, match=r"results: folder cannot be read"):
+        ingest([source], tmp_path / "dataset")
 
 
 def test_what_lies_beside_a_file_is_part_of_it(tmp_path, write_result):

@@ -181,3 +181,31 @@ def test_the_schema_is_imported_without_pandas(run_python):
     assert run_python(code) == "False"
     code = "import sys; from sparsebench.results import ingest; print('pandas' in sys.modules)"
     assert run_python(code) == "False"
+
+
+def test_zeros_all_are_the_whole_blocks_and_not_the_cases_without_zeros(dataset):
+    everything = read(dataset)
+    whole = everything["case"].str.contains(r"\bzeros=(?:all|None)\b")
+    assert 0 < whole.sum() < everything["zeros"].isna().sum()
+    expected = everything[whole].reset_index(drop=True)
+    pd.testing.assert_frame_equal(read(dataset, zeros="all"), expected)
+    either = everything[whole | (everything["zeros"] == 2)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(read(dataset, zeros=["all", 2]), either)
+    with pytest.raises(SparsebenchError, match="unknown zeros '9'; known: 2, all"):
+        read(dataset, zeros=9)
+
+
+def test_a_status_need_not_occur_but_must_be_one(tmp_path, write_result):
+    ingest([write_result({"time_x": [[1.0]]})], tmp_path / "dataset")
+    assert read(tmp_path / "dataset", status="timeout").empty
+    assert len(read(tmp_path / "dataset", status=["ok", "failed"])) == 1
+    with pytest.raises(SparsebenchError, match="unknown status 'fail'; near: failed; others: ok"):
+        read(tmp_path / "dataset", status=["ok", "fail"])
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path, write_result, locked):
+    ingest([write_result({"time_x": [[1.0]]})], tmp_path / "dataset")
+    (tmp_path / "dataset" / "other").mkdir()
+    locked("other")
+    with pytest.warns(DatasetWarning, match=r"other: folder cannot be read \(Permission denied\)"):
+        assert len(read(tmp_path / "dataset")) == 1

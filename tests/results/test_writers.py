@@ -5,12 +5,14 @@ import random
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from sparsebench.results import ingest, read
+from sparsebench.results import ingest, ingestion, read
 
 DATA = Path(__file__).parents[1] / "data" / "asv"
 FILES, ROWS = 40, 25
@@ -78,6 +80,32 @@ def test_two_writers_at_once_leave_what_one_leaves(tmp_path, source):
     files = sorted(path.relative_to(alone) for path in alone.rglob("*") if path.is_file())
     assert files == sorted(p.relative_to(together) for p in together.rglob("*") if p.is_file())
     assert all((alone / path).read_bytes() == (together / path).read_bytes() for path in files)
+
+
+def test_two_writers_of_one_commit_lose_nothing(tmp_path, source, monkeypatch):
+    """What is stored is read, merged and replaced; here both would read before either replaces."""
+    path = min(source.rglob("*-*.json"))
+    content = json.loads(path.read_text())
+    halves = []
+    for half in ("_first", "_second"):
+        names = {name + half: row for name, row in content["results"].items()}
+        halves.append(tmp_path / half / "results" / path.parent.name / path.name)
+        halves[-1].parent.mkdir(parents=True)
+        halves[-1].write_text(json.dumps({**content, "results": names}))
+
+    def stored_slowly(target, read_stored=ingestion._stored):
+        table = read_stored(target)
+        time.sleep(0.3)
+        return table
+
+    monkeypatch.setattr(ingestion, "_stored", stored_slowly)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda half: ingest([half], tmp_path / "set", project="one"), halves))
+    frame = read(tmp_path / "set")
+    assert frame["benchmark"].str.rpartition("_")[2].value_counts().to_dict() == {
+        "first": ROWS,
+        "second": ROWS,
+    }
 
 
 def test_a_reader_beside_a_writer_sees_whole_files_only(tmp_path, source):
