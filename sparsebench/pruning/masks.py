@@ -36,8 +36,9 @@ __all__ = [
 
 Norm = Callable[[Tensor], Tensor]
 
-# Up to this many elements a block, ranks by comparing all pairs beat a sort of every block:
-# 4096x4096 float32 on two cores, (1, 4) 0.13 s against 2.1 s, (4, 4) 1.9 s against 2.0 s.
+# Up to this many elements a block, ranks by comparing all pairs beat a sort of every block.
+# On 1024x1024 float32, one thread: (1, 4) 2.6 ms against 16, (4, 4) 16 against 29, (4, 8) 48
+# against 32.
 _MOST_COMPARED = 16
 
 
@@ -200,7 +201,7 @@ def _ordered_keys(scores: Tensor) -> Tensor:
 
 def _kth_smallest(keys: Tensor, k: int) -> Tensor:
     """The ``k``-th smallest key (from 1), as a tensor without dimensions."""
-    if keys.device.type == "cpu":  # NumPy's selection: 4.8 ms for 4 M keys, kthvalue 49 ms
+    if keys.device.type == "cpu":  # NumPy's selection takes half of kthvalue's time
         array = keys.numpy().copy()
         array.partition(k - 1)
         return keys.new_tensor(array[k - 1])
