@@ -54,8 +54,8 @@ class _Step:
         return temporary_memory(self.workload.step, device)
 
     track_digest.unit = "sha256/48"  # type: ignore[attr-defined]  # asv's way to give a unit
-    track_measured_sparsity.unit = "fraction"  # type: ignore[attr-defined]
-    track_temporary_memory.unit = "bytes"  # type: ignore[attr-defined]
+    track_measured_sparsity.unit = "fraction"  # type: ignore[attr-defined]  # as above
+    track_temporary_memory.unit = "bytes"  # type: ignore[attr-defined]  # as above
 
 
 class _DeviceTime:
@@ -71,7 +71,7 @@ class _DeviceTime:
         """Median seconds of 30 steps between two CUDA events each."""
         return event_time(self.workload.step, repeats=30)
 
-    track_step.unit = "seconds"  # type: ignore[attr-defined]
+    track_step.unit = "seconds"  # type: ignore[attr-defined]  # as above
 
 
 def event_time(call: Callable[[], None], repeats: int) -> float:

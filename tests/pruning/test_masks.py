@@ -13,9 +13,7 @@ from torch import Tensor
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning import kernels, masks
-from sparsebench.pruning.kernels import write_mask
-
-cpu = pytest.importorskip("sparsebench.pruning.kernels.cpu")
+from sparsebench.pruning.kernels import cpu, write_mask
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 NORMS: dict[str, tuple[masks.Norm, Callable[[Any], Any]]] = {

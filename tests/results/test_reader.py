@@ -3,6 +3,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
+import polars
 import pyarrow.parquet as pq
 import pytest
 
@@ -159,7 +160,6 @@ def test_duckdb_reads_the_dataset_as_it_is(dataset):
 
 
 def test_polars_reads_the_dataset_as_it_is(dataset):
-    polars = pytest.importorskip("polars")
     lazy = polars.scan_parquet(dataset / "**" / "*.parquet")
     rows = lazy.filter(polars.col("status") == "ok").select("benchmark", "case", "value", "samples")
     theirs, ours = rows.collect(), read(dataset, status="ok")
