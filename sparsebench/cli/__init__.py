@@ -23,6 +23,7 @@ EXIT_BROKEN_PIPE = 141  # as the shell has it for a process that SIGPIPE ended
 
 VERBS = {
     "bench": "Run asv over commits, store the results, draw them, print a summary.",
+    "gate": "Has a commit made anything slower, or changed a result?",
     "ingest": "Read asv results into the Parquet dataset.",
     "show": "Print a filtered table of the dataset.",
     "plot": "Draw regression plots: value against commit.",

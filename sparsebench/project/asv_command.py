@@ -124,20 +124,20 @@ class Asv:
             hashes.flush()
             command = [*arguments, f"HASHFILE:{hashes.name}"] if commits else list(arguments)
             print("$ asv", *arguments, *commits, file=log)
-            code = _run(self.root, command, log, tell)
+            code = run_child([sys.executable, "-m", "asv", *command], self.root, log, tell)
         if code not in (0, _SOME_FAILED):
             raise SparsebenchError(
-                f"asv {arguments[0]}: failed with exit code {code}; {_reason(self.log)}; "
+                f"asv {arguments[0]}: failed with exit code {code}; {reason(self.log)}; "
                 f"all of it: {self.log}"
             )
         return code
 
 
-def _run(root: Path, command: list[str], log: TextIO, tell: Tell | None) -> int:
-    """Run to the end, or until Ctrl-C: then asv is ended too."""
+def run_child(command: list[str], folder: Path, log: TextIO, tell: Tell | None = None) -> int:
+    """The exit code of ``command``, run to its end, or until Ctrl-C: then it is ended too."""
     with subprocess.Popen(
-        [sys.executable, "-m", "asv", *command],
-        cwd=root,
+        command,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -194,7 +194,7 @@ def _terminate_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _reason(log: Path) -> str:
+def reason(log: Path) -> str:
     """The line near the log's end that says most: an error's last line, or just the last."""
     text = log.read_text(encoding="utf-8")
     lines = [_MARKS.sub("", _MARKS.sub("", line)).strip() for line in text.splitlines()]

@@ -1,11 +1,12 @@
 """Which commits to measure, by git."""
 
 import re
-import subprocess
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from sparsebench.errors import SparsebenchError, unknown_name
+from sparsebench.project.git import git, run_git
 
 RECENT = 3  # HEAD and up to two before it
 
@@ -56,35 +57,55 @@ def resolve(repository: Path, commits: str | None) -> list[Commit]:
     return list(found.values())
 
 
-def _check_known(repository: Path, revision: str) -> None:
+def one(repository: Path, revision: str, where: str) -> Commit:
+    """The commit that ``revision`` names; ``where`` is said in errors.
+
+    Raises:
+        SparsebenchError: it names none.
+    """
+    if revision.startswith("-") or ".." in revision:
+        raise SparsebenchError(f"{where}: must be one commit, got {revision!r}")
+    _check_known(repository, revision, where)
+    return _log(repository, ["-n", "1", revision])[0]
+
+
+def differs(repository: Path, commit: str, folder: Path) -> bool:
+    """Whether files below ``folder`` in the working tree are not as they are in ``commit``."""
+    listed = git(repository, "status", "--porcelain", "--", str(folder))
+    return bool(listed) or bool(
+        run_git(repository, "diff", "--quiet", commit, "HEAD", "--", str(folder)).returncode
+    )
+
+
+def extract(repository: Path, commit: str, folder: Path, into: Path) -> Path | None:
+    """A copy, below ``into``, of ``folder`` as it is in ``commit``; None where it is not in it."""
+    inside = folder.relative_to(repository)
+    if run_git(repository, "cat-file", "-e", f"{commit}:{inside}").returncode:
+        return None
+    archive = into / "archive.tar"
+    git(repository, "archive", f"--output={archive}", commit, "--", str(inside))
+    with tarfile.open(archive) as tar:
+        tar.extractall(into, filter="data")
+    archive.unlink()
+    return into / inside
+
+
+def _check_known(repository: Path, revision: str, where: str = "--commits") -> None:
     """SparsebenchError, with near names of branches and tags, where an end names no commit."""
     for end in filter(None, re.split(r"\.{2,3}", revision)):
-        ran = _run(repository, "rev-parse", "--verify", "--quiet", f"{end}^{{commit}}")
+        ran = run_git(repository, "rev-parse", "--verify", "--quiet", f"{end}^{{commit}}")
         if ran.returncode:
-            names = _git(repository, "for-each-ref", "--format=%(refname:short)").split()
-            raise SparsebenchError(f"--commits: {unknown_name('revision', end, names)}")
+            names = git(repository, "for-each-ref", "--format=%(refname:short)").split()
+            raise SparsebenchError(f"{where}: {unknown_name('revision', end, names)}")
 
 
 def uncommitted_changes(repository: Path) -> int:
     """How many tracked files differ from HEAD."""
-    return len(_git(repository, "status", "--porcelain", "--untracked-files=no").splitlines())
+    return len(git(repository, "status", "--porcelain", "--untracked-files=no").splitlines())
 
 
 def _log(repository: Path, revisions: list[str]) -> list[Commit]:
     """Commits oldest first; first parents only."""
     options = ["--reverse", "--first-parent", "--format=%H%x09%s"]
-    lines = _git(repository, "log", *options, *revisions, "--").splitlines()
+    lines = git(repository, "log", *options, *revisions, "--").splitlines()
     return [Commit(*line.split("\t", 1)) for line in lines]
-
-
-def _git(repository: Path, *arguments: str) -> str:
-    ran = _run(repository, *arguments)
-    if ran.returncode:
-        reason = (ran.stderr.strip().splitlines() or ["no reason given"])[0]
-        raise SparsebenchError(f"git {arguments[0]} in {repository}: {reason}")
-    return ran.stdout
-
-
-def _run(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["git", "-C", str(repository), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -12,6 +12,8 @@ from asv.util import UserError
 
 from sparsebench.errors import SparsebenchError, unknown_name
 
+_RECIPE = ("repo_subdir", "build_command", "install_command", "uninstall_command")
+
 
 @dataclass(frozen=True)
 class Project:
@@ -22,6 +24,9 @@ class Project:
         name: as asv has it.
         repository: the git repository that is measured.
         results: asv's results folder.
+        benchmarks: the folder that asv reads benchmarks from.
+        recipe: the settings that decide what an installed commit looks like, as one text.
+        timeout: seconds that a benchmark may take which declares nothing else.
         environments: asv's names of the environments in its matrix.
         grids: named choices of benchmarks, each a regular expression over asv's benchmark names.
     """
@@ -30,6 +35,9 @@ class Project:
     name: str
     repository: Path
     results: Path
+    benchmarks: Path
+    recipe: str
+    timeout: float
     environments: tuple[str, ...]
     grids: dict[str, str] = field(default_factory=dict)
 
@@ -69,7 +77,17 @@ def load_project(start: Path) -> Project:
         )
     results = (root / config.results_dir).resolve()
     grids = _grids(root / "pyproject.toml")
-    return Project(root, config.project, repository, results, tuple(environments), grids)
+    return Project(
+        root=root,
+        name=config.project,
+        repository=repository,
+        results=results,
+        benchmarks=(root / config.benchmark_dir).resolve(),
+        recipe=repr([getattr(config, name) for name in _RECIPE]),
+        timeout=float(config.default_benchmark_timeout),
+        environments=tuple(environments),
+        grids=grids,
+    )
 
 
 def _grids(path: Path) -> dict[str, str]:
