@@ -1,17 +1,25 @@
 """Statistics of repeated measurements: intervals and comparisons. Knows NumPy and SciPy only."""
 
+from sparsebench.stats.discovery import adjusted
 from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Interval
 from sparsebench.stats.median import interval_rank, least_count, median, median_intervals
+from sparsebench.stats.moderated import Effect, VariancePrior, variance_prior
 from sparsebench.stats.ratio import geometric_mean, ratio_of_medians
+from sparsebench.stats.rounds import round_effect
 
 __all__ = [
     "CONFIDENCE_LEVEL",
+    "Effect",
     "Estimate",
     "Interval",
+    "VariancePrior",
+    "adjusted",
     "geometric_mean",
     "interval_rank",
     "least_count",
     "median",
     "median_intervals",
     "ratio_of_medians",
+    "round_effect",
+    "variance_prior",
 ]
