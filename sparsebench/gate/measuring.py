@@ -168,9 +168,7 @@ class Rounds:
             self._stopped(number, one.case, {"base": zero, "head": zero})
             return
         calls, repeat = block["number"], block["repeat"]
-        self.journal.add(
-            Blocks(one.case, number, one.phase, order, tuple(seconds), calls, repeat)
-        )
+        self.journal.add(Blocks(one.case, number, one.phase, order, tuple(seconds), calls, repeat))
 
     def _quietest(self, pair: Pair, timeout: float) -> int | None:
         """The processor on which the same work takes the least time now.

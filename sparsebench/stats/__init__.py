@@ -5,7 +5,7 @@ from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Interval
 from sparsebench.stats.median import interval_rank, least_count, median, median_intervals
 from sparsebench.stats.moderated import Effect, VariancePrior, variance_prior
 from sparsebench.stats.ratio import geometric_mean, ratio_of_medians
-from sparsebench.stats.rounds import round_effect
+from sparsebench.stats.rounds import round_effect, round_error
 
 __all__ = [
     "CONFIDENCE_LEVEL",
@@ -21,5 +21,6 @@ __all__ = [
     "median_intervals",
     "ratio_of_medians",
     "round_effect",
+    "round_error",
     "variance_prior",
 ]

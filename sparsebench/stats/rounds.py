@@ -47,3 +47,13 @@ def _log_ratios(order: str, seconds: Floats) -> Floats:
         logs = np.log(seconds).reshape(-1, 4)
     outer_minus_inner = (logs[:, 0] + logs[:, 3] - logs[:, 1] - logs[:, 2]) / 2
     return np.where([quadruple[0] == "H" for quadruple in quadruples], 1, -1) * outer_minus_inner
+
+
+def round_error(order: str, seconds: ArrayLike) -> float:
+    """Return the standard error of :func:`round_effect` as the quadruples tell it.
+
+    What this pair of processes has in common is not in it. Infinite below two quadruples.
+    """
+    ratios = _log_ratios(order, np.asarray(seconds, dtype=np.float64).ravel())
+    ratios = ratios[np.isfinite(ratios)]
+    return float(scale(ratios) / np.sqrt(ratios.size)) if ratios.size > 1 else float("inf")
