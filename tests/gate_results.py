@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsebench.gate.calibration import Calibration, Tally, Trial
 from sparsebench.gate.findings import Finding, GateResult, Side, Verdict
 from sparsebench.stats import Interval
 from tests.synthetic import LONG
@@ -102,4 +103,28 @@ def one_of_each() -> GateResult:
         digest(LONG[30], Verdict.CHANGED_RESULT, 53501240115412.0, 53501240115413.0),
         notes=("the machine slowed down by 4 % between minute 1 and 2",),
         skipped=12,
+    )
+
+
+def calibration() -> Calibration:
+    """A calibration as one would hope for."""
+
+    def uniform(effect: float, gate: int, asv: int) -> Trial:
+        return Trial(effect, 4, 976, 0, Tally(gate), Tally(asv), undecided=3, seconds=247.0)
+
+    return Calibration(
+        project="sparsebench",
+        machine="epyc-2core",
+        environment="virtualenv-py3.11",
+        commit=BASE.hash,
+        benchmarks=r"step\.Long\.time_step",
+        tolerance=0.05,
+        trials=(
+            uniform(0.2, 976, 547),
+            uniform(0.1, 970, 215),
+            uniform(0.05, 310, 32),
+            uniform(0.03, 2, 9),
+            Trial(0.0, 100, 0, 2400, Tally(0, 1, 1), Tally(0, 412, 100), 12, seconds=18.3),
+            Trial(0.1, 40, 40, 920, Tally(39, 0, 0), Tally(11, 160, 40), seconds=18.3),
+        ),
     )

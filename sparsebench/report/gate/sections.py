@@ -64,6 +64,7 @@ class Summary:
 
     Attributes:
         cases, unchanged: how many.
+        doubtful: how many of the unchanged ones have notes, which are seen only where all are.
         detectable: the median and the highest minimum detectable effect; None where none has one.
         exact: whether the values are compared as they are, without noise.
         mean: geometric mean of head/base over the cases that have a change; None where none has.
@@ -72,6 +73,7 @@ class Summary:
     name: str
     cases: int
     unchanged: int
+    doubtful: int
     detectable: tuple[float, float] | None
     exact: bool
     mean: Estimate | None
@@ -144,11 +146,13 @@ def _numbers(finding: Finding) -> dict[str, str]:
 
 def _summary(name: str, found: list[Finding]) -> Summary:
     least = [finding.detectable for finding in found if finding.detectable is not None]
+    unchanged = [finding for finding in found if finding.verdict is Verdict.UNCHANGED]
     ratios = [1 + f.change for f in found if f.change is not None and f.type.startswith("time")]
     return Summary(
         name=one_line(name),
         cases=len(found),
-        unchanged=sum(finding.verdict is Verdict.UNCHANGED for finding in found),
+        unchanged=len(unchanged),
+        doubtful=sum(bool(finding.notes) for finding in unchanged),
         detectable=(float(np.median(least)), max(least)) if least else None,
         exact=all(finding.type == "track" for finding in found),
         mean=geometric_mean(ratios) if ratios else None,

@@ -37,7 +37,6 @@ STYLES: Final = {
     Verdict.UNDECIDED: "yellow",
     Verdict.IMPROVED: "green",
 }
-WIDEST_NUMBER: Final = 22  # a float with all its digits; longer ones, by their unit, are folded
 _OUTCOME_STYLES: Final = ("bold green", "bold red", "bold red", "bold yellow")
 
 LEGEND: Final = {
@@ -110,10 +109,9 @@ class _Cases:
         for title in titles:
             table.add_column(Text(title), overflow="fold")
         for name in numbers:
-            whole = max(len(row.numbers[name]) for row in self._rows) <= WIDEST_NUMBER
             title = self._titles.get(name, name)
-            table.add_column(title, justify="right", overflow="fold", no_wrap=whole)
-        table.add_column("verdict", no_wrap=True)
+            table.add_column(title, justify="right", overflow="fold")
+        table.add_column("verdict", overflow="fold")
         for row, case, mark in zip(self._rows, cases, self._marks, strict=True):
             shown = [row.numbers[name] for name in numbers]
             table.add_row(*map(Text, [*case, *shown]), _verdict(row.finding.verdict, mark))
@@ -133,7 +131,7 @@ def _summary(lines: Sequence[Summary]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("benchmark", overflow="fold")
     for title in ("unchanged", "MDE median", "worst", "geometric mean"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", overflow="fold")
     for line in lines:
         table.add_row(*map(Text, summary_cells(line)))
     return table
@@ -145,7 +143,8 @@ def summary_cells(line: Summary) -> list[str]:
         least = [rough_percent(effect) for effect in line.detectable]
     else:
         least = ["exact" if line.exact else "-", ""]
-    return [line.name, f"{line.unchanged} of {line.cases}", *least, mean_text(line)]
+    doubts = f", {line.doubtful} doubtful" if line.doubtful else ""
+    return [line.name, f"{line.unchanged} of {line.cases}{doubts}", *least, mean_text(line)]
 
 
 def mean_text(line: Summary) -> str:
