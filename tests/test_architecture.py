@@ -17,9 +17,10 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "results": (set(), {"pyarrow", "pandas"}),
     "stats": (set(), {"numpy", "scipy"}),
     "project": ({"results"}, {"asv"}),
-    "report": ({"stats"}, {"numpy", "pandas", "matplotlib", "seaborn", "rich"}),
+    "gate": ({"stats", "project"}, {"numpy"}),
+    "report": ({"stats", "gate"}, {"numpy", "pandas", "matplotlib", "seaborn", "rich"}),
     "cli": (
-        {"results", "stats", "project", "report"},
+        {"results", "stats", "project", "gate", "report"},
         {"click", "rich", "pandas", "numpy", "pyarrow"},
     ),
 }

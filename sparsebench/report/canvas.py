@@ -47,6 +47,7 @@ def style() -> Iterator[None]:
         "ytick.labelsize": 8,
         "legend.fontsize": 8,
         "legend.frameon": False,
+        "text.parse_math": False,  # a "$" in somebody's parameter is a dollar
         "svg.fonttype": "none",  # text stays text: searchable, and read aloud
         "svg.hashsalt": "sparsebench",
     }

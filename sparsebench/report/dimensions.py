@@ -26,15 +26,25 @@ def dimensions(frame: pd.DataFrame) -> pd.DataFrame:
         ["benchmark", "case"]
     )
     parsed = [
-        _parameters(names, values)
+        parameters(names, values)
         for names, values in zip(distinct["param_names"], distinct["params"], strict=True)
     ]
     keys = pd.MultiIndex.from_frame(distinct[["benchmark", "case"]])
     table = pd.DataFrame(parsed, index=keys).astype(object).fillna("")
     rows = keys.get_indexer(pd.MultiIndex.from_frame(frame[["benchmark", "case"]]))
-    parameters = table.iloc[rows].set_axis(frame.index, axis=0)
+    spread = table.iloc[rows].set_axis(frame.index, axis=0)
     hosts = frame[list(_HOST_COLUMNS)].astype(object).fillna("").rename(columns=_HOST_COLUMNS)
-    return pd.concat([hosts, parameters], axis=1)
+    return pd.concat([hosts, spread], axis=1)
+
+
+def parameters(names: Iterable[str] | None, values: Iterable[str] | None) -> dict[str, str]:
+    """Return one case's parameters as words; a value that joins several becomes one entry each."""
+    if names is None or values is None:
+        return {}
+    found: dict[str, str] = {}
+    for name, value in zip(names, values, strict=False):
+        found |= _joined(_unquoted(value)) or {_safe_name(name): _unquoted(value)}
+    return found
 
 
 def varying(dims: pd.DataFrame) -> dict[str, list[str]]:
@@ -84,15 +94,6 @@ def word_for(name: str, value: str) -> str:
     """Return "random" for a value that explains itself, "level .3" for one that needs its name."""
     explains_itself = value[:1].isalpha() and value not in {"None", "True", "False", "all"}
     return value if explains_itself else f"{name} {value or '-'}"
-
-
-def _parameters(names: Iterable[str] | None, values: Iterable[str] | None) -> dict[str, str]:
-    if names is None or values is None:
-        return {}
-    found: dict[str, str] = {}
-    for name, value in zip(names, values, strict=False):
-        found |= _joined(_unquoted(value)) or {_safe_name(name): _unquoted(value)}
-    return found
 
 
 def _joined(text: str) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""A gate's findings for people and programs: terminal, comment, picture, JSON."""

@@ -1,0 +1,83 @@
+import re
+from dataclasses import replace
+
+import pytest
+
+from sparsebench.gate.findings import Finding, Verdict
+from sparsebench.report.gate.markdown import LIMIT, MARKER, OPEN, ROOM, code, markdown
+from tests.gate_results import NASTY, one_of_each, quiet, result, timed
+
+SPAN = re.compile(r"(?<!`)(`+)(?!`)(.*?)(?<!`)\1(?!`)", re.DOTALL)
+
+
+def outside_code(text: str) -> str:
+    """What Markdown may interpret: the text without its code spans."""
+    return SPAN.sub("", text)
+
+
+def test_ci_finds_its_comment_by_the_first_line_and_the_outcome_follows() -> None:
+    lines = markdown(one_of_each()).splitlines()
+    assert lines[0] == MARKER
+    assert lines[1].startswith("### ❌ FAIL: 1 changed result, 2 regressed")
+
+
+@pytest.mark.parametrize("text", ["a", "`", "a`b", "``a`", " a", "|", r"\|", "<b>", "x`y``z"])
+def test_a_code_span_holds_any_text(text: str) -> None:
+    (span,) = SPAN.finditer(code(text))
+    inside = span.group(2)
+    assert inside.strip() == text.strip()
+    assert span.group(0) == code(text)
+
+
+def test_names_and_errors_can_neither_format_nor_link_nor_mention() -> None:
+    bad = Finding(
+        NASTY, ("k|y", NASTY), (NASTY, "1"), "track", NASTY, Verdict.FAILED, 1.0, notes=(NASTY,)
+    )
+    gate = result(bad, replace(bad, params=("2", "2")), project=NASTY, notes=(NASTY,))
+    text = markdown(gate)
+    left = outside_code(text)
+    for harm in ("<script", "@someone", "#1", "](y)", "\x1b"):
+        assert harm in text or harm == "\x1b"
+        assert harm not in left
+    rows = [line for line in left.splitlines() if line.startswith("|")]
+    bars = {len(re.findall(r"(?<!\\)\|", line)) for line in rows[:4]}
+    assert len(bars) == 1
+
+
+def test_a_long_list_is_folded_after_the_worst() -> None:
+    found = [timed(f"n={n}", Verdict.REGRESSED, n / 100) for n in range(10, 70)]
+    text = markdown(result(*found))
+    opened, _, folded = text.partition(f"<details><summary>{60 - OPEN} more cases</summary>")
+    assert opened.count("**REGRESSED**") == OPEN
+    assert folded.count("**REGRESSED**") == 60 - OPEN
+    assert "+69.0 %" in opened
+    assert text.count("<details>") == text.count("</details>") == 1
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one benchmark", "a benchmark a case"])
+def test_a_comment_never_passes_the_limit_and_says_what_is_missing(several: bool) -> None:
+    found = [
+        timed(
+            f"n={n}", Verdict.REGRESSED, n / 100, notes=(f"{n} " * 40,),
+            benchmark=f"b{n if several else 0:080}",
+        )
+        for n in range(600)
+    ]  # fmt: skip
+    text = markdown(result(*found, notes=("odd " * 50,) * 600))
+    assert 0.9 * LIMIT < len(text) <= LIMIT - ROOM
+    shown = text.count("**REGRESSED**")
+    assert f"holds 65,536 characters: {600 - shown:,} cases, " in text
+    assert text.rstrip().endswith("The JSON has all.**")
+    assert "+599 %" in text
+    assert text.count("<details>") == text.count("</details>")
+
+
+def test_nothing_is_left_out_where_all_fits() -> None:
+    text = markdown(result(*quiet(288)))
+    assert "Left out" not in text
+    assert "288 of 288" in text
+    assert len(text) < 1000
+
+
+def test_an_empty_gate_is_no_pass() -> None:
+    assert "NOTHING MEASURED: no case was selected" in markdown(result())
