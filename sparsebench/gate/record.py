@@ -158,7 +158,7 @@ class Journal:
         self._file.close()
 
 
-def lines(record: Record) -> Iterable[str]:
+def lines(record: Record) -> list[str]:
     """The record as text, a JSON document a line."""
     return [json.dumps(asdict(record.plan)), *map(_line, record.events)]
 

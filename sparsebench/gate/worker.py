@@ -58,7 +58,7 @@ class Case:
         self.warmup = 0.0
 
     def warm(self) -> Reply:
-        """Call it until it is warm; how long a sample takes, its calls, and the cores it keeps busy."""
+        """Call it until it is warm; how long a sample takes, and how many cores it keeps busy."""
         self.benchmark.benchmark_timing = self._take  # asv's `run` hands over what it decided
         self.benchmark.do_run()
         auto, self.number = not self.number, self.number or 1

@@ -1,0 +1,160 @@
+"""The options by which gate, calibrate and bisect say what to measure."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sparsebench.gate.cases import Selection, selection
+from sparsebench.gate.findings import Side
+from sparsebench.gate.running import Request
+from sparsebench.project.asv_command import Asv
+from sparsebench.project.commits import one
+from sparsebench.project.installations import environment_name
+from sparsebench.project.settings import Project, load_project
+from sparsebench.project.work_tree import work_tree_commit
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, written as 90, 90s, 10m or 1.5h."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The seconds that ``value`` says."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", str(value))
+        if not match or not float(match[1]):
+            self.fail(f"must be a time such as 90s, 10m or 1h, got {value!r}", param, ctx)
+        return float(match[1]) * _SECONDS[match[2]]
+
+
+class Share(click.ParamType[float]):
+    """A relative change as 0.05 or 5%."""
+
+    name = "share"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The share that ``value`` says."""
+        match = re.fullmatch(r"(\d*\.?\d+)\s*(%?)", str(value))
+        share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+        if not 0 < share < 1:
+            self.fail(f"must lie between 0 and 1, as 0.05 or 5%, got {value!r}", param, ctx)
+        return share
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to measure and what: the project, its asv, the cases, and how carefully."""
+
+    project: Project
+    asv: Asv
+    wanted: Selection
+    tolerance: float
+    budget: float
+    environment: str
+
+    def request(self, base: Side, head: Side) -> Request:
+        """A gate of these two commits."""
+        return Request(
+            base=base,
+            head=head,
+            wanted=self.wanted,
+            tolerance=self.tolerance,
+            budget=self.budget,
+            environment=self.environment,
+            machine=self.asv.machine_name,
+        )
+
+    def commit(self, revision: str, where: str) -> Side:
+        """The commit that a revision names."""
+        commit = one(self.project.repository, revision, where)
+        return Side(commit.hash, commit.subject)
+
+    def work_tree(self) -> Side:
+        """The working tree with its uncommitted changes; HEAD where there are none."""
+        commit, changed = work_tree_commit(self.project.repository)
+        head = self.commit("HEAD", "HEAD")
+        return head if not changed else Side(commit, f"on {head.short}: {head.subject}", changed)
+
+
+def target(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the shared options, and hand it a `Target` made of them."""
+
+    @wraps(command)
+    def with_target(
+        bench: str | None,
+        tag: str | None,
+        tolerance: float,
+        budget: float,
+        device: str | None,
+        environment: str | None,
+        machine: str | None,
+        **others: Any,
+    ) -> Any:
+        if bench and tag:
+            raise click.UsageError("--bench and --tag exclude each other; give one")
+        context = click.get_current_context()
+        if context.params.get("replay"):
+            return command(None, **others)
+        project = load_project(Path.cwd())
+        chosen = Target(
+            project=project,
+            asv=Asv(project.root, machine, project.root / ".asv" / "bench.log"),
+            wanted=selection(bench or _pattern(project, tag), device),
+            tolerance=tolerance,
+            budget=budget,
+            environment=environment_name(project, environment),
+        )
+        return command(chosen, **others)
+
+    for option in reversed(_OPTIONS):
+        with_target = option(with_target)
+    return with_target
+
+
+_OPTIONS = (
+    click.option("--bench", metavar="REGEX", help="Only cases whose name(parameters) match."),
+    click.option(
+        "--tag",
+        metavar="NAME",
+        help="A grid named in pyproject.toml.  [default: short, or everything if none is named]",
+    ),
+    click.option(
+        "--tolerance",
+        type=Share(),
+        default="0.05",
+        show_default=True,
+        help="The smallest relative change that matters.",
+    ),
+    click.option(
+        "--budget",
+        type=Duration(),
+        default="10m",
+        show_default=True,
+        help="Time for measuring; what is undecided then stays so.",
+    ),
+    click.option("--device", metavar="NAME", help="Only cases on this device: cpu or cuda."),
+    click.option(
+        "--environment",
+        metavar="NAME",
+        help="One of asv's environments.  [default: the first of the matrix]",
+    ),
+    click.option(
+        "--machine", metavar="NAME", help="Store under this machine name.  [default: this one's]"
+    ),
+)
+
+
+def _pattern(project: Project, tag: str | None) -> str:
+    """The named grid; by default ``short``, or everything in a project that names no grids."""
+    return project.grid(tag or "short") if tag or project.grids else "."

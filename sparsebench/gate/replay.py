@@ -1,0 +1,25 @@
+"""Records from where they are kept."""
+
+import json
+from pathlib import Path
+
+from sparsebench.errors import SparsebenchError
+from sparsebench.gate.record import Record, parse
+
+
+def load(path: Path) -> Record:
+    """The record in a file that ``gate --json`` wrote, or in a journal below ``.asv/gate``.
+
+    Raises:
+        SparsebenchError: it cannot be read or holds no record.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SparsebenchError(f"{path}: cannot be read; {error}") from None
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError:  # more than one document: a journal
+        return parse(str(path), text.splitlines())
+    rows = document.get("record") if isinstance(document, dict) else None
+    return parse(str(path), rows if isinstance(rows, list) else text.splitlines())
