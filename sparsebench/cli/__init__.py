@@ -23,7 +23,9 @@ EXIT_BROKEN_PIPE = 141  # as the shell has it for a process that SIGPIPE ended
 
 VERBS = {
     "bench": "Run asv over commits, store the results, draw them, print a summary.",
-    "gate": "Has a commit made anything slower, or changed a result?",
+    "gate": "Compare two commits by paired measurement, for CI.",
+    "calibrate": "Find out what the gate can be believed on this machine.",
+    "bisect": "Find the commit that brought a regression, by paired gates.",
     "ingest": "Read asv results into the Parquet dataset.",
     "show": "Print a filtered table of the dataset.",
     "plot": "Draw regression plots: value against commit.",

@@ -10,7 +10,7 @@ from rich.console import Console
 from sparsebench.cli import options
 from sparsebench.cli.gate_options import Target, target
 from sparsebench.cli.progress import rounds, say
-from sparsebench.errors import SparsebenchError
+from sparsebench.cli.writing import write
 from sparsebench.gate.findings import DEFAULT_FAIL_ON, Verdict
 from sparsebench.gate.record import Record, lines
 from sparsebench.gate.replay import load
@@ -110,9 +110,9 @@ def command(
     found = result(record)
     Console().print(gate_text(found, fail_on=fail_on, complete=complete), soft_wrap=False)
     if as_json:
-        _write(as_json, to_json(found, fail_on, lines(record)))
+        write(as_json, to_json(found, fail_on, lines(record)))
     if as_markdown:
-        _write(as_markdown, markdown(found, fail_on))
+        write(as_markdown, markdown(found, fail_on))
     if figures:
         for path in plot_gate(found, figures, formats, fail_on):
             say(console, str(path))
@@ -130,11 +130,3 @@ def _measured(
     with chosen.asv.alone(), rounds(console) as tell:
         progress = Progress(partial(say, console), tell)
         return run(chosen.project, chosen.request(before, after), progress)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SparsebenchError(f"{path}: cannot be written; {error.strerror}") from None

@@ -1,5 +1,6 @@
 """Statistics of repeated measurements: intervals and comparisons. Knows NumPy and SciPy only."""
 
+from sparsebench.stats.asv_rule import asv_finds_slower
 from sparsebench.stats.discovery import adjusted
 from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Interval
 from sparsebench.stats.median import interval_rank, least_count, median, median_intervals
@@ -14,6 +15,7 @@ __all__ = [
     "Interval",
     "VariancePrior",
     "adjusted",
+    "asv_finds_slower",
     "geometric_mean",
     "interval_rank",
     "least_count",
