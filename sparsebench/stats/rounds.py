@@ -22,8 +22,9 @@ def round_effect(order: str, seconds: ArrayLike) -> float:
     Returns:
         The log ratio of the sides' lower quartiles over blocks; NaN where no quadruple is left.
 
-    Quadruples give both sides the same share of every stretch of time, so a drift of D over n
-    blocks moves the result by at most about D/n. Chosen on blocks of identical code (61 cases of
+    Quadruples give both sides the same share of every stretch of time, so a steady drift of D over
+    n blocks moves the result by less than 2 D/n, and a sudden change not at all unless it falls at
+    a quarter of the round, within a block or two. Chosen on blocks of identical code (61 cases of
     the grid, rounds of 10 quadruples of 5 ms): on two overloaded cores (6 rounds) and with both
     processes bound to one quiet core (4 rounds) 95 % of the effects lay within 3.6 and 2.5 %. The
     median over quadruples gave 3.7 and 2.7 %, Huber's estimate over them 4.9 and 3.2 %, and the
