@@ -16,9 +16,21 @@ def test_the_effect_is_the_log_of_head_over_base() -> None:
     assert round_effect("HBBH", [3, 2, 2, 3]) == pytest.approx(np.log(1.5))
 
 
-def test_an_even_drift_cancels() -> None:
-    drift = np.exp(0.3 * np.arange(16))
-    assert round_effect(ORDER, drift * blocks(ORDER, 0.1)) == pytest.approx(0.1)
+@pytest.mark.parametrize("order", [ORDER, "HBBH" * 4, "BHHB" * 10])
+@pytest.mark.parametrize("drift", [0.2, -0.2])
+def test_a_drift_moves_it_by_no_more_than_its_share_of_a_block(order: str, drift: float) -> None:
+    along = np.linspace(0, 1, len(order))
+    for shape in (along, along**2, along > 0.4):  # even, growing, sudden
+        found = round_effect(order, np.exp(drift * shape) * blocks(order, 0.1))
+        assert abs(found - 0.1) <= abs(drift) / (len(order) - 1) * 2
+
+
+def test_many_slow_blocks_hardly_count() -> None:
+    rng = np.random.default_rng(4)
+    order = "BHHBHBBH" * 5
+    for _ in range(100):
+        noise = np.exp(0.005 * rng.standard_normal(40) + rng.exponential(rng.random(40) < 0.3))
+        assert round_effect(order, noise) == pytest.approx(0, abs=0.02)
 
 
 @pytest.mark.parametrize("block", range(16))
