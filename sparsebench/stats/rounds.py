@@ -52,8 +52,9 @@ def round_error(order: str, seconds: ArrayLike) -> float:
     if not sides[0].size:
         return float("inf")
     reach = np.sqrt(_UNDISTURBED * (1 - _UNDISTURBED) / sides[0].size)
-    ends = [np.quantile(side, _UNDISTURBED + np.array([-reach, reach])) for side in sides]
-    return float(np.hypot(*(np.ptp(pair) / 2 for pair in ends)))
+    ends = (_UNDISTURBED - reach, _UNDISTURBED + reach)
+    base, head = (np.ptp(np.quantile(side, ends)) / 2 for side in sides)
+    return float(np.hypot(base, head))
 
 
 def _logs(order: str, seconds: ArrayLike) -> tuple[Floats, Floats]:
