@@ -106,7 +106,7 @@ def _trial(setup: _Setup, experiment: Experiment, number: int, progress: Progres
     for run in range(experiment.runs):
         progress.say(f"{_named(experiment)}: run {run + 1} of {experiment.runs}")
         one = _run(setup, experiment, f"{number}-{run}", run, progress)
-        total = one if total is None else _added(total, one)
+        total = one if total is None else added(total, one)
     assert total, "an experiment has runs"
     return replace(total, seconds=total.seconds / experiment.runs)
 
@@ -123,10 +123,10 @@ def _run(setup: _Setup, experiment: Experiment, name: str, run: int, progress: P
         journal.close()
     found = result(record)
     gathered = gather(len(setup.plan.cases), record.events)
-    return _scored(experiment, found, [gathered[i] for i in timed], timed, slowdowns)
+    return scored(experiment, found, [gathered[i] for i in timed], timed, slowdowns)
 
 
-def _scored(
+def scored(
     experiment: Experiment,
     found: GateResult,
     timed: Sequence[Gathered],
@@ -156,7 +156,8 @@ def _tally(flagged: Sequence[bool], slowed: Sequence[bool]) -> Tally:
     return Tally(sum(flag and slow for flag, slow in pairs), false, int(false > 0))
 
 
-def _added(one: Trial, other: Trial) -> Trial:
+def added(one: Trial, other: Trial) -> Trial:
+    """Both trials as one; its seconds are the sum."""
     return Trial(
         effect=one.effect,
         runs=one.runs + other.runs,

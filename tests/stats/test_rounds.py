@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.stats import round_effect
+from sparsebench.stats import round_effect, round_error
 
 ORDER = "BHHBHBBHBHHBHBBH"
 
@@ -64,3 +64,18 @@ def test_no_blocks_have_no_effect() -> None:
 def test_what_is_no_round_is_refused(order: str, seconds: list[float], message: str) -> None:
     with pytest.raises(SparsebenchError, match=message):
         round_effect(order, seconds)
+
+
+def test_the_error_is_that_of_the_effect() -> None:
+    """Over many rounds of independent blocks it tells how much the effects scatter."""
+    rng = np.random.default_rng(5)
+    for quadruples in (4, 10):
+        order = "BHHBHBBH" * (quadruples // 2)
+        draws = [np.exp(rng.normal(0, 0.02, len(order))) for _ in range(600)]
+        scatter = np.std([round_effect(order, seconds) for seconds in draws])
+        told = np.mean([round_error(order, seconds) for seconds in draws])
+        assert 0.75 < told / scatter < 1.3, quadruples
+
+
+def test_the_error_is_unknown_without_a_whole_quadruple() -> None:
+    assert round_error("BHHB", [1.0, 0.0, 1.0, 1.0]) == float("inf")
