@@ -80,12 +80,30 @@ class FailOn(click.ParamType[frozenset[Verdict]]):
     help="What fails the gate; also gone, new, none.",
 )
 @click.option("--all", "complete", is_flag=True, help="List the unchanged cases too.")
-@click.option("--json", "as_json", type=click.Path(path_type=Path), metavar="FILE")
-@click.option("--markdown", "as_markdown", type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "--json",
+    "as_json",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="All of it, and the record.",
+)
+@click.option(
+    "--markdown",
+    "as_markdown",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A comment for a pull request.",
+)
 @click.option(
     "--figures", type=click.Path(path_type=Path), metavar="DIR", help="Where a forest plot goes."
 )
 @options.formats
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    metavar="DATASET",
+    help="A folder of Parquet files that every block is added to.",
+)
 @click.option(
     "--replay",
     type=click.Path(path_type=Path),
@@ -102,6 +120,7 @@ def command(
     as_markdown: Path | None,
     figures: Path | None,
     formats: tuple[str, ...],
+    into: Path | None,
     replay: Path | None,
 ) -> int:
     """Measure or load, judge, show, write what was asked for."""
@@ -113,6 +132,10 @@ def command(
         write(as_json, to_json(found, fail_on, lines(record)))
     if as_markdown:
         write(as_markdown, markdown(found, fail_on))
+    if into:
+        from sparsebench.gate import parquet  # loads Arrow only where it is needed
+
+        say(console, str(parquet.write(record, into)))
     if figures:
         for path in plot_gate(found, figures, formats, fail_on):
             say(console, str(path))
