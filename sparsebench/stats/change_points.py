@@ -117,7 +117,8 @@ def noise(logs: Floats) -> float:
 
     Those scatter sqrt(2) as much as the values, and a step in the series touches one of them only.
     """
-    return max(_median(np.abs(np.diff(logs))) / (_MEDIAN_DEVIATION * np.sqrt(2)), _FLOOR)
+    usual = _median(np.abs(np.diff(logs)))
+    return max(float(usual / (_MEDIAN_DEVIATION * np.sqrt(2))), _FLOOR)
 
 
 class _Series:
