@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.ndimage import median_filter
-from scipy.stats import norm, t
+from scipy.special import stdtrit
+from scipy.stats import norm
 
 from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Interval
 from sparsebench.stats.median import Floats
@@ -145,11 +146,20 @@ class _Series:
 
     def doubt(self, factor: float, place: int, error: float) -> float:
         """Return how far a step of no change may reach, at so many standard errors."""
+        if not self.wandering:
+            return factor * error
+        reach = min(factor * np.sqrt(self.wandering), self._band(place))
+        return float(np.hypot(factor * error, reach))
+
+    def _band(self, place: int) -> float:
+        """Return how far the neighbouring values lie apart, on the longer side, less outliers."""
         wide = self.logs[max(0, place - _BAND) : place]
         if 2 * place < self.logs.size:
             wide = self.logs[place : place + _BAND]
-        low, high = np.quantile(wide, _BAND_ENDS)
-        return float(np.hypot(factor * error, min(factor * np.sqrt(self.wandering), high - low)))
+        last = wide.size - 1
+        ends = round(_BAND_ENDS[0] * last), round(_BAND_ENDS[1] * last)
+        low, high = np.partition(wide, ends)[list(ends)]
+        return float(high - low)
 
     def margin(self, low: int, place: int, high: int) -> float:
         """Return how far a change clears the rules, negative where it does not."""
@@ -221,7 +231,7 @@ def _wandering(logs: Floats, spread: float) -> float:
 
 @cache
 def _quantile(tail: float, freedom: int) -> float:
-    return float(t.isf(tail, freedom))
+    return float(-stdtrit(freedom, tail))  # t.isf, which takes thirty times as long
 
 
 def _median(numbers: Floats) -> float:

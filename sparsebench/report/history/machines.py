@@ -39,14 +39,17 @@ def machines(frame: pd.DataFrame) -> Iterator[Machine]:
     Exact values (digests) are left out: any change of theirs counts, whatever its size. Of a case
     measured twice at a commit in the same way, the newer measurement counts.
     """
-    chosen = frame["status"].eq("ok") & frame["value"].notna() & frame["direction"].ne("exact")
-    rows = frame[chosen]
-    hosts = codes(rows, MACHINE)
-    series = codes(rows, CASE)
-    order = np.argsort(hosts, kind="stable")
-    ends = np.flatnonzero(np.diff(hosts[order])) + 1
-    for members in np.split(order, ends) if order.size else []:
-        yield _machine(rows.iloc[members], series[members])
+    exact = frame["direction"].eq("exact").to_numpy(dtype=bool)
+    fine = frame["status"].eq("ok").to_numpy(dtype=bool) & frame["value"].notna().to_numpy()
+    rows = np.flatnonzero(fine & ~exact)
+    if not rows.size:
+        return
+    hosts, series = codes(frame, MACHINE), codes(frame, CASE)
+    commits = codes(frame, ("commit_hash",))
+    times = pd.DatetimeIndex(frame["started_at"]).asi8  # an unknown time is the lowest
+    rows = rows[np.lexsort((times[rows], hosts[rows]))]
+    for members in np.split(rows, np.flatnonzero(np.diff(hosts[rows])) + 1):
+        yield _machine(frame, members, series[members], commits[members])
 
 
 def codes(frame: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.int64]:
@@ -61,28 +64,30 @@ def codes(frame: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.int64]:
     return combined
 
 
-def _machine(rows: pd.DataFrame, series: NDArray[np.int64]) -> Machine:
-    commit, commits = pd.factorize(rows["commit_hash"])
-    begins = np.unique(commit, return_index=True)[1]
-    dates = rows["commit_date"].iloc[begins].reset_index(drop=True)
+def _machine(
+    frame: pd.DataFrame,
+    rows: NDArray[np.int64],
+    series: NDArray[np.int64],
+    commits: NDArray[np.int64],
+) -> Machine:
+    """Return the table of some rows of ``frame``, of which the last one of a cell counts."""
+    _, first_of_series, line = np.unique(series, return_index=True, return_inverse=True)
+    _, first_of_commit, column = np.unique(commits, return_index=True, return_inverse=True)
+    seen = frame[["commit_hash", "commit_date"]].iloc[rows[first_of_commit]]
+    dates = seen["commit_date"].reset_index(drop=True)
     order = dates.sort_values(kind="stable", na_position="last").index.to_numpy()
-    place = np.argsort(order)[commit]
-    number, firsts = np.unique(series, return_index=True)
-    values = np.full((number.size, order.size), np.nan)
-    by_time = np.argsort(rows["started_at"].to_numpy(), kind="stable")  # NaT sorts last
-    known = rows["started_at"].notna().to_numpy()[by_time]
-    by_time = np.concatenate([by_time[~known], by_time[known]])
-    line = np.searchsorted(number, series)
-    values[line[by_time], place[by_time]] = rows["value"].to_numpy(dtype=np.float64)[by_time]
-    first = rows.iloc[0]
-    project, machine, env_name = (str(first[name]) for name in MACHINE)
+    values = np.full((first_of_series.size, order.size), np.nan)
+    place = np.argsort(order)[column]
+    values[line, place] = frame["value"].to_numpy(dtype=np.float64)[rows]
+    project, machine, env_name = (str(frame[name].iloc[rows[0]]) for name in MACHINE)
+    about = frame[[*CASE, "unit", "direction"]].iloc[rows[first_of_series]]
     return Machine(
         project=project,
         machine=machine,
         env_name=env_name,
         values=values,
-        series=rows.iloc[firsts][[*CASE, "unit", "direction"]].reset_index(drop=True),
-        commits=[str(commits[number]) for number in order],
+        series=about.reset_index(drop=True),
+        commits=[str(commit) for commit in seen["commit_hash"].iloc[order]],
         dates=dates.iloc[order].reset_index(drop=True),
-        rows=rows.index.to_numpy()[begins][order],
+        rows=rows[first_of_commit][order],
     )

@@ -101,6 +101,10 @@ class _Table:
             row[places] - self.factor[places] for row, places in zip(logs, self.places, strict=True)
         ]
 
+        begins = np.bincount([p[0] + 1 for p in self.places], minlength=self.factor.size + 1)
+        ends = np.bincount([p[-1] + 1 for p in self.places], minlength=self.factor.size + 1)
+        self.live = np.cumsum(begins - ends)[: self.factor.size]  # measured before and from here
+
     def shifts(self, points: Sequence[list[ChangePoint]], tolerance: float) -> list[int]:
         """Return the places at which the machine moved, or most of its series did."""
         moved = [point.place for point in change_points(self.factor, tolerance)]
@@ -108,12 +112,10 @@ class _Table:
         for number, some in enumerate(points):
             counts[[self.places[number][point.place] for point in some]] += 1
         around = np.convolve(counts, np.ones(2 * _BESIDE + 1), mode="same")
-        for place in np.argsort(-around, kind="stable"):
-            live = self._live(int(place))
-            if live < LEAST_SERIES or around[place] <= _MOST * live:
-                continue
-            if not _near(int(place), moved):
-                moved.append(int(place))
+        many = (self.live >= LEAST_SERIES) & (around > _MOST * self.live)
+        for place in sorted(np.flatnonzero(many).tolist(), key=lambda place: -around[place]):
+            if not _near(place, moved):
+                moved.append(place)
         return sorted(moved)
 
     def shift(self, place: int, points: Sequence[list[ChangePoint]], frame: pd.DataFrame) -> Shift:
@@ -125,7 +127,7 @@ class _Table:
         return Shift(
             **self._identity(place - 1, place),
             change=change_at(self.factor, place).change,
-            series=self._live(place),
+            series=int(self.live[place]),
             moved=moved,
             reason=_reason(frame, *self.machine.rows[[place - 1, place]]),
         )
@@ -153,10 +155,6 @@ class _Table:
             status="there" if there else "went away",
             importance=_importance(point, worse=worse, there=there),
         )
-
-    def _live(self, place: int) -> int:
-        """Return how many series were measured before ``place`` and after it."""
-        return sum(bool(p.size and p[0] < place <= p[-1]) for p in self.places)
 
     def _identity(self, old: int, new: int) -> dict[str, Any]:
         machine = self.machine
@@ -186,7 +184,7 @@ def _reason(frame: pd.DataFrame, old: int, new: int) -> str:
     """Return what is recorded of the machine and differs between two rows of the frame."""
     changed = []
     for name in [name for name in HARDWARE if name in frame]:
-        before, after = frame.loc[old, name], frame.loc[new, name]
+        before, after = frame[name].iloc[old], frame[name].iloc[new]
         if _text(before) != _text(after):
             changed.append(f"{name} {_text(before) or '-'} -> {_text(after) or '-'}")
     return ", ".join(changed)
