@@ -1,7 +1,7 @@
 """Made-up histories with a known truth: what years of asv runs on two machines look like.
 
-The noise was shaped after published asv histories and tuned until asv's own rule (neighbours that
-differ by more than a factor of 1.1) flags as many pairs, of which as many go away, as on those;
+The noise was shaped after published asv histories and brought near, not to, what asv's own rule
+(neighbours that differ by more than a factor of 1.1) flags there, and how much of that goes away;
 `scripts/compare_change_points` prints both figures.
 """
 
