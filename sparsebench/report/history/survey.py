@@ -111,7 +111,7 @@ class _Table:
         counts = np.zeros(self.factor.size)
         for number, some in enumerate(points):
             counts[[self.places[number][point.place] for point in some]] += 1
-        around = np.convolve(counts, np.ones(2 * _BESIDE + 1), mode="same")
+        around = np.convolve(counts, np.ones(2 * _BESIDE + 1))[_BESIDE : _BESIDE + counts.size]
         many = (self.live >= LEAST_SERIES) & (around > _MOST * self.live)
         for place in sorted(np.flatnonzero(many).tolist(), key=lambda place: -around[place]):
             if not _near(place, moved):
