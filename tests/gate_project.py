@@ -24,6 +24,7 @@ class GateProject:
     root: Path
     request: Request
     said: list[str]
+    sides: dict[str, str]  # commit to the folder that is its code
 
     @property
     def project(self) -> Project:
@@ -55,6 +56,12 @@ class GateProject:
         """Write the module ``lib`` of both commits; without ``head`` they are alike."""
         for side, text in (("base", base), ("head", base if head is None else head)):
             (self.root / ".asv" / side / "lib.py").write_text(text)
+
+    def base_is_the_newest_commit(self) -> None:
+        """Take the branch's newest commit as the base; what it builds is the base's still."""
+        commit = git(self.root, "rev-parse", "HEAD")
+        self.sides[commit] = "base"
+        self.request = replace(self.request, base=Side(commit, "base"))
 
     def measure(self, bench: str = ".", **changed: float) -> Record:
         request = replace(self.request, wanted=selection(bench, None), **changed)
@@ -99,6 +106,6 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GateProject:
     monkeypatch.setattr(running, "installed", installed)
     base, head = (Side(commit, side) for commit, side in hashes.items())
     request = Request(base, head, selection(".", None), 0.5, 20.0, "here", "lab")
-    project = GateProject(tmp_path, request, [])
+    project = GateProject(tmp_path, request, [], hashes)
     project.library("")
     return project

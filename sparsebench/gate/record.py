@@ -193,7 +193,7 @@ def parse(where: str, text: Iterable[str]) -> Record:
         record = Record(_plan(where, json.loads(rows[0])))
         for row in rows[1:]:
             record.events.append(_event(json.loads(row)))
-    except (json.JSONDecodeError, IndexError, KeyError, TypeError) as error:
+    except (json.JSONDecodeError, AttributeError, IndexError, KeyError, TypeError) as error:
         if isinstance(error, json.JSONDecodeError) and 1 < len(rows) == 2 + len(record.events):
             return record
         raise SparsebenchError(f"{where}: must be a gate's record; {error}") from None

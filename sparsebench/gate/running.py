@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.gate.cases import Selection, cases, unsupported
+from sparsebench.gate.cases import Selection, cases, unimportable, unsupported
 from sparsebench.gate.findings import Side
 from sparsebench.gate.measuring import Rounds, Tell
 from sparsebench.gate.processes import SIDES, Launch, Pair, WorkerProcess
@@ -72,30 +72,29 @@ def run(project: Project, request: Request, progress: Progress) -> Record:
         name: installed(project, request.environment, side.hash, log, progress.say)
         for name, side in sides.items()
     }
+    record = _interrupted(project, request)
     with tempfile.TemporaryDirectory(prefix="sparsebench-gate-") as folder:
         launches = _launches(homes, project.benchmarks, Path(folder), log)
-        pair: Pair | None = None
-        record = _interrupted(project, request)
-        if record:
-            progress.say(f"continuing an interrupted run after {record.rounds} rounds")
-        else:
-            pair = Pair(launches, 0)
-            try:
+        with Pair(launches, record.rounds if record else 0) as pair:
+            if record:
+                progress.say(f"continuing an interrupted run after {record.rounds} rounds")
+            else:
                 record = Record(_plan(project, request, pair, launches["base"], progress))
-            except BaseException:
-                pair.restart()
-                raise
-        journal = Journal(_path(project, request), record)
-        rounds = Rounds(journal, launches, Path(folder), request.slowdown)
-        try:
-            rounds.run(request.budget, progress.tell, pair)
-        finally:
-            journal.close()
+            journal = Journal(_path(project, request), record)
+            rounds = Rounds(journal, launches, Path(folder), request.slowdown)
+            try:
+                rounds.run(request.budget, progress.tell, pair)
+            finally:
+                journal.close()
     return record
 
 
 def _path(project: Project, request: Request) -> Path:
-    return project.root / ".asv" / "gate" / f"{request.key}.jsonl"
+    """Where the record of this request and today's benchmarks is kept."""
+    files = sorted(project.benchmarks.rglob("*.py"))
+    texts = b"".join(str(path).encode() + path.read_bytes() for path in files)
+    name = f"{request.key}-{sha256(texts).hexdigest()[:8]}.jsonl"
+    return project.root / ".asv" / "gate" / name
 
 
 def _interrupted(project: Project, request: Request) -> Record | None:
@@ -126,6 +125,7 @@ def _plan(project: Project, request: Request, pair: Pair, base: Launch, progress
             )
     own = _own_names(project, request.base, base)
     notes = [f"{name}: its type of benchmark is not supported" for name in unsupported(discovered)]
+    notes += unimportable(discovered)
     return Plan(
         project=project.name,
         machine=request.machine,

@@ -128,7 +128,7 @@ class Case:
 
     def value(self) -> Any:
         """What the benchmark returns; a peak memory is that of a process of its own."""
-        if self.benchmark.type == "peakmemory":
+        if _kind(self.benchmark) == "peakmemory":
             return _in_a_child(self.benchmark.do_run)
         value = _plain(self.benchmark.do_run())
         if (length := len(json.dumps(value))) > LONGEST:
@@ -209,10 +209,11 @@ class Worker:
         self._settle(folder)
         self.case = None
         self.case = Case(self.root, name, index)
-        if slowdown and self.case.benchmark.type == "time":
+        timed = _kind(self.case.benchmark) == "time"
+        if slowdown and timed:
             self.case.warm()
             self.case.slow_down(slowdown)
-        return self.case.warm() if self.case.benchmark.type == "time" else {}
+        return self.case.warm() if timed else {}
 
     def do_block(self, number: int, repeat: int, cpu: int | None) -> Reply:
         """One block of the prepared case, its calling thread on one processor if that is named."""
@@ -290,12 +291,18 @@ def _hand_over(benchmark: Any) -> None:
 def _described(benchmark: Any) -> Reply:
     names = ["name", "type", "unit", "params", "param_names", "timeout", "version"]
     described = {name: getattr(benchmark, name) for name in names}
+    described["type"] = _kind(benchmark)
     described["setup_cache_key"] = benchmark.setup_cache_key
     described["setup_cache_timeout"] = benchmark.setup_cache_timeout
     owner = getattr(benchmark.func, "__self__", None)
     tolerance = getattr(benchmark.func, "tolerance", getattr(owner, "tolerance", None))
     described["tolerance"] = None if tolerance is None else float(tolerance)
     return described
+
+
+def _kind(benchmark: Any) -> str:
+    """The type by what asv does with it; a ``track_*`` may give itself any other name."""
+    return "track" if type(benchmark).__name__ == "TrackBenchmark" else str(benchmark.type)
 
 
 def _broken(root: str) -> dict[str, str]:
