@@ -79,7 +79,7 @@ def selection(pattern: str, device: str | None) -> Selection:
 def cases(
     discovered: Mapping[str, Reply], own: Iterable[str], timeout: float, wanted: Selection
 ) -> list[Case]:
-    """The wanted cases of either side, in asv's order, then modules and benchmarks without any.
+    """The wanted cases of either side, in asv's order, then those of the base's own files.
 
     Args:
         discovered: side to what a worker found in today's benchmarks.
@@ -109,19 +109,33 @@ def cases(
 
 
 def _mark_broken(found: dict[str, Case], discovered: Mapping[str, Reply]) -> None:
-    """Say at the cases of a module, or of itself where it has none, that it does not import."""
+    """Say at the cases of a module that it does not import."""
     for side, reply in discovered.items():
         for module, error in reply["broken"].items():
-            members = [case for case in found.values() if case.benchmark.startswith(module + ".")]
-            if not members:
-                members = [found.setdefault(module, _without_parameters(module))]
-            for case in members:
-                case.broken[side] = error
+            for case in found.values():
+                if _holds(module, case.benchmark):
+                    case.broken[side] = error
 
 
 def _without_parameters(name: str, **known: Any) -> Case:
     """A case of which nothing but the name is known; it is not measured."""
     return Case(name, (), (), "track", "", 0.0, None, 0.0, None, **known)
+
+
+def unimportable(discovered: Mapping[str, Reply]) -> list[str]:
+    """A line for each module of which no benchmark is known, as it imports at neither side."""
+    known = {str(b["name"]) for reply in discovered.values() for b in reply["benchmarks"]}
+    return [
+        f"{module or 'the benchmarks'}: does not import at {side}: {error}"
+        for side, reply in discovered.items()
+        for module, error in reply["broken"].items()
+        if not any(_holds(module, name) for name in known)
+    ]
+
+
+def _holds(module: str, benchmark: str) -> bool:
+    """Whether a benchmark is one of a module's; the package itself, whose name is "", has all."""
+    return not module or benchmark.startswith(module + ".")
 
 
 def unsupported(discovered: Mapping[str, Reply]) -> list[str]:

@@ -1,6 +1,6 @@
 """Tracked values: equal, or within the tolerance that their benchmark declares."""
 
-import math
+import json
 from statistics import median
 from typing import Any, Final
 
@@ -41,10 +41,8 @@ def judge_exact(case: Case, got: Gathered) -> Said:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal; nothing else than NaN equals NaN."""
-    if isinstance(one, float) and isinstance(other, float) and math.isnan(one):
-        return math.isnan(other)
-    return bool(one == other)
+    """Whether two values are equal; NaN equals NaN alone, in a list as well."""
+    return bool(one == other) or json.dumps(one) == json.dumps(other)
 
 
 def _within(tolerance: float, base: list[float], head: list[float]) -> Said:

@@ -1,8 +1,10 @@
 """A record's events, put together case by case."""
 
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from statistics import median
 from typing import Any
 
@@ -10,6 +12,7 @@ from sparsebench.gate.processes import SIDES
 from sparsebench.gate.record import Blocks, Doubt, Event, Failure, Phase, Skip, Values
 from sparsebench.stats import round_effect
 
+_LARGEST = sys.float_info.max
 _REPEATED = 2  # failures of one side after which it is not tried again
 
 
@@ -33,7 +36,7 @@ class Gathered:
 
         Bytes are counted from one, so that none at all has a logarithm as well.
         """
-        timed = [round_effect(b.order, b.seconds) for b in self.blocks if b.phase == phase]
+        timed = [_effect(b.order, b.seconds) for b in self.blocks if b.phase == phase]
         counted = [math.log1p(v.head) - math.log1p(v.base) for v in self.values if v.phase == phase]
         return timed + counted
 
@@ -93,6 +96,11 @@ def gather(count: int, events: Iterable[Event]) -> list[Gathered]:
     return gathered
 
 
+@lru_cache(maxsize=1 << 16)  # every round asks again about all rounds before it
+def _effect(order: str, seconds: tuple[float, ...]) -> float:
+    return round_effect(order, seconds)
+
+
 def is_number(value: object) -> bool:
-    """Whether it is a number that is one."""
-    return isinstance(value, int | float) and not math.isnan(value)
+    """Whether it is a number that a float can hold."""
+    return isinstance(value, int | float) and abs(value) <= _LARGEST

@@ -28,6 +28,7 @@ BLOCK: Final = 1e-3  # seconds of a block, where a call takes less
 LEAST: Final = 4  # quadruples of blocks, a case and round
 MOST: Final = 16
 PRECISE: Final = 0.004  # standard error within a round; processes differ by more
+START: Final = 120.0  # seconds for starting Python and importing the benchmarks
 LONG: Final = 2.0  # seconds: a case that has taken longer takes no further quadruple
 SINGLE: Final = 1.2  # processors; a call that keeps more busy is not kept on one
 LETTERS: Final = {"base": "B", "head": "H"}
@@ -107,9 +108,11 @@ class Rounds:
 
     def _prepare(self, pair: Pair, case: Case, slowdown: float) -> dict[str, Reply]:
         """Both workers hold the case ready, or say why not."""
+        fresh = {side: {"name": case.benchmark} for side in SIDES if side not in pair.running}
+        loaded = pair.each("load", START, fresh)
+        unready = {side: reply for side, reply in loaded.items() if "failed" in reply}
         requests: dict[str, Reply] = {}
-        unready: dict[str, Reply] = {}
-        for side in SIDES:
+        for side in [side for side in SIDES if side not in unready]:
             folder = self._folder(side, case)
             made = self._cache(pair, side, case, folder)
             if "failed" in made:
@@ -166,9 +169,10 @@ class Rounds:
                     return
                 seconds.append(reply["seconds"])
             order += "".join(LETTERS[side] for side in quadruple)
-        if min(seconds) <= 0:
-            zero = {"failed": "its timer measured 0 s"}
-            self._stopped(number, one.case, {"base": zero, "head": zero})
+        if not _times(seconds):
+            wrong = next(second for second in seconds if not _times([second]))
+            reply = {"failed": f"its timer measured {wrong:.3g} s"}
+            self._stopped(number, one.case, {"base": reply, "head": reply})
             return
         calls, repeat = block["number"], block["repeat"]
         self.journal.add(Blocks(one.case, number, one.phase, order, tuple(seconds), calls, repeat))
@@ -220,6 +224,11 @@ def _block(ready: dict[str, Reply]) -> dict[str, Any]:
     return {"number": number, "repeat": max(round(BLOCK / wall), 1), "single": single}
 
 
+def _times(seconds: list[float]) -> bool:
+    """Whether these can be durations."""
+    return all(0 < second < math.inf for second in seconds)
+
+
 def _quadruple(sides: tuple[str, str], place: int) -> list[str]:
     """A B B A, then B A A B: what drifts steadily hits both sides alike."""
     first, second = sides if place % 8 == 0 else sides[::-1]
@@ -232,6 +241,6 @@ def _enough(order: str, seconds: list[float], wall: float) -> bool:
     It looks at how the quadruples scatter, never at what they say, so it favours no verdict.
     """
     done = len(order) // 4
-    if done < LEAST or min(seconds) <= 0:
+    if done < LEAST or not _times(seconds):
         return done >= LEAST
     return done >= MOST or wall > LONG or round_error(order, seconds) <= PRECISE

@@ -7,17 +7,19 @@ import selectors
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
+from uuid import uuid4
 
 from sparsebench.project.installations import Installation
 
 _SCRIPT: Final = Path(__file__).with_name("worker.py")
 _POLL: Final = 0.2  # seconds between looks at whether a silent worker still lives
-_START: Final = 120.0  # seconds for starting Python, importing, and compiling what is cached later
 _PROCESSORS: Final = 4  # of which the quietest is looked for, before each case
+_MARK: Final = "SPARSEBENCH_WORKER"  # an environment variable, which all descendants inherit
 _PADDING: Final = 4096  # bytes by which environments differ, and with them the stack's place
 
 SIDES: Final = ("base", "head")
@@ -42,7 +44,7 @@ class WorkerProcess:
         self._padding = padding
         self._process: subprocess.Popen[bytes] | None = None
         self._requests = self._replies = -1
-        self._starting = _START
+        self._mark = ""
 
     @property
     def running(self) -> bool:
@@ -57,13 +59,9 @@ class WorkerProcess:
             os.write(self._requests, (json.dumps({"do": do, **request}) + "\n").encode())
 
     def receive(self, timeout: float) -> Reply:
-        """The reply; a worker that dies or takes too long is gone, and that is its reply.
-
-        The first reply may take as long as importing does beyond ``timeout``.
-        """
+        """The reply; a worker that dies or takes too long is gone, and that is its reply."""
         assert self._process
-        extra, self._starting = self._starting, 0.0
-        line = self._line(time.monotonic() + timeout + extra)
+        line = self._line(time.monotonic() + timeout)
         if line.endswith(b"\n"):
             reply: Reply = json.loads(line)
             return reply
@@ -89,6 +87,9 @@ class WorkerProcess:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        for pid in _started_with(self._mark):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         os.close(self._requests)
         os.close(self._replies)
         self._process = None
@@ -97,7 +98,7 @@ class WorkerProcess:
         theirs_in, self._requests = os.pipe()
         self._replies, theirs_out = os.pipe()
         launch = self._launch
-        self._starting = _START
+        self._mark = f"{_MARK}={uuid4()}"
         try:
             with launch.log.open("ab") as log:
                 self._process = subprocess.Popen(
@@ -107,7 +108,7 @@ class WorkerProcess:
                         *(str(theirs_in), str(theirs_out), str(launch.benchmarks)),
                     ],
                     cwd=launch.folder,
-                    env=_environment(launch.installation, self._padding),
+                    env=_environment(launch.installation, self._padding, self._mark),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -192,7 +193,18 @@ def _some_processors(rng: random.Random) -> list[int]:
     return rng.sample(allowed, min(len(allowed), _PROCESSORS))
 
 
-def _environment(installation: Installation, padding: int) -> dict[str, str]:
+def _started_with(mark: str) -> Iterator[int]:
+    """The processes that inherited a worker's mark, even from a session of their own.
+
+    From Linux's /proc; elsewhere only what stays in the worker's process group is found.
+    """
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it has ended, or is somebody else's
+            if mark.encode() in entry.read_bytes():
+                yield int(entry.parent.name)
+
+
+def _environment(installation: Installation, padding: int, mark: str) -> dict[str, str]:
     """As asv starts a benchmark: the environment's programs first, and no PYTHONPATH."""
     variables = {**os.environ, **installation.variables}
     variables.pop("PYTHONPATH", None)
@@ -200,7 +212,8 @@ def _environment(installation: Installation, padding: int) -> dict[str, str]:
         variables["PYTHONPATH"] = variables["ASV_PYTHONPATH"]
     programs = str(installation.folder / "bin")
     variables["PATH"] = os.pathsep.join([programs, variables.get("PATH", os.defpath)])
-    return {**variables, "SPARSEBENCH_PADDING": "x" * padding}
+    name, _, value = mark.partition("=")
+    return {**variables, name: value, "SPARSEBENCH_PADDING": "x" * padding}
 
 
 def _ending(code: int | None) -> str:

@@ -1,7 +1,8 @@
 """What a gate measured, as it is kept: a plan, then an event a line, from which all is judged."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, TextIO
@@ -140,22 +141,40 @@ class Record:
 
 
 class Journal:
-    """A record on disk, to which events are added as they happen."""
+    """A record on disk, to which events are added as they happen.
+
+    Raises:
+        SparsebenchError: it cannot be written; what was written before stays.
+    """
 
     def __init__(self, path: Path, record: Record) -> None:
         self.record = record
-        self._file: TextIO = path.open("w", encoding="utf-8", buffering=1)
-        self._file.write("\n".join(lines(record)) + "\n")
+        self._path = path
+        fresh = path.with_suffix(".new")
+        with self._writing():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_text("\n".join(lines(record)) + "\n", encoding="utf-8")
+            fresh.replace(path)  # a record that is continued is never half there
+            self._file: TextIO = path.open("a", encoding="utf-8", buffering=1)
 
     def add(self, *events: Event) -> None:
         """Keep these; a line each."""
         for event in events:
             self.record.events.append(event)
-            self._file.write(_line(event) + "\n")
+            with self._writing():
+                self._file.write(_line(event) + "\n")
 
     def close(self) -> None:
         """No more events."""
-        self._file.close()
+        with self._writing():
+            self._file.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SparsebenchError(f"{self._path}: cannot be written; {error.strerror}") from None
 
 
 def lines(record: Record) -> list[str]:
@@ -174,7 +193,7 @@ def parse(where: str, text: Iterable[str]) -> Record:
         record = Record(_plan(where, json.loads(rows[0])))
         for row in rows[1:]:
             record.events.append(_event(json.loads(row)))
-    except (json.JSONDecodeError, IndexError, KeyError, TypeError) as error:
+    except (json.JSONDecodeError, AttributeError, IndexError, KeyError, TypeError) as error:
         if isinstance(error, json.JSONDecodeError) and 1 < len(rows) == 2 + len(record.events):
             return record
         raise SparsebenchError(f"{where}: must be a gate's record; {error}") from None

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.gate.cases import Selection, cases, unsupported
+from sparsebench.gate.cases import Selection, cases, unimportable, unsupported
 from sparsebench.gate.findings import Side
 from sparsebench.gate.measuring import Rounds, Tell
 from sparsebench.gate.processes import SIDES, Launch, Pair, WorkerProcess
@@ -64,25 +64,20 @@ def run(project: Project, request: Request, progress: Progress) -> Record:
     """
     log = project.root / ".asv" / "gate.log"
     homes = installations(project, request, log, progress)
+    record = _interrupted(project, request)
     with tempfile.TemporaryDirectory(prefix="sparsebench-gate-") as folder:
         started = launches(homes, project.benchmarks, Path(folder), log)
-        pair: Pair | None = None
-        record = _interrupted(project, request)
-        if record:
-            progress.say(f"continuing an interrupted run after {record.rounds} rounds")
-        else:
-            pair = Pair(started, 0)
-            try:
+        with Pair(started, record.rounds if record else 0) as pair:
+            if record:
+                progress.say(f"continuing an interrupted run after {record.rounds} rounds")
+            else:
                 record = Record(plan_of(project, request, pair, started["base"], progress))
-            except BaseException:
-                pair.restart()
-                raise
-        journal = Journal(_path(project, request), record)
-        rounds = Rounds(journal, started, Path(folder))
-        try:
-            rounds.run(request.budget, progress.tell, pair)
-        finally:
-            journal.close()
+            journal = Journal(_path(project, request), record)
+            rounds = Rounds(journal, started, Path(folder))
+            try:
+                rounds.run(request.budget, progress.tell, pair)
+            finally:
+                journal.close()
     return record
 
 
@@ -99,7 +94,11 @@ def installations(
 
 
 def _path(project: Project, request: Request) -> Path:
-    return project.root / ".asv" / "gate" / f"{request.key}.jsonl"
+    """Where the record of this request and today's benchmarks is kept."""
+    files = sorted(project.benchmarks.rglob("*.py"))
+    texts = b"".join(str(path).encode() + path.read_bytes() for path in files)
+    name = f"{request.key}-{sha256(texts).hexdigest()[:8]}.jsonl"
+    return project.root / ".asv" / "gate" / name
 
 
 def _interrupted(project: Project, request: Request) -> Record | None:
@@ -138,6 +137,7 @@ def plan_of(
             )
     own = _own_names(project, request.base, base)
     notes = [f"{name}: its type of benchmark is not supported" for name in unsupported(discovered)]
+    notes += unimportable(discovered)
     return Plan(
         project=project.name,
         machine=request.machine,

@@ -13,9 +13,11 @@ import json
 import os
 import pickle
 import pkgutil
+import resource
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +34,7 @@ SAMPLE = 2e-4  # seconds of a sample where neither number nor sample_time is dec
 WARMUP = 0.01  # seconds, where warmup_time is not declared; asv's own default takes 0.1
 ASV_SAMPLE, ASV_WARMUP = 0.01, -1  # asv's defaults: what differs from them was declared
 CONTROL = 20_000  # additions of a control block, about half a millisecond
+LONGEST = 10_000  # characters of a tracked value: a record holds one a round and side
 PROBES, ADJUSTMENTS = 15, 5  # to find out how much extra work a share is
 CACHE = "cache.pickle"  # as asv names it, in the folder that its benchmarks run in
 KILL_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
@@ -125,14 +128,38 @@ class Case:
 
     def value(self) -> Any:
         """What the benchmark returns; a peak memory is that of a process of its own."""
-        if self.benchmark.type == "peakmemory":
+        if _kind(self.benchmark) == "peakmemory":
             return _in_a_child(self.benchmark.do_run)
-        return _plain(self.benchmark.do_run())
+        value = _plain(self.benchmark.do_run())
+        if (length := len(json.dumps(value))) > LONGEST:
+            raise ValueError(
+                f"tracks {length} characters, at most {LONGEST} are kept; track a hash"
+            )
+        return value
 
     def drop(self) -> Reply:
         """Tear it down; how many threads it leaves behind."""
         self.benchmark.do_teardown()
         return {"threads": max(threading.active_count() - self.threads, 0)}
+
+
+class Output:
+    """Where benchmarks print, and how it is found again after one has closed it."""
+
+    def __init__(self) -> None:
+        self.kept = [os.dup(1), os.dup(2)]
+        self.streams = (sys.stdout, sys.stderr)
+
+    def restore(self) -> None:
+        """Make descriptors and streams what they were when the worker began."""
+        for number, kept in enumerate(self.kept, start=1):
+            os.dup2(kept, number)
+        for stream in self.streams:
+            if not stream.closed:
+                stream.flush()
+        if any(stream.closed for stream in self.streams):
+            self.streams = (_text_to(1), _text_to(2))
+        sys.stdout, sys.stderr = self.streams
 
 
 class Worker:
@@ -141,12 +168,14 @@ class Worker:
     def __init__(self, root: str) -> None:
         self.root = root
         self.home = str(Path.cwd())
+        self.output = Output()
         self.case: Case | None = None
 
     def answer(self, do: str, **request: Any) -> Reply:
         """The reply to one request; whatever a benchmark raises becomes a reply too."""
-        os.chdir(self.home)  # a benchmark may have left it
+        self.output.restore()
         try:
+            os.chdir(self.home)  # a benchmark may have left it
             reply: Reply = getattr(self, "do_" + do)(**request)
         except SkippedError:
             return {"skipped": True}
@@ -159,6 +188,11 @@ class Worker:
         """All benchmarks, and the modules that could not be imported with the reason."""
         found = [_described(b) for b in disc_benchmarks(self.root, ignore_import_errors=True)]
         return {"benchmarks": found, "broken": _broken(self.root)}
+
+    def do_load(self, name: str) -> Reply:
+        """Import what a benchmark needs, which may take longer than the benchmark itself."""
+        _load(self.root, name)
+        return {}
 
     def do_cache(self, name: str, folder: str) -> Reply:
         """Run ``setup_cache`` in ``folder`` and keep there what it returns."""
@@ -175,10 +209,11 @@ class Worker:
         self._settle(folder)
         self.case = None
         self.case = Case(self.root, name, index)
-        if slowdown and self.case.benchmark.type == "time":
+        timed = _kind(self.case.benchmark) == "time"
+        if slowdown and timed:
             self.case.warm()
             self.case.slow_down(slowdown)
-        return self.case.warm() if self.case.benchmark.type == "time" else {}
+        return self.case.warm() if timed else {}
 
     def do_block(self, number: int, repeat: int, cpu: int | None) -> Reply:
         """One block of the prepared case, its calling thread on one processor if that is named."""
@@ -224,6 +259,11 @@ def _on(cpu: int | None) -> Iterator[None]:
         os.sched_setaffinity(0, all_of_them)
 
 
+def _text_to(descriptor: int) -> TextIO:
+    """A stream like Python's own; closing it leaves the descriptor open."""
+    return open(descriptor, "w", buffering=1, encoding="utf-8", closefd=False)
+
+
 def _turn() -> float:
     """Seconds of one turn of an empty loop."""
     start = default_timer()
@@ -251,12 +291,18 @@ def _hand_over(benchmark: Any) -> None:
 def _described(benchmark: Any) -> Reply:
     names = ["name", "type", "unit", "params", "param_names", "timeout", "version"]
     described = {name: getattr(benchmark, name) for name in names}
+    described["type"] = _kind(benchmark)
     described["setup_cache_key"] = benchmark.setup_cache_key
     described["setup_cache_timeout"] = benchmark.setup_cache_timeout
     owner = getattr(benchmark.func, "__self__", None)
     tolerance = getattr(benchmark.func, "tolerance", getattr(owner, "tolerance", None))
     described["tolerance"] = None if tolerance is None else float(tolerance)
     return described
+
+
+def _kind(benchmark: Any) -> str:
+    """The type by what asv does with it; a ``track_*`` may give itself any other name."""
+    return "track" if type(benchmark).__name__ == "TrackBenchmark" else str(benchmark.type)
 
 
 def _broken(root: str) -> dict[str, str]:
@@ -295,8 +341,11 @@ def _in_a_child(call: Any) -> Any:
 
 
 def _processor_time() -> float:
-    """Seconds of processor time so far, of all threads and of children that have ended."""
-    return sum(os.times()[:4])
+    """Seconds of processor time so far, of all threads and of children that have ended.
+
+    Not by os.times, whose hundredths of a second are as long as a whole warm-up.
+    """
+    return time.process_time() + sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
 
 
 def _plain(value: Any) -> Any:
@@ -317,7 +366,7 @@ def _serve(requests: TextIO, replies: TextIO, root: str) -> None:
         reply = worker.answer(**json.loads(line))
         try:
             text = json.dumps(reply)
-        except TypeError as error:  # a tracked value that is neither number nor text
+        except (TypeError, ValueError, RecursionError) as error:  # a tracked value without a text
             text = json.dumps({"failed": _one_line(error)})
         replies.write(text + "\n")
         replies.flush()
