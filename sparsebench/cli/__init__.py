@@ -24,6 +24,8 @@ EXIT_BROKEN_PIPE = 141  # as the shell has it for a process that SIGPIPE ended
 VERBS = {
     "bench": "Run asv over commits, store the results, draw them, print a summary.",
     "ingest": "Read asv results into the Parquet dataset.",
+    "compact": "Merge the dataset's small files; readers and writers may go on.",
+    "export": "Write the dataset as CSV, JSON lines or asv result files.",
     "show": "Print a filtered table of the dataset.",
     "plot": "Draw regression plots: value against commit.",
     "devices": "Compare two devices, machines, implementations or torch versions.",

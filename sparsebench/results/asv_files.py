@@ -187,7 +187,10 @@ def _measured(name: str, cells: Sequence[Any], stats: Sequence[Any]) -> Measured
         as_float(duration),
         values,
         _fitted(_nested(samples), size),
-        {key: _fitted(each, size) for key, each in zip(STATS, stats, strict=True)},
+        {
+            key: each if type(each) is list and len(each) == size else [None] * size
+            for key, each in zip(STATS, stats, strict=True)
+        },
     )
 
 
@@ -213,9 +216,22 @@ def _nested(samples: Any) -> Any:
 def _params(params: Any) -> tuple[tuple[str, ...], ...]:
     if not isinstance(params, list):
         return ()
-    return tuple(
+    try:
+        if (known := _SEEN.get(key := tuple(map(tuple, params)))) is not None:
+            return known
+    except TypeError:  # not a list of lists of texts
+        key = None
+    found = tuple(
         tuple(map(str, values)) if isinstance(values, list) else (str(values),) for values in params
     )
+    if found == key and len(_SEEN) < _MOST_SEEN:
+        _SEEN[key] = found
+    return found
+
+
+# The files of a history repeat the same few hundred lists of texts.
+_MOST_SEEN: Final = 65_536
+_SEEN: Final[dict[Any, tuple[tuple[str, ...], ...]]] = {}
 
 
 def _env_name_of(path: Path) -> str:

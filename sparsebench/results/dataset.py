@@ -42,6 +42,10 @@ class Survey:
         holding = holders(self.files.values())
         return {key: runs for key, runs in holding.items() if len(runs) > 1}
 
+    def benchmarks(self) -> list[str]:
+        """The names of all benchmarks, sorted."""
+        return sorted(set().union(*(file.benchmarks for file in self.files.values())))
+
     def machines(self) -> dict[tuple[str, str], set[tuple[Any, ...]]]:
         """By project and name, the different hardware behind that name."""
         found: defaultdict[tuple[str, str], set[tuple[Any, ...]]] = defaultdict(set)

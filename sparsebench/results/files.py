@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sparsebench.errors import SparsebenchError
@@ -64,14 +65,16 @@ class Run:
 
 @dataclass(frozen=True)
 class File:
-    """A Parquet file of the dataset and what its footer says; ``runs`` of version 1 are not told.
+    """A Parquet file of the dataset and what its footer says.
 
     Attributes:
+        benchmarks: the names of all benchmarks that have a row.
         replaces: names of files whose rows are all in this one.
     """
 
     name: str
     runs: tuple[Run, ...]
+    benchmarks: tuple[str, ...]
     replaces: frozenset[str]
     rows: int
     size: int
@@ -91,10 +94,11 @@ def read_footer(store: Store, name: str) -> File:
         told = footer.metadata or {}
         version = _version(store, name, told)
         if _RUNS_KEY in told:
-            runs, replaces = _unpacked(told[_RUNS_KEY])
+            runs, benchmarks, replaces = _unpacked(told[_RUNS_KEY])
         else:
-            runs, replaces = _runs_of_rows(source, footer.schema.names), frozenset()
-    return File(name, runs, replaces, footer.num_rows, size, version)
+            runs, benchmarks = _told_by_rows(source, footer.schema.names)
+            replaces = frozenset()
+    return File(name, runs, benchmarks, replaces, footer.num_rows, size, version)
 
 
 def write_file(store: Store, table: pa.Table, runs: Sequence[Run], replaces: Iterable[str]) -> str:
@@ -108,7 +112,7 @@ def write_file(store: Store, table: pa.Table, runs: Sequence[Run], replaces: Ite
     """
     told = {
         _SCHEMA_KEY: str(SCHEMA_VERSION).encode(),
-        _RUNS_KEY: _packed(runs, sorted(replaces)),
+        _RUNS_KEY: _packed(runs, pc.unique(table["benchmark"]).to_pylist(), sorted(replaces)),
     }
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
@@ -144,7 +148,7 @@ def _version(store: Store, name: str, told: dict[bytes, bytes]) -> int:
     return int(stored)
 
 
-def _packed(runs: Sequence[Run], replaces: Sequence[str]) -> bytes:
+def _packed(runs: Sequence[Run], benchmarks: Sequence[str], replaces: Sequence[str]) -> bytes:
     """JSON, compressed, in letters that every reader of Parquet takes for text."""
     machines = list(dict.fromkeys(run.machine for run in runs))
     names = sorted(set().union(*(run.unlisted for run in runs)))
@@ -165,12 +169,13 @@ def _packed(runs: Sequence[Run], replaces: Sequence[str]) -> bytes:
         "machines": [[m.project, m.name, m.hardware] for m in machines],
         "names": names,
         "runs": listed,
+        "benchmarks": benchmarks,
         "replaces": replaces,
     }
     return base64.b64encode(zlib.compress(json.dumps(told).encode()))
 
 
-def _unpacked(packed: bytes) -> tuple[tuple[Run, ...], frozenset[str]]:
+def _unpacked(packed: bytes) -> tuple[tuple[Run, ...], tuple[str, ...], frozenset[str]]:
     told = json.loads(zlib.decompress(base64.b64decode(packed)))
     machines = [Machine(project, name, tuple(hw)) for project, name, hw in told["machines"]]
     names = told["names"]
@@ -185,17 +190,20 @@ def _unpacked(packed: bytes) -> tuple[tuple[Run, ...], frozenset[str]]:
         )
         for machine, commit_hash, env_name, sequence, origins, unlisted in told["runs"]
     )
-    return runs, frozenset(told["replaces"])
+    return runs, tuple(told["benchmarks"]), frozenset(told["replaces"])
 
 
-def _runs_of_rows(source: pa.NativeFile, columns: Sequence[str]) -> tuple[Run, ...]:
-    """The runs of a file of version 1, which its rows alone tell: older than everything."""
+def _told_by_rows(
+    source: pa.NativeFile, columns: Sequence[str]
+) -> tuple[tuple[Run, ...], tuple[str, ...]]:
+    """The runs and benchmarks of a file of version 1: older than everything, of unknown origin."""
     have = [name for name in IDENTITY_COLUMNS if name in columns]
-    table = pq.ParquetFile(source).read(columns=have)
-    return tuple(
+    table = pq.ParquetFile(source).read(columns=[*have, "benchmark"])
+    runs = tuple(
         Run(*identity, sequence=0, origins=frozenset())
         for identity in dict.fromkeys(identities(table.group_by(have).aggregate([])))
     )
+    return runs, tuple(pc.unique(table["benchmark"]).to_pylist())
 
 
 def identities(table: pa.Table) -> list[tuple[Machine, str, str]]:

@@ -91,6 +91,7 @@ def ingest(
     unread = dict.fromkeys(line for found in walks for line in found.problems.values())
     store = open_store(dataset)
     known = survey(store)
+    store.remove_abandoned()
     contexts = {folder: load_context(folder, project) for folder in {p.parent for p in files}}
     looked = _look(files, contexts, known)
     done = sum(outcome is not None for outcome in looked.values())
@@ -110,7 +111,6 @@ def ingest(
         added = survey(store, known)
         merged = _merged(results, added)
         known = settle_conflicts(store, added)
-        store.remove_abandoned()
     beside = dict.fromkeys(line for context in contexts.values() for line in context.problems)
     outcomes = tuple(outcome for outcome in looked.values() if outcome)
     bad = [outcome.problem for outcome in outcomes if outcome.problem]

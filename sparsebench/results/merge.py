@@ -62,15 +62,12 @@ def settle(parts: Sequence[pa.Table], sequences: Sequence[Mapping[Any, int]]) ->
     """
     standing: dict[tuple[Any, ...], _Row] = {}
     for row, key in sorted(_rows(parts, sequences), key=lambda pair: pair[0].sequence):
-        old = standing.get(key)
-        if old is None or _replaces(row, old):
-            standing[key] = row
+        old = standing.pop(key, None)  # so that the rows come in the order of the newest source
+        standing[key] = row if old is None or _replaces(row, old) else old
     usable = {key[:2] for key in standing if key[2] is not None}
-    chosen = sorted(
-        row.index
-        for key, row in standing.items()
-        if key[2] is not None or key[:2] not in usable
-    )
+    chosen = [
+        row.index for key, row in standing.items() if key[2] is not None or key[:2] not in usable
+    ]
     return pa.concat_tables(parts).take(pa.array(chosen, pa.int64()))
 
 

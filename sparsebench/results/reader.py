@@ -126,7 +126,7 @@ def _matching(
     ]:
         _check_names(kind, names, known)
     source = open_dataset(dataset)
-    table = source.table(columns or SCHEMA.names, _expression(wanted))
+    table = source.table(columns or SCHEMA.names, _expression(wanted, source.known.benchmarks()))
     _check_names("status", _listed(wanted.get("status", ())), get_args(Status))
     if table.num_rows == 0 or any(len(_listed(value)) > 1 for value in wanted.values()):
         _check_values(source, wanted)
@@ -170,14 +170,26 @@ _COLUMNS: Final = {"commit": "commit_hash"}  # filters that are not called like 
 _WHOLE_BLOCK: Final = pc.match_substring_regex(pc.field("case"), r"(^|, )zeros=(all|None)(, |$)")
 
 
-def _expression(filters: dict[str, Any]) -> pc.Expression | None:
-    parts = [_matches(name, value) for name, value in filters.items()]
+def _expression(filters: dict[str, Any], benchmarks: Sequence[str]) -> pc.Expression | None:
+    """All filters in one; ``benchmarks``: the names that there are."""
+    parts = [
+        _named(value, benchmarks) if name == "benchmark" else _matches(name, value)
+        for name, value in filters.items()
+    ]
     return reduce(lambda a, b: a & b, parts) if parts else None
 
 
+def _named(pattern: str, benchmarks: Sequence[str]) -> pc.Expression:
+    """The benchmarks whose names match; their range is what Parquet's statistics can exclude."""
+    names = pa.array(benchmarks, pa.string())
+    found = names.filter(pc.match_substring_regex(names, _pattern(pattern)))
+    field = pc.field("benchmark")
+    if len(found) == 0:
+        return field.isin(found)
+    return (field >= found[0]) & (field <= found[-1]) & field.isin(found)
+
+
 def _matches(name: str, value: Any) -> pc.Expression:
-    if name == "benchmark":
-        return pc.match_substring_regex(pc.field("benchmark"), _pattern(value))
     if name == "commit":
         anyone = [pc.starts_with(pc.field("commit_hash"), prefix) for prefix in _listed(value)]
         return reduce(lambda a, b: a | b, anyone)
@@ -203,6 +215,8 @@ def _check_values(source: Opened, filters: dict[str, Any]) -> None:
 
 
 def _stored_values(source: Opened, name: str) -> list[Any]:
+    if name == "benchmark":
+        return source.known.benchmarks()
     column = _COLUMNS.get(name, name)
     known = pc.unique(source.table([column], None)[column]).drop_null().to_pylist()
     whole = name == "zeros" and source.table([column], _WHOLE_BLOCK).num_rows > 0

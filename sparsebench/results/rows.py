@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -57,8 +57,7 @@ class _Kind:
         return bool(self.columns["benchmark"].endswith(".track_digest"))
 
 
-@dataclass(frozen=True)
-class _Block:
+class _Block(NamedTuple):  # not a dataclass, like `Measured`
     """The rows of one benchmark of one file; ``start`` is the first one's place."""
 
     kind: int
@@ -256,10 +255,8 @@ class _Cases:
 
     def columns(self, places: np.ndarray) -> dict[str, pa.Array]:
         """The columns of rows that are these combinations."""
-        grid = {
-            field.name: spread([getattr(c.grid, field.name) for c in self._cases], places, field.name)
-            for field in GRID
-        }
+        names = [field.name for field in GRID]
+        grid = {n: spread([getattr(c.grid, n) for c in self._cases], places, n) for n in names}
         return {
             "params": spread(self._params, places, "params"),
             "case": spread([case.text for case in self._cases], places, "case"),
@@ -326,7 +323,7 @@ def _dense(benchmarks: Sequence[Measured], lost: Sequence[int]) -> _Dense:
     status[odd] = _FAILED
     stats = {
         name: _array(
-            _chained(m.stats.get(name, [None] * m.combinations) for m in benchmarks),
+            _chained(m.stats[name] if m.stats else [None] for m in benchmarks),
             pa.float64() if name in _FLOATS else pa.int64(),
             as_float if name in _FLOATS else as_int,
         )

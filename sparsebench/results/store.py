@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from sparsebench.errors import SparsebenchError
+from sparsebench.results.walk import walk
 
 _URI: Final = re.compile(r"[a-z][a-z0-9+.-]+:/")
 _SECRET: Final = re.compile(r"//[^/@]*@")
@@ -54,10 +55,18 @@ class Store:
         with telling(self.shown, "cannot be read"):
             if self.system.get_file_info(self.root).type == pafs.FileType.File:
                 raise SparsebenchError(f"{self.shown}: the dataset must be a folder, got a file")
-            chosen = pafs.FileSelector(self.root, recursive=True, allow_not_found=True)
-            found = [info.path for info in self.system.get_file_info(chosen) if info.is_file]
+            found = self._listed()
         below = [path.removeprefix(self.root).lstrip("/") for path in found]
         return sorted(name for name in below if name.endswith(".parquet") and not _hidden(name))
+
+    def _listed(self) -> list[str]:
+        if self.local:  # pyarrow would not say which folder cannot be read
+            looked = walk(Path(self.root), lambda name: name.endswith(".parquet"))
+            if looked.problems and self.exists():
+                raise SparsebenchError(next(iter(looked.problems.values())).partition(", skip")[0])
+            return [str(path) for path in looked.files]
+        chosen = pafs.FileSelector(self.root, recursive=True, allow_not_found=True)
+        return [info.path for info in self.system.get_file_info(chosen) if info.is_file]
 
     def exists(self) -> bool:
         """Whether anything lies there."""
@@ -137,7 +146,7 @@ def slug(text: str) -> str:
 
 
 def _file_system(uri: str) -> tuple[pafs.FileSystem, str]:
-    """pyarrow's own where it has one for the scheme, else fsspec's."""
+    """The one of pyarrow where it has one for the scheme, else fsspec's."""
     try:
         system, root = pafs.FileSystem.from_uri(uri)
     except pa.ArrowInvalid:

@@ -14,6 +14,7 @@ from typing import Final
 from sparsebench.errors import SparsebenchError
 from sparsebench.results.batches import Batch, Result, store_batch
 
+_CODE: Final = "from sparsebench.results.batches import main; main()"
 _MOST: Final = 4  # each needs some 250 MB, and the disk is shared
 
 
@@ -55,8 +56,7 @@ class _Team:
     def work(self) -> list[Result]:
         """Have one process store batches until none is waiting."""
         results: list[Result] = []
-        code = "from sparsebench.results.batches import main; main()"
-        command = [sys.executable, "-c", code]
+        command = [sys.executable, "-c", _CODE]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment()
         ) as process:
