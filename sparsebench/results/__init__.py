@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sparsebench.results.compaction import Compacted, compact
-    from sparsebench.results.export import export
+    from sparsebench.results.exporting import export
     from sparsebench.results.ingestion import Outcome, Report, ingest
     from sparsebench.results.reader import Filters, latest, read, read_latest
     from sparsebench.results.scan import DatasetWarning
@@ -29,7 +29,7 @@ _HOMES = {
     "Outcome": "ingestion",
     "Report": "ingestion",
     "compact": "compaction",
-    "export": "export",
+    "export": "exporting",
     "ingest": "ingestion",
 }
 

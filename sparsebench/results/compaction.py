@@ -14,11 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sparsebench.errors import SparsebenchError
 from sparsebench.results.dataset import Key, Survey, survey
 from sparsebench.results.files import File, Run, combined, identities, write_file
 from sparsebench.results.merge import as_stored, settle
 from sparsebench.results.schema import SCHEMA, SCHEMA_VERSION
-from sparsebench.results.store import Store, open_store
+from sparsebench.results.store import Store, open_store, telling
 
 # Rows of one file: a fleet's history of millions is a few files, and one fits easily in memory.
 FILE_ROWS: Final = 1_000_000
@@ -72,15 +73,15 @@ def settle_conflicts(store: Store, known: Survey) -> Survey:
 def rewrite(store: Store, known: Survey, names: Sequence[str]) -> None:
     """Store the rows of some files as one a project and machine, then remove those files.
 
+    Nothing happens where another writer has replaced one of them: it settles what it finds.
+
     Raises:
         SparsebenchError: a file cannot be read, or the new one not be written; nothing is lost.
-        FileNotFoundError: another writer replaced a file meanwhile; nothing is lost either.
     """
     files = [known.files[name] for name in names]
-    try:
-        tables = [read_encoded(store, file) for file in files]
-    except FileNotFoundError:
-        return  # another writer has replaced one of them, and settles what it finds
+    tables = [table for file in files if (table := read_encoded(store, file)) is not None]
+    if len(tables) < len(files):
+        return
     owners = defaultdict(list)
     for run in combined(run for file in files for run in file.runs):
         owners[run.machine.project, run.machine.name].append(run)
@@ -93,11 +94,16 @@ def rewrite(store: Store, known: Survey, names: Sequence[str]) -> None:
         store.remove(name)
 
 
-def read_encoded(store: Store, file: File) -> pa.Table:
-    """All rows of a file, of the columns of `SCHEMA`; text is kept as dictionaries."""
-    with store.open(file.name) as source:
-        old = file.version < SCHEMA_VERSION  # it may have other types
-        table = pq.ParquetFile(source, read_dictionary=None if old else _TEXT).read()
+def read_encoded(store: Store, file: File) -> pa.Table | None:
+    """All rows of a file, of the columns of `SCHEMA`, text as dictionaries; None if it has gone."""
+    old = file.version < SCHEMA_VERSION  # it may have other types
+    try:
+        with telling(store.show(file.name), "cannot be read"), store.open(file.name) as source:
+            table = pq.ParquetFile(source, read_dictionary=None if old else _TEXT).read()
+    except SparsebenchError:
+        if store.gone(file.name):
+            return None
+        raise
     columns = [_encoded(table, field) for field in SCHEMA]
     return pa.Table.from_arrays(columns, names=SCHEMA.names)
 

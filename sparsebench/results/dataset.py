@@ -86,9 +86,9 @@ def _look(store: Store, known: Mapping[str, File], name: str) -> File | str | No
         return known[name]
     try:
         return read_footer(store, name)
-    except FileNotFoundError:
-        return None
     except (pa.ArrowException, OSError) as error:
+        if store.gone(name):
+            return None
         return f"{store.show(name)}: not readable as Parquet, skipped ({first_line(error)})"
 
 
@@ -126,6 +126,4 @@ def _within(file: File, holding: Mapping[Key, Mapping[str, Run]]) -> bool:
 
 
 def _covers(other: Run, run: Run) -> bool:
-    return (
-        bool(run.origins) and other.origins >= run.origins and other.sequence >= run.sequence
-    )
+    return bool(run.origins) and other.origins >= run.origins and other.sequence >= run.sequence

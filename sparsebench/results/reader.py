@@ -99,7 +99,8 @@ def _newest(table: pa.Table) -> "np.ndarray[Any, np.dtype[np.int64]]":
         codes, size = _codes(table[name])
         series = pd.factorize(series * size + codes)[0]
     commit_date, started_at = (
-        table[name].cast(pa.int64()).fill_null(-(2**62)).to_numpy() for name in table.column_names[5:]
+        table[name].cast(pa.int64()).fill_null(-(2**62)).to_numpy()
+        for name in table.column_names[5:]
     )
     order = np.lexsort((started_at, commit_date))
     last = np.zeros(series.max(initial=-1) + 1, dtype=np.int64)

@@ -270,9 +270,7 @@ def spread(values: Sequence[Any], index: np.ndarray, name: str) -> pa.Array:
     if not pa.types.is_string(array.type):
         return array.take(pa.array(index))
     encoded = array.dictionary_encode()
-    return pa.DictionaryArray.from_arrays(
-        encoded.indices.take(pa.array(index)), encoded.dictionary
-    )
+    return pa.DictionaryArray.from_arrays(encoded.indices.take(pa.array(index)), encoded.dictionary)
 
 
 def _coded(texts: Sequence[str | None], codes: pa.Array) -> pa.Array:

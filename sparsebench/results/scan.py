@@ -39,9 +39,7 @@ def open_dataset(dataset: str | Path) -> "Opened":
     for problem in known.problems.values():
         warnings.warn(problem, DatasetWarning, stacklevel=4)
     if not known.files:
-        raise SparsebenchError(
-            f"{store.shown}: holds no results; `sparsebench ingest` stores some"
-        )
+        raise SparsebenchError(f"{store.shown}: holds no results; `sparsebench ingest` stores some")
     return Opened(store, known)
 
 
@@ -107,9 +105,10 @@ class Opened:
         source = pds.dataset(paths, schema=SCHEMA, format="parquet", filesystem=self.store.system)
         try:
             return source.to_table(columns=list(columns), filter=matching)
-        except FileNotFoundError:
-            raise _Gone from None
-        except (OSError, pa.ArrowException):  # a whole footer over damaged data: find out whose
+        except (OSError, pa.ArrowException):
+            if any(self.store.gone(file.name) for file in files):
+                raise _Gone from None
+            # A whole footer over damaged data: find out whose.
             whole = list(self._whole_tables(source, columns, matching))
             return pa.concat_tables([SCHEMA.empty_table().select(list(columns)), *whole])
 
@@ -128,17 +127,18 @@ class Opened:
         self, file: File, columns: Sequence[str], matching: pc.Expression | None
     ) -> pa.Table:
         """The rows of a file of an older schema version."""
-        source = pds.dataset(
-            self.store.path(file.name), format="parquet", filesystem=self.store.system
-        )
-        have = set(source.schema.names)
-        schema = pa.schema(
-            [source.schema.field(f.name) if f.name in have else f for f in SCHEMA]
-        )
+        path, system = self.store.path(file.name), self.store.system
         try:
+            source = pds.dataset(path, format="parquet", filesystem=system)
+            have = set(source.schema.names)
+            schema = pa.schema(
+                [source.schema.field(f.name) if f.name in have else f for f in SCHEMA]
+            )
             table = source.replace_schema(schema).to_table(columns=list(columns), filter=matching)
-        except FileNotFoundError:
-            raise _Gone from None
+        except (OSError, pa.ArrowException):
+            if self.store.gone(file.name):
+                raise _Gone from None
+            raise
         fields = [SCHEMA.field(name) for name in columns]
         arrays = [as_stored(table[field.name], field.type) for field in fields]
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
@@ -181,9 +181,7 @@ def _told(hardware: Sequence[Any], differ: Sequence[int]) -> str:
     return ", ".join(f"{HARDWARE_IDENTITY[i]} {hardware[i]}" for i in differ)
 
 
-def _renamed(
-    table: pa.Table, alike: dict[tuple[str, str], dict[tuple[Any, ...], str]]
-) -> pa.Table:
+def _renamed(table: pa.Table, alike: dict[tuple[str, str], dict[tuple[Any, ...], str]]) -> pa.Table:
     if not alike:
         return table
     names = ["project", "machine", *HARDWARE_IDENTITY]

@@ -78,6 +78,12 @@ class Store:
         """The file ``name``, to be read at any place; the caller closes it."""
         return self.system.open_input_file(self.path(name))
 
+    def gone(self, name: str) -> bool:
+        """Whether another writer has removed ``name``; object stores tell it in many ways."""
+        with telling(self.show(name), "cannot be read"):
+            kind = self.system.get_file_info(self.path(name)).type
+        return bool(kind == pafs.FileType.NotFound)
+
     def put(self, name: str, content: pa.Buffer) -> None:
         """Store ``content`` as ``name``, whole or not at all.
 

@@ -56,7 +56,10 @@ def test_rows_that_the_new_results_lack_are_kept_and_counted(project, capsys):
     source.write_text(json.dumps(data))
     capsys.readouterr()
     assert main(["ingest"]) == 0
-    assert "stored 1 files (1 merged with stored ones), 1 rows; 1 unchanged; 0 bad" in capsys.readouterr().out
+    assert (
+        "stored 1 files (1 merged with stored ones), 1 rows; 1 unchanged; 0 bad"
+        in capsys.readouterr().out
+    )
     assert len(read("results/parquet")) == 74
 
 

@@ -217,7 +217,9 @@ def test_an_odd_name_is_one_plain_folder(name):
 
 
 def test_odd_names_stay_inside_the_dataset(tmp_path, write_result):
-    for number, odd in enumerate(["..", "../../../etc/x", "a/b", ".hidden", "machine=m", "\u202e", ""]):
+    for number, odd in enumerate(
+        ["..", "../../../etc/x", "a/b", ".hidden", "machine=m", "\u202e", ""]
+    ):
         path = write_result(
             {odd or "x": [[1.0]]}, params={"machine": odd}, commit_hash=odd or "0", env_name=odd
         )

@@ -133,9 +133,7 @@ def test_latest_keeps_the_newest_commit_of_every_case(tmp_path, write_result):
             tmp_path / "dataset",
         )
     frame = latest(read(tmp_path / "dataset"))
-    pd.testing.assert_frame_equal(
-        read_latest(tmp_path / "dataset"), frame.reset_index(drop=True)
-    )
+    pd.testing.assert_frame_equal(read_latest(tmp_path / "dataset"), frame.reset_index(drop=True))
     assert frame.set_index("benchmark")["value"].to_dict() == {"time_x": 2.0, "time_old": 9.0}
 
 
@@ -210,5 +208,7 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path, write_result, locked):
     ingest([write_result({"time_x": [[1.0]]})], tmp_path / "dataset")
     (tmp_path / "dataset" / "other").mkdir()
     locked("other")
-    with pytest.raises(SparsebenchError, match=r"other: folder cannot be read \(Permission denied\)"):
+    with pytest.raises(
+        SparsebenchError, match=r"other: folder cannot be read \(Permission denied\)"
+    ):
         read(tmp_path / "dataset")

@@ -22,7 +22,9 @@ from sparsebench.results import ingest
 ingest([Path(sys.argv[1])], sys.argv[2])
 """
 COMPACTOR = "import sys; from sparsebench.results import compact; compact(sys.argv[1])"
-SMALL = "from sparsebench.results import ingestion; ingestion._BATCH = 1 ; ingestion.cores = lambda: 1"
+SMALL = (
+    "from sparsebench.results import ingestion; ingestion._BATCH = 1 ; ingestion.cores = lambda: 1"
+)
 STEPS = "import sparsebench.results.workers as w; w.cores = lambda: 1"
 
 

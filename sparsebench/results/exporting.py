@@ -84,7 +84,7 @@ def _to_asv(frame: pd.DataFrame, into: Path) -> None:
         benchmarks = {name: list(each) for name, each in _by_benchmark(rows)}
         _write(folder / "machine.json", {**facts, "version": 1})
         _write(folder / f"{slug(commit)[:8]}-{_file_name(env)}.json", _result(benchmarks, facts))
-        trees[tree] |= {name: _listed(name, each[0]) for name, each in benchmarks.items()}
+        trees[tree] |= {name: _listed(name, each) for name, each in benchmarks.items()}
     for tree, listed in trees.items():
         _write(tree / "benchmarks.json", {**listed, "version": 2})
 
@@ -155,15 +155,16 @@ def _recorded(row: dict[str, Any] | None, column: str) -> Any:
     return row["value"]
 
 
-def _listed(name: str, row: dict[str, Any]) -> dict[str, Any]:
+def _listed(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """What asv's benchmarks.json must say of a benchmark."""
+    row = rows[0]
     return {
         "name": name,
         "code": "",
         "type": row["type"] or "track",
         "unit": row["unit"] or "unit",
         "param_names": row["param_names"] or [],
-        "params": [],
+        "params": _axes([each["params"] or [] for each in rows]),
         "version": row["benchmark_version"] or "",
     }
 
@@ -192,7 +193,11 @@ def _ms(time: pd.Timestamp | None) -> int | None:
 
 def _file_name(env: str) -> str:
     """As asv names it, but that no odd name leaves the folder."""
-    return slug(env) if len(env) < 60 else f"env-{hashlib.md5(env.encode(), usedforsecurity=False).hexdigest()}"
+    return (
+        slug(env)
+        if len(env) < 60
+        else f"env-{hashlib.md5(env.encode(), usedforsecurity=False).hexdigest()}"
+    )
 
 
 def _write(path: Path, content: Any) -> None:
