@@ -26,6 +26,7 @@ from sparsebench.project.settings import Project, load_project
 from sparsebench.report.plots import plot
 from sparsebench.report.summary import footnotes, summarise, summary_table
 from sparsebench.results import ingest, read
+from sparsebench.results.store import open_store
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -209,12 +210,18 @@ def _places(plan: Plan, values: int, figures: int) -> str:
             "",
             f"commit    {newest.short} {newest.subject}",
             f"machine   {plan.asv.machine_name}",
-            f"dataset   {_near(Path(plan.dataset)) if plan.dataset[:1] == '/' else plan.dataset}  ({values:,} values of these benchmarks)",
+            f"dataset   {_dataset(plan.dataset)}  ({values:,} values of these benchmarks)",
             f"figures   {_near(plan.figures)}  ({figures} files)",
             f"asv       {_near(plan.project.results)}  (asv publish, compare, show work on it)",
             f"log       {_near(plan.asv.log)}",
         ]
     )
+
+
+def _dataset(place: str) -> str:
+    """A folder relative to the current one, a URI without its credentials."""
+    store = open_store(place)
+    return _near(Path(store.root)) if store.local else store.shown
 
 
 def _near(path: Path) -> str:

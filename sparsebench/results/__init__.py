@@ -3,7 +3,8 @@
 ``ingest(sources, dataset)`` stores asv results, ``read(dataset, benchmark="time_", status="ok")``
 gives them back as a pandas DataFrame, ``latest(frame)`` keeps the newest commit of every case and
 ``read_latest`` reads only that; ``compact(dataset)`` merges small files, ``export`` writes CSV,
-JSON lines or asv's own files. A dataset is a folder or a URI (s3://, gs://, ...). The columns are documented in `sparsebench.results.schema`.
+JSON lines or asv's own files. A dataset is a folder or a URI (s3://, gs://, ...). The columns are
+documented in `sparsebench.results.schema`, files and guarantees in docs/results.md.
 
 The names are loaded on first use, so that the schema can be imported without pandas.
 """
@@ -19,8 +20,17 @@ if TYPE_CHECKING:
     from sparsebench.results.scan import DatasetWarning
 
 __all__ = [
-    *("Compacted", "DatasetWarning", "Filters", "Outcome", "Report"),
-    *("compact", "export", "ingest", "latest", "read", "read_latest"),
+    "Compacted",
+    "DatasetWarning",
+    "Filters",
+    "Outcome",
+    "Report",
+    "compact",
+    "export",
+    "ingest",
+    "latest",
+    "read",
+    "read_latest",
 ]
 
 _HOMES = {

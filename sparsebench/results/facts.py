@@ -1,4 +1,4 @@
-"""The columns that are the same in every row of an asv result file: identity, hardware, versions."""
+"""What is the same in every row of an asv result file: identity, hardware, versions."""
 
 import json
 import re

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.results.schema import SCHEMA, SCHEMA_VERSION
+from sparsebench.results.schema import SCHEMA_VERSION
 from sparsebench.results.store import Store, slug
 
 _SCHEMA_KEY: Final = b"sparsebench_schema"

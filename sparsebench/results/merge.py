@@ -126,7 +126,7 @@ def _known(table: pa.Table) -> list[int]:
         table[name].to_pylist() for name in ("unit", "param_names", "fingerprint")
     )
     return [
-        (unit is not None) + (name is not None) + (told is not None and not told[:7] == "runner=")
+        (unit is not None) + (name is not None) + (told is not None and told[:7] != "runner=")
         for unit, name, told in zip(units, names, prints, strict=True)
     ]
 

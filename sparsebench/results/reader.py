@@ -6,8 +6,8 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, Final, TypedDict, Unpack, get_args
 
-import pandas as pd
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
