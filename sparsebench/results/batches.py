@@ -133,8 +133,11 @@ def main() -> None:
         pickle.dump((kind, what), answer)
         answer.flush()
 
-    while sys.stdin.buffer.peek(1):
-        batch = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started us
+    while True:
+        try:
+            batch = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started us
+        except EOFError:
+            return
         try:
             say("done", store_batch(batch, lambda: say("tick")))
         except SparsebenchError as error:

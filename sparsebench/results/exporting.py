@@ -75,8 +75,9 @@ _TIMES: Final = ("commit_date", "started_at")
 
 def _to_asv(frame: pd.DataFrame, into: Path) -> None:
     trees: defaultdict[Path, dict[str, Any]] = defaultdict(dict)
-    for (project, machine, commit, env), group in frame.groupby(_RUN, sort=False):
+    for _, group in frame.groupby(_RUN, sort=False):
         rows = list(_rows(group))
+        project, machine, commit, env = (str(rows[0][name]) for name in _RUN)
         tree = into / slug(project)
         folder = tree / slug(machine)
         facts = {key: str(rows[0][key]) for key in _MACHINE if rows[0][key] is not None}

@@ -98,7 +98,7 @@ def _rows(
     parts: Sequence[pa.Table], sequences: Sequence[Mapping[Any, int]]
 ) -> list[tuple[_Row, tuple[Any, ...]]]:
     """Rows with their keys; asv lets a parameter's values repeat, and then no row may be lost."""
-    found = []
+    found: list[tuple[_Row, tuple[Any, ...]]] = []
     for table, sequence in zip(parts, sequences, strict=True):
         runs = identities(table)
         sampled = pc.fill_null(pc.greater(pc.list_value_length(table["samples"]), 0), False)

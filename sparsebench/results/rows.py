@@ -316,7 +316,7 @@ def _dense(benchmarks: Sequence[Measured], lost: Sequence[int]) -> _Dense:
     skipped = np.isnan(numbers) & ~absent
     status = np.where(skipped, _SKIPPED, _OK).astype(np.int8)
     places = np.flatnonzero(absent)
-    odd = [place for place in places if values[place] is not None]
+    odd = [int(place) for place in places if values[place] is not None]
     status[places] = np.repeat(lost, [len(m.values) for m in benchmarks])[places]
     status[odd] = _FAILED
     stats = {
