@@ -40,7 +40,7 @@ def ours():
 def test_the_documented_duckdb_query_gives_what_read_latest_gives(place):
     theirs = duckdb.sql(block("sql")).df().sort_values(KEYS, ignore_index=True)
     assert len(theirs) > 50
-    pd.testing.assert_frame_equal(theirs.astype({k: "str" for k in KEYS}), ours())
+    pd.testing.assert_frame_equal(theirs.astype(dict.fromkeys(KEYS, "str")), ours())
 
 
 def test_the_documented_polars_query_gives_what_read_latest_gives(place):
@@ -51,7 +51,7 @@ def test_the_documented_polars_query_gives_what_read_latest_gives(place):
         env={**os.environ, "POLARS_MAX_THREADS": "1"},
     )
     theirs = pd.read_csv("o.csv", keep_default_na=False, na_values={"value": [""]})
-    theirs = theirs.astype({k: "str" for k in KEYS} | {"value": "float64"})
+    theirs = theirs.astype(dict.fromkeys(KEYS, "str") | {"value": "float64"})
     theirs = theirs.sort_values(KEYS, ignore_index=True)
     pd.testing.assert_frame_equal(theirs, ours())
 
