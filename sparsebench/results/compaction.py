@@ -22,7 +22,7 @@ from sparsebench.results.schema import SCHEMA, SCHEMA_VERSION
 from sparsebench.results.store import Store, open_store, telling
 
 # Rows of one file: a fleet's history of millions is a few files, and one fits easily in memory.
-FILE_ROWS: Final = 1_000_000
+FILE_ROWS: Final = 500_000
 _TEXT: Final = [field.name for field in SCHEMA if pa.types.is_string(field.type)]
 
 
@@ -37,7 +37,7 @@ class Compacted:
 
 
 def compact(dataset: str | Path) -> Compacted:
-    """Merge small files into files of up to a million rows, one set a project and machine.
+    """Merge small files into files of up to half a million rows, one set a project and machine.
 
     Readers and writers go on meanwhile, also on other machines. Conflicts are settled by the rule
     of `sparsebench.results.merge`, files of an older schema version are brought to today's, and
