@@ -127,7 +127,10 @@ def _matching(
     ]:
         _check_names(kind, names, known)
     source = open_dataset(dataset)
-    table = source.table(columns or SCHEMA.names, _expression(wanted, source.known.benchmarks()))
+    rest = {name: value for name, value in wanted.items() if name != "machine"}
+    machines = _matches("machine", wanted["machine"]) if "machine" in wanted else None
+    matching = _expression(rest, source.known.benchmarks())
+    table = source.table(columns or SCHEMA.names, matching, machines)
     _check_names("status", _listed(wanted.get("status", ())), get_args(Status))
     if table.num_rows == 0 or any(len(_listed(value)) > 1 for value in wanted.values()):
         _check_values(source, wanted)
@@ -219,7 +222,7 @@ def _stored_values(source: Opened, name: str) -> list[Any]:
     if name == "benchmark":
         return source.known.benchmarks()
     column = _COLUMNS.get(name, name)
-    known = pc.unique(source.table([column], None)[column]).drop_null().to_pylist()
+    known = pc.unique(source.table([column])[column]).drop_null().to_pylist()
     whole = name == "zeros" and source.table([column], _WHOLE_BLOCK).num_rows > 0
     return [*known, "all"] if whole else known
 

@@ -50,15 +50,25 @@ class Opened:
     store: Store
     known: Survey
 
-    def table(self, columns: Sequence[str], matching: pc.Expression | None) -> pa.Table:
+    def table(
+        self,
+        columns: Sequence[str],
+        matching: pc.Expression | None = None,
+        machines: pc.Expression | None = None,
+    ) -> pa.Table:
         """The rows that stand and match, as plain `SCHEMA` columns in the wanted order.
 
         Should a file be replaced by another writer meanwhile, all is read again.
+
+        Args:
+            columns: the wanted ones.
+            matching: a filter that does not ask for the machine's name.
+            machines: one that does, as names are shown: by hardware where a name is shared.
         """
         for attempt in range(_TRIES):
             try:
                 with telling(self.store.shown, "cannot be read"):
-                    return self._table(columns, matching)
+                    return self._table(columns, matching, machines)
             except _Gone:
                 if attempt == _TRIES - 1:
                     raise SparsebenchError(
@@ -67,18 +77,27 @@ class Opened:
                 self.known = survey(self.store, self.known)
         raise AssertionError("unreachable")
 
-    def _table(self, columns: Sequence[str], matching: pc.Expression | None) -> pa.Table:
+    def _table(
+        self,
+        columns: Sequence[str],
+        matching: pc.Expression | None,
+        machines: pc.Expression | None,
+    ) -> pa.Table:
         alike = _alike(self.known)
-        contested = self.known.contested()
-        if not alike and not contested:
-            return self._scan(list(self.known.files.values()), columns, matching)
-        # Neither the machine's name nor what stands is known before the rows are at hand.
-        early = None if not contested else ~_of_commits({commit for _, commit, _ in contested})
-        table = self._scan(list(self.known.files.values()), SCHEMA.names, early)
-        if contested:
-            table = pa.concat_tables([table, self._settled({c for _, c, _ in contested})])
-        table = _renamed(table, alike)
-        return pds.dataset(table).to_table(columns=list(columns), filter=matching)
+        if not alike:
+            return self._standing(columns, _both(matching, machines))
+        needed = list(dict.fromkeys([*columns, "project", "machine", *HARDWARE_IDENTITY]))
+        table = _renamed(self._standing(needed, matching), alike)
+        return pds.dataset(table).to_table(columns=list(columns), filter=machines)
+
+    def _standing(self, columns: Sequence[str], matching: pc.Expression | None) -> pa.Table:
+        files = list(self.known.files.values())
+        commits = {commit for _, commit, _ in self.known.contested()}
+        if not commits:
+            return self._scan(files, columns, matching)
+        rest = self._scan(files, columns, _both(matching, ~_of_commits(commits)))
+        settled = pds.dataset(self._settled(commits))
+        return pa.concat_tables([rest, settled.to_table(columns=list(columns), filter=matching)])
 
     def _settled(self, commits: set[str]) -> pa.Table:
         """The standing rows of commits that several files hold."""
@@ -146,6 +165,12 @@ class Opened:
 
 class _Gone(Exception):  # noqa: N818 - no error: another writer replaced a file
     pass
+
+
+def _both(one: pc.Expression | None, other: pc.Expression | None) -> pc.Expression | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
 
 
 def _of_commits(commits: set[str]) -> pc.Expression:
