@@ -13,7 +13,7 @@ from sparsebench.cli import EXIT_BAD_INPUT
 from sparsebench.results import Report, ingest
 from sparsebench.results.store import open_store
 
-_MANY: Final = 100  # files, from which on opening them takes longer than reading
+_MANY: Final = 100  # files: each one's footer is read by whoever opens the dataset
 
 _EXAMPLES: Final = """\b
 Examples:

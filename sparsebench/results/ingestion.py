@@ -18,7 +18,7 @@ from sparsebench.results.json_files import BadFileError, read_bytes
 from sparsebench.results.store import open_store
 from sparsebench.results.workers import cores, store_all
 
-# JSON that becomes one Parquet file: some 250 MB of memory on the way. Less than the smaller figure
+# JSON that becomes one Parquet file: some 410 MB of memory on the way. Less than the smaller figure
 # is stored sooner than a second process starts.
 _BATCH: Final = 40_000_000  # bytes
 _WORTH_A_PROCESS: Final = 12_000_000  # bytes

@@ -15,7 +15,7 @@ from sparsebench.errors import SparsebenchError
 from sparsebench.results.batches import Batch, Result, store_batch
 
 _CODE: Final = "from sparsebench.results.batches import main; main()"
-_MOST: Final = 4  # each needs some 250 MB, and the disk is shared
+_MOST: Final = 4  # each needs some 410 MB, and the disk is shared
 
 
 def cores() -> int:
