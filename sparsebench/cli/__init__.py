@@ -27,6 +27,8 @@ VERBS = {
     "calibrate": "Find out what the gate can be believed on this machine.",
     "bisect": "Find the commit that brought a regression, by paired gates.",
     "ingest": "Read asv results into the Parquet dataset.",
+    "compact": "Merge the dataset's small files; readers and writers may go on.",
+    "export": "Write the dataset as CSV, JSON lines or asv result files.",
     "show": "Print a filtered table of the dataset.",
     "plot": "Draw regression plots: value against commit.",
     "history": "List regressions and improvements over commits.",
