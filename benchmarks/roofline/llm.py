@@ -72,7 +72,7 @@ def _measure(case: Case, dtype: str, threads: int, rounds: int, upstream: int) -
 
 def rendered(results: list[Measured]) -> str:
     """A table, and what is worst of each number of threads."""
-    head = "shape level block", "dtype", "threads", "step ms", "copies", "GB/s", "extra", "torch.ao"
+    head = "shape level block", "dtype", "thr", "step ms", "copies", "GB/s", "extra", "torch.ao"
     lines = [table(head, map(_row, results))]
     for threads in sorted({result.threads for result in results}):
         copies = [result.copies for result in results if result.threads == threads]
@@ -84,9 +84,10 @@ def rendered(results: list[Measured]) -> str:
 
 
 _LEGEND = """\
+thr       threads
 copies    step / torch.Tensor.copy_ of the weight, taken by turns
 GB/s      weight read once and mask written once, over the step's time
-extra     peak resident memory above that before, in float32 copies of the weight
+extra     peak resident memory above that before, over a float32 copy's
 torch.ao  its step's time / ours
 block 1x4:2 is 2 zeros in each block of 1x4; no number: the whole block"""
 

@@ -36,7 +36,7 @@ def rendered(pairs: list[Pair], slowest: int) -> str:
         [
             table(["shape level block:zeros", "us", "torch.ao us", "faster"], rows),
             f"{len(ratios)} cases: geometric mean {geometric_mean(ratios):.2f}x, "
-            f"lowest {min(ratios):.2f}x, highest {max(ratios):.1f}x, "
+            f"lowest {min(ratios):.2f}x, highest {max(ratios):.1f}x",
             f"{sum(ratio < 3 for ratio in ratios)} below 3x, "
             f"{sum(ratio < 1 for ratio in ratios)} below 1x",
         ]
