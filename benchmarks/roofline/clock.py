@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from statistics import median
-from time import perf_counter_ns
+from time import perf_counter_ns, thread_time_ns
+
+import torch
 
 Call = Callable[[], object]
 
@@ -13,7 +15,8 @@ def by_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, float]:
     """Median seconds of each call over ``rounds``, one measurement each a round.
 
     Taking turns lets what slows the machine for a while slow all of them. Each call has run twice
-    before, so compiling, first page faults and cold caches do not count.
+    before, so compiling, first page faults and cold caches do not count. Where PyTorch is set to
+    one thread it is that thread's processor time, to which other processes' turns do not add.
     """
     numbers = {name: _number(call) for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -29,7 +32,8 @@ def _number(call: Call) -> int:
 
 
 def _seconds(call: Call, number: int) -> float:
-    start = perf_counter_ns()
+    now = thread_time_ns if torch.get_num_threads() == 1 else perf_counter_ns
+    start = now()
     for _ in range(number):
         call()
-    return (perf_counter_ns() - start) / number / 1e9
+    return (now() - start) / number / 1e9
