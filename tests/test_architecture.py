@@ -17,7 +17,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "results": (set(), {"pyarrow", "pandas"}),
     "stats": (set(), {"numpy", "scipy"}),
     "project": ({"results"}, {"asv"}),
-    "report": ({"stats"}, {"numpy", "pandas", "matplotlib", "seaborn", "rich"}),
+    "report": ({"stats"}, {"numpy", "pandas", "matplotlib", "seaborn", "rich", "jinja2"}),
     "cli": (
         {"results", "stats", "project", "report"},
         {"click", "rich", "pandas", "numpy", "pyarrow"},

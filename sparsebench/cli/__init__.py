@@ -27,6 +27,7 @@ VERBS = {
     "show": "Print a filtered table of the dataset.",
     "plot": "Draw regression plots: value against commit.",
     "devices": "Compare two devices, machines, implementations or torch versions.",
+    "report": "Render one static site over the results.",
 }
 
 

@@ -1,0 +1,95 @@
+"""The first page: what changed, worst first, and every benchmark with its newest state."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from sparsebench.report.history import commit_order, short_hash
+from sparsebench.report.site.about import About
+from sparsebench.report.site.benchmark_page import Made
+from sparsebench.report.site.changes import Step, change_frame, change_table
+from sparsebench.report.site.html import page
+from sparsebench.report.site.output import Output
+from sparsebench.report.site.table import Cell, Table, columns
+from sparsebench.report.units import human
+
+PATH = "index.html"
+_QUIET = "No lasting change was found."
+
+
+def make_overview(
+    made: Sequence[Made],
+    steps: Sequence[Step],
+    frame: pd.DataFrame,
+    pages: Mapping[tuple[str, str], str],
+    about: About,
+    output: Output,
+) -> None:
+    """Write the first page, and all changes as CSV."""
+    if steps:
+        output.write("data/changes.csv", change_frame(steps).to_csv(index=False))
+    content = page(
+        "overview.html",
+        about,
+        PATH,
+        title="Overview",
+        tiles=_tiles(made, steps, frame),
+        changes=change_table(steps, about.links, pages),
+        quiet=_QUIET,
+        benchmarks=_benchmarks(made),
+    )
+    output.write(PATH, content)
+
+
+def _tiles(
+    made: Sequence[Made], steps: Sequence[Step], frame: pd.DataFrame
+) -> list[tuple[str, str]]:
+    commits = commit_order(frame)
+    there = [step for step in steps if step.status == "there"]
+    worse = sum(step.worse for step in there)
+    failed = sum(one.facts.failed for one in made)
+    tiles = [
+        ("benchmarks", f"{len(made):,}"),
+        ("cases", f"{sum(one.facts.cases for one in made):,}"),
+        ("machines", f"{frame['machine'].nunique():,}"),
+        ("commits", f"{len(commits):,}"),
+        ("newest commit", short_hash(commits[-1])),
+        ("worse, still there", f"{worse:,}"),
+        ("better, still there", f"{len(there) - worse:,}"),
+    ]
+    return [*tiles, ("cases failing", f"{failed:,}")] if failed else tiles
+
+
+def _benchmarks(made: Sequence[Made]) -> Table:
+    numeric = ("cases", "failed", "median", "vs before")
+    titles = ("benchmark", "history", *numeric, "95 %")
+    return Table("Benchmarks", columns(*titles, numeric=numeric), tuple(map(_row, made)))
+
+
+def _row(one: Made) -> tuple[Cell, ...]:
+    facts = one.facts
+    interval = facts.change.interval
+    exact = facts.changed is not None
+    return (
+        Cell(one.title, href=one.path),
+        Cell("-", spark=facts.spark),
+        Cell(f"{facts.cases:,}", facts.cases),
+        Cell(
+            f"{facts.failed:,}" if facts.failed else "-",
+            facts.failed,
+            kind="worse" * bool(facts.failed),
+        ),
+        Cell("exact" if exact else human(facts.median, one.unit), None if exact else facts.median),
+        _change(one),
+        Cell(f"{interval.low:.3g}-{interval.high:.3g}" if interval else "-"),
+    )
+
+
+def _change(one: Made) -> Cell:
+    facts = one.facts
+    if facts.changed is not None:
+        text = f"{facts.changed} changed" if facts.changed else "same"
+        return Cell(text, facts.changed, kind="worse" if facts.changed else "")
+    if facts.change.count == 0:
+        return Cell("-")
+    return Cell(human(facts.change.value, "ratio"), facts.change.value)
