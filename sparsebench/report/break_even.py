@@ -110,22 +110,22 @@ def crossing(levels: Floats, ratios: Floats) -> float:
 
 def as_table(found: list[BreakEven]) -> pd.DataFrame:
     """Return every measured point as a row: place, format, block, level, ratio, low, high."""
-    parts = [
-        one.curve.assign(benchmark=one.benchmark, format=one.format, block=one.block, **one.place)
-        for one in found
-    ]
-    table = pd.concat(parts, ignore_index=True)
-    own = ["benchmark", *found[0].place, FORMAT, BLOCK]
-    return table[[*own, LEVEL, "ratio", "low", "high"]]
+    parts = []
+    for one in found:
+        own = {"benchmark": one.benchmark, **one.place, FORMAT: one.format, BLOCK: one.block}
+        parts.append(pd.concat([pd.DataFrame([own] * len(one.curve)), one.curve], axis=1))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _of_benchmark(benchmark: str, rows: pd.DataFrame) -> Iterator[BreakEven]:
     dims = dimensions(rows)
     if not {FORMAT, LEVEL} <= set(dims) or DENSE not in set(dims[FORMAT]):
         return
+    numeric = pd.to_numeric(dims[LEVEL].replace("", "0"), errors="coerce").notna()
+    rows, dims = rows[numeric], dims[numeric]
     if BLOCK not in dims:
         dims[BLOCK] = ""
-    names = [name for name in dims if name not in (FORMAT, LEVEL, BLOCK)]
+    names = [str(name) for name in dims if name not in (FORMAT, LEVEL, BLOCK)]
     place = labels(dims, names)
     dense = rows[dims[FORMAT] == DENSE].assign(place=place).drop_duplicates("place", keep="last")
     base = _samples(dense).set_axis(dense["place"])
@@ -133,9 +133,8 @@ def _of_benchmark(benchmark: str, rows: pd.DataFrame) -> Iterator[BreakEven]:
     ordered = dims.loc[order]
     sparse = ordered[(ordered[FORMAT] != DENSE) & place.loc[order].isin(base.index)]
     for _, one in sparse.groupby([*names, FORMAT, BLOCK], sort=False):
-        first = one.iloc[0]
-        dense_samples = base[str(place.loc[one.index].iloc[0])]
-        curve = _curve(rows.loc[one.index], one[LEVEL], dense_samples)
+        first, here = one.iloc[0], str(place.loc[one.index].iloc[0])
+        curve = _curve(rows.loc[one.index], one[LEVEL], base[here])
         where = {str(name): str(first[name]) for name in names if first[name]}
         yield _judged(benchmark, where, str(first[FORMAT]), str(first[BLOCK]), curve)
 

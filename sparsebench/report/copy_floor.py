@@ -38,7 +38,7 @@ def distances(frame: pd.DataFrame, sides: Sides) -> list[Distance]:
     """
     timed = frame[(frame["status"] == "ok") & (frame["unit"] == "seconds") & (frame["value"] > 0)]
     timed = timed[timed["shape"].notna()]
-    is_copy = timed["benchmark"].str.rpartition(".")[2] == COPY
+    is_copy = timed["benchmark"].str.endswith(f".{COPY}")
     copies = timed[is_copy].drop_duplicates(_PLACE)[[*_PLACE, "value"]]
     ours = timed[~is_copy & timed[sides.by].isin([sides.a, sides.b])]
     ours = ours.assign(side=ours[sides.by])

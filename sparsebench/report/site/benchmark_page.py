@@ -1,5 +1,6 @@
 """The page of one benchmark: its pictures, its changes, its newest values case by case."""
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,7 @@ from sparsebench.report.site.newest import Facts, case_names, facts, newest
 from sparsebench.report.site.output import Output
 from sparsebench.report.site.pictures import Shown, show
 from sparsebench.report.site.table import Cell, Column, Table
-from sparsebench.report.story import Story, notes, tell
+from sparsebench.report.story import Story, tell
 from sparsebench.report.units import counted, human
 
 MOST_ROWS: Final = 1000  # of one page; the CSV beside it has all
@@ -68,7 +69,6 @@ def make_benchmark_page(task: BenchmarkTask, about: About, output: Output) -> Ma
         title=task.title,
         summary=_summary(story),
         pictures=pictures,
-        notes=notes(story) if story.direction != "exact" else [],
         steps=change_table(task.steps, about.links, {}),
         errors=_errors(task.rows),
         newest=newest_table(story, about),
@@ -132,7 +132,7 @@ def _summary(story: Story) -> str:
     return " · ".join(parts)
 
 
-def _value_cells(row: dict[str, object], story: Story, about: About) -> tuple[Cell, ...]:
+def _value_cells(row: Mapping[Hashable, object], story: Story, about: About) -> tuple[Cell, ...]:
     value, before = float(str(row["value"])), float(str(row["before"]))
     low, high = float(str(row["low"])), float(str(row["high"]))
     commit = about.links.cell(story.commits[int(str(row["x"]))])

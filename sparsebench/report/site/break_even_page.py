@@ -76,7 +76,7 @@ def _table(benchmark: str, found: list[BreakEven]) -> Table:
 
 
 def _row(one: BreakEven, places: list[str]) -> tuple[Cell, ...]:
-    best = one.curve.loc[one.curve["ratio"].idxmin()]
+    best = one.curve.sort_values("ratio").iloc[0]
     kind = "worse" if one.level == NEVER else "better" if one.high < NEVER else ""
     return (
         *(Cell(one.place.get(name, "")) for name in places),

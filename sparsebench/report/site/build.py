@@ -82,19 +82,21 @@ def build(content: Content, into: Path, progress: Progress) -> Built:
     about = _about(content, has_break_even=bool(found))
     tasks = _benchmark_tasks(content)
     pairs, left_out = _device_tasks(content)
-    made, compared = _make(tasks, pairs, about, out, progress)
+    results = _make(tasks, pairs, about, out, progress)
+    made = [one for one in results if isinstance(one, Made)]
+    compared = [one for one in results if isinstance(one, MadePair)]
     _static(out)
     _devices(compared, left_out, about, out)
     _machines(content, about, out)
     drawn = break_even_page.make_break_even_page(found, about, out) if found else 0
     overview.make_overview(made, content.steps, content.history, _pages(tasks), about, out)
-    written = out.written.union(*(one.written for one in [*made, *compared]))
+    written = out.written.union(*(one.written for one in results))
     output.finish(into, written)
     return Built(
         into / overview.PATH,
         sum(path.endswith(".html") for path in written),
-        drawn + sum(one.drawn for one in [*made, *compared]),
-        sum(one.reused for one in [*made, *compared]),
+        drawn + sum(one.drawn for one in results),
+        sum(one.reused for one in results),
     )
 
 
@@ -149,14 +151,12 @@ def _make(
     about: About,
     out: Output,
     progress: Progress,
-) -> tuple[list[Made], list[MadePair]]:
+) -> list[Made | MadePair]:
     jobs: list[Callable[[], Made | MadePair]] = [
         *(partial(make_benchmark_page, task, about, out) for task in tasks),
         *(partial(make_device_page, task, about, out) for task in pairs),
     ]
-    results = run(jobs, progress)
-    made = [one for one in results if isinstance(one, Made)]
-    return made, [one for one in results if isinstance(one, MadePair)]
+    return run(jobs, progress)
 
 
 def _static(out: Output) -> None:

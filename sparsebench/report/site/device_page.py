@@ -1,8 +1,9 @@
 """The pages of comparisons: two devices, machines, implementations, versions or dtypes each."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -159,10 +160,11 @@ def pair_table(made: list[MadePair]) -> Table:
 
 
 def _section(group: Group, file: str, sides: Sides, about: About, output: Output) -> Section:
-    why_none = why_no_heat_map(group) or ""
+    why_none = "" if group.exact else why_no_heat_map(group) or ""
     picture = None
-    if not why_none:
-        picture = show(HeatMap(group, sides), output, file, group.name, _command(about, sides))
+    if not (group.exact or why_none):
+        heat_map, title = HeatMap(group, sides), "Ratio of each case"
+        picture = show(heat_map, output, file, title, _command(about, sides))
     return Section(
         name=group.name,
         verdict=exact_verdict(group) if group.exact else verdict(group, sides),
@@ -193,7 +195,7 @@ def _table(group: Group, sides: Sides) -> Table:
     )
 
 
-def _kind(row: dict[str, float]) -> str:
+def _kind(row: dict[Hashable, Any]) -> str:
     """Return the class of a ratio: its whole interval on one side of 1."""
     if row["low"] > 1:
         return "worse"

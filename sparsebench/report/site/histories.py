@@ -124,21 +124,27 @@ class Parameters:
 
 
 def parameter_axis(story: Story) -> str | None:
-    """Return the parameter to draw the newest values over; None where none has sizes.
+    """Return the parameter to draw the newest values over; None where none has sizes to follow.
 
     ``level`` where there is one, else the sized parameter with the most values.
     """
     rows = newest(story)
-    rows = rows[rows["value"].notna()]
-    if story.direction == "exact" or rows.empty:
+    dims = dims_of(rows[rows["value"].notna()])
+    if story.direction == "exact" or dims.empty:
         return None
     sized = {
         name: len(values)
-        for name, values in varying(dims_of(rows)).items()
-        if sum(size_of(value) is not None for value in values) > 1
-        and all(size_of(value) is not None for value in values if value)
+        for name, values in varying(dims).items()
+        if all(size_of(value) is not None for value in values if value) and _has_lines(dims, name)
     }
     return X_FIRST if X_FIRST in sized else max(sized, key=sized.__getitem__, default=None)
+
+
+def _has_lines(dims: pd.DataFrame, name: str) -> bool:
+    """Whether somewhere two values of ``name`` were measured with all else equal."""
+    here = dims[dims[name] != ""]
+    others = [other for other in dims if other != name]
+    return bool((here.groupby(others)[name].nunique() > 1).any())
 
 
 def point_rows(story: Story, table: pd.DataFrame) -> pd.DataFrame:

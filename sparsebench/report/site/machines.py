@@ -49,11 +49,20 @@ def machines(frame: pd.DataFrame) -> list[Machine]:
         known[column] = known[column].astype(object).where(known[column].notna(), None)
     found = []
     for name, rows in known.groupby("machine", sort=True):
-        kinds = [group for _, group in rows.groupby(list(HARDWARE), dropna=False, sort=False)]
+        kinds = _kinds(rows)
         for place, group in enumerate(kinds, start=1):
             title = f"{name} ({place} of {len(kinds)} with this name)" if len(kinds) > 1 else name
             found.append(_machine(str(title), group))
     return found
+
+
+def _kinds(rows: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the rows of each hardware; where none of it is known, with the first that is."""
+    known = rows[list(HARDWARE)].notna().any(axis=1)
+    kinds = [group for _, group in rows[known].groupby(list(HARDWARE), dropna=False, sort=False)]
+    if not kinds:
+        return [rows]
+    return [rows.loc[kinds[0].index.union(rows.index[~known])], *kinds[1:]]
 
 
 def _machine(title: str, rows: pd.DataFrame) -> Machine:
@@ -65,8 +74,7 @@ def _machine(title: str, rows: pd.DataFrame) -> Machine:
 
 
 def _setup(name: str, rows: pd.DataFrame) -> Setup:
-    newest = rows.loc[rows["commit_date"].idxmax()] if rows["commit_date"].notna().any() else None
-    last = rows.iloc[-1] if newest is None else newest
+    last = rows.sort_values("commit_date", kind="stable", na_position="first").iloc[-1]
     return Setup(
         name, tuple(_facts(rows, VERSIONS)), _pairs(last, "requirements"), _pairs(last, "env_vars")
     )
