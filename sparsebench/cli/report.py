@@ -78,7 +78,7 @@ def command(
     click.echo(built.index)
 
 
-def _steps(frame: pd.DataFrame) -> Sequence[Step]:
+def _steps(_frame: pd.DataFrame) -> Sequence[Step]:
     """The lasting changes, most important first."""
     return []
 

@@ -10,7 +10,7 @@ from sparsebench.report.break_even_figure import describe, draw_curves, draw_map
 from sparsebench.report.site.about import About
 from sparsebench.report.site.html import page
 from sparsebench.report.site.output import Output
-from sparsebench.report.site.pictures import show
+from sparsebench.report.site.pictures import Shown, show
 from sparsebench.report.site.table import Cell, Column, Table
 from sparsebench.report.units import human
 
@@ -45,10 +45,11 @@ class Curves(Map):
         return draw_curves(self.found)
 
 
-def make_break_even_page(found: list[BreakEven], about: About, output: Output) -> int:
-    """Write the page with its pictures and data; return how many pictures were drawn."""
+def make_break_even_page(found: list[BreakEven], about: About, output: Output) -> list[Shown]:
+    """Write the page with its pictures and data, and return the pictures."""
     command = about.command("report", {one.benchmark for one in found})
-    pictures, tables = [], []
+    pictures: list[Shown] = []
+    tables: list[Table] = []
     for number, benchmark in enumerate(dict.fromkeys(one.benchmark for one in found)):
         members = [one for one in found if one.benchmark == benchmark]
         name = f"break-even-{number}"
@@ -61,7 +62,7 @@ def make_break_even_page(found: list[BreakEven], about: About, output: Output) -
     output.write(
         PATH, page("break_even.html", about, PATH, title=title, pictures=pictures, tables=tables)
     )
-    return sum(picture.drawn for picture in pictures)
+    return pictures
 
 
 def _table(benchmark: str, found: list[BreakEven]) -> Table:

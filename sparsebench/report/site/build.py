@@ -88,7 +88,8 @@ def build(content: Content, into: Path, progress: Progress) -> Built:
     _static(out)
     _devices(compared, left_out, about, out)
     _machines(content, about, out)
-    drawn = break_even_page.make_break_even_page(found, about, out) if found else 0
+    shown = break_even_page.make_break_even_page(found, about, out) if found else []
+    drawn = sum(picture.drawn for picture in shown)
     overview.make_overview(made, content.steps, content.history, _pages(tasks), about, out)
     written = out.written.union(*(one.written for one in results))
     output.finish(into, written)
@@ -96,7 +97,7 @@ def build(content: Content, into: Path, progress: Progress) -> Built:
         into / overview.PATH,
         sum(path.endswith(".html") for path in written),
         drawn + sum(one.drawn for one in results),
-        sum(one.reused for one in results),
+        len(shown) - drawn + sum(one.reused for one in results),
     )
 
 

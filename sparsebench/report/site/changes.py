@@ -12,8 +12,8 @@ from sparsebench.stats import Estimate
 
 MOST_ROWS: Final = 200  # of one page; the CSV beside it has all
 _COLUMNS: Final = columns(
-    "benchmark", "case", "change", "95 %", "before", "after", "last good", "first changed",
-    "date", "machine", "state", numeric=("change", "before", "after"),
+    "change", "benchmark and case", "before", "after", "last before", "first after", "date",
+    "machine", "state", numeric=("change", "before", "after"),
 )  # fmt: skip
 
 
@@ -72,7 +72,8 @@ def change_table(
     most: int = MOST_ROWS,
 ) -> Table:
     """Return the first ``most`` steps, each with its commits; ``pages`` links benchmarks."""
-    rows = tuple(_row(step, links, pages) for step in steps[:most])
+    common = _common_pairs(steps)
+    rows = tuple(_row(step, links, pages, common[step.benchmark]) for step in steps[:most])
     cut = f"the {most} most important of {len(steps)} changes; the CSV has all of them"
     return Table("Changes", _COLUMNS, rows, (cut,) if len(steps) > most else ())
 
@@ -102,16 +103,29 @@ def percent(change: float) -> str:
     return f"{100 * change:+.3g} %"
 
 
-def _row(step: Step, links: CommitLinks, pages: Mapping[tuple[str, str], str]) -> tuple[Cell, ...]:
+def _common_pairs(steps: Sequence[Step]) -> dict[str, set[str]]:
+    """Return by benchmark the "name=value" pairs that all of its several cases share."""
+    cases: dict[str, dict[str, set[str]]] = {}
+    for step in steps:
+        cases.setdefault(step.benchmark, {})[step.case] = set(step.case.split(", "))
+    return {
+        benchmark: set.intersection(*found.values()) if len(found) > 1 else set()
+        for benchmark, found in cases.items()
+    }
+
+
+def _row(
+    step: Step, links: CommitLinks, pages: Mapping[tuple[str, str], str], common: set[str]
+) -> tuple[Cell, ...]:
     interval = step.change.interval
     kind = "worse" if step.worse else "better"
     date = "-" if pd.isna(step.date) else f"{step.date:%Y-%m-%d}"
-    span = f"{percent(interval.low)} to {percent(interval.high)}" if interval else "-"
+    span = f"{percent(interval.low)} to {percent(interval.high)}" if interval else ""
+    page = pages.get((step.project, step.benchmark))
+    case = ", ".join(pair for pair in step.case.split(", ") if pair not in common)
     return (
-        Cell(step.benchmark, href=pages.get((step.project, step.benchmark))),
-        Cell(step.case or "-"),
-        Cell(f"{percent(step.change.value)} {kind}", step.change.value, kind=kind),
-        Cell(span),
+        Cell(f"{percent(step.change.value)} {kind}", step.change.value, kind=kind, detail=span),
+        Cell(step.benchmark, href=page, detail=case),
         Cell(human(step.before, step.unit), step.before),
         Cell(human(step.after, step.unit), step.after),
         links.cell(step.after_commit),

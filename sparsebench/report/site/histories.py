@@ -144,7 +144,7 @@ def _has_lines(dims: pd.DataFrame, name: str) -> bool:
     """Whether somewhere two values of ``name`` were measured with all else equal."""
     here = dims[dims[name] != ""]
     others = [other for other in dims if other != name]
-    return bool((here.groupby(others)[name].nunique() > 1).any())
+    return bool(len(here[others].drop_duplicates()) < len(here[[*others, name]].drop_duplicates()))
 
 
 def point_rows(story: Story, table: pd.DataFrame) -> pd.DataFrame:

@@ -14,13 +14,22 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, what to sort it by, where it links to, and a class for its colour."""
+    """One cell of a table.
+
+    Attributes:
+        text: what it says; ``detail``: what it says smaller, below.
+        value: what to sort it by instead.
+        href: where the text links to: a path of the site, or a web address.
+        kind: a class for its colour, "worse" or "better".
+        spark: the points of a small line, in place of the text.
+    """
 
     text: str
     value: float | None = None
     href: str | None = None
     kind: str = ""
     spark: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True)
