@@ -15,7 +15,7 @@ PACKAGE = ROOT / "sparsebench"
 ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "pruning": (set(), {"torch", "numpy", "numba", "llvmlite"}),
     "results": (set(), {"pyarrow", "pandas"}),
-    "stats": (set(), {"numpy", "scipy"}),
+    "stats": (set(), {"numpy", "scipy", "ruptures"}),  # ruptures: its change point search
     "project": ({"results"}, {"asv"}),
     "report": ({"stats"}, {"numpy", "pandas", "matplotlib", "seaborn", "rich", "jinja2"}),
     "cli": (

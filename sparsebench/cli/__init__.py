@@ -26,6 +26,7 @@ VERBS = {
     "ingest": "Read asv results into the Parquet dataset.",
     "show": "Print a filtered table of the dataset.",
     "plot": "Draw regression plots: value against commit.",
+    "history": "List regressions and improvements over commits.",
     "devices": "Compare two devices, machines, implementations or torch versions.",
     "report": "Render one static site over the results.",
 }

@@ -1,18 +1,20 @@
 """`sparsebench report`: one static site over the stored results."""
 
-from collections.abc import Sequence
+import os
 from pathlib import Path
 
 import click
 import pandas as pd
 
 from sparsebench.cli import options
+from sparsebench.cli.history import only_at
 from sparsebench.cli.progress import progress
 from sparsebench.errors import SparsebenchError
 from sparsebench.project.commit_url import commit_url, is_web_address
+from sparsebench.report.history import History, survey
 from sparsebench.report.history import since as rows_since
+from sparsebench.report.history.memory import Memory, usual_place
 from sparsebench.report.site import CommitLinks, Content, build
-from sparsebench.report.site.changes import Step
 from sparsebench.report.units import counted
 from sparsebench.results import latest, read
 
@@ -65,22 +67,26 @@ def command(
     """Write the site and print where it begins."""
     links = _links(url)
     frame = read(dataset, columns=COLUMNS, benchmark=benchmark, machine=machine or None)
+    found = _history(frame)
     if since:
         frame = rows_since(frame, since)
+        found = only_at(found, set(frame["commit_hash"]))
     measured = frame[frame["status"] != "skipped"]
     if measured.empty:
         raise SparsebenchError(f"{dataset}: no rows match; `sparsebench show` lists what there is")
-    content = Content(frame, latest(measured), _steps(frame), str(dataset), links)
-    with progress("Rendering pages") as tick:
-        built = build(content, into, tick)
+    content = Content(frame, latest(measured), found, str(dataset), links)
+    with progress("rendering pages") as tell:
+        built = build(content, into, tell)
     drawn = f"{counted(built.drawn, 'picture')} drawn, {built.reused} kept"
     click.echo(f"{counted(built.pages, 'page')}, {drawn}", err=True)
     click.echo(built.index)
 
 
-def _steps(_frame: pd.DataFrame) -> Sequence[Step]:
-    """The lasting changes, most important first."""
-    return []
+def _history(frame: pd.DataFrame) -> History:
+    """What changed, found with the memory that `sparsebench history` keeps."""
+    cores = len(os.sched_getaffinity(0))
+    with progress("searching series") as tell:
+        return survey(frame, memory=Memory(usual_place()), processes=cores, progress=tell)
 
 
 def _links(url: str | None) -> CommitLinks:

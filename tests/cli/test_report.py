@@ -12,6 +12,12 @@ def dataset(tmp_path: Path) -> Path:
     return write_dataset(history(commits=3), tmp_path / "parquet")
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `sparsebench history` remembers is kept out of the person's own folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 def report(dataset: Path, *arguments: str) -> int:
     into = str(dataset.parent / "site")
     return main(["report", "--dataset", str(dataset), "--into", into, *arguments])
@@ -24,7 +30,7 @@ def test_the_site_is_made_and_its_first_page_printed(
     out, err = capsys.readouterr()
     index = dataset.parent / "site" / "index.html"
     assert out == f"{index}\n"
-    assert err == "Rendering pages: 1 of 1\n4 pages, 1 picture drawn, 0 kept\n"
+    assert err == "4 pages, 1 picture drawn, 0 kept\n"
     page = (dataset.parent / "site" / "benchmarks" / "step.Short.time_step.html").read_text()
     assert f'<a href="https://example.org/c/{hashes(3)[2]}">{hashes(3)[2][:8]}</a>' in page
     assert f"sparsebench plot --dataset {dataset} --benchmark" in page

@@ -6,9 +6,9 @@ from typing import Final
 
 import pandas as pd
 
-from sparsebench.report.history import short_hash
+from sparsebench.report.history import Step, short_hash
 from sparsebench.report.site.about import About
-from sparsebench.report.site.changes import Step, change_table
+from sparsebench.report.site.changes import change_table
 from sparsebench.report.site.histories import History, Parameters, parameter_axis
 from sparsebench.report.site.html import page
 from sparsebench.report.site.newest import Facts, case_names, facts, newest

@@ -1,6 +1,6 @@
 """A whole site: which pages there are, made on all cores, and what was there before replaced."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -13,11 +13,10 @@ from sparsebench import __version__
 from sparsebench.report import canvas
 from sparsebench.report.break_even import break_evens
 from sparsebench.report.copy_floor import COPY
-from sparsebench.report.history import commit_order
+from sparsebench.report.history import History, Step, commit_order
 from sparsebench.report.site import break_even_page, machines, output, overview
 from sparsebench.report.site.about import About
 from sparsebench.report.site.benchmark_page import BenchmarkTask, Made, make_benchmark_page
-from sparsebench.report.site.changes import Step
 from sparsebench.report.site.commits import CommitLinks
 from sparsebench.report.site.device_page import (
     DeviceTask,
@@ -44,14 +43,14 @@ class Content:
     Attributes:
         history: rows of the dataset in the columns of its schema, of every commit.
         newest: the newest row of each case in each environment.
-        steps: what changed, most important first.
+        found: what changed over it.
         dataset: as the command line named it.
         links: where commits can be seen.
     """
 
     history: pd.DataFrame
     newest: pd.DataFrame
-    steps: Sequence[Step]
+    found: History
     dataset: str
     links: CommitLinks
 
@@ -90,7 +89,7 @@ def build(content: Content, into: Path, progress: Progress) -> Built:
     _machines(content, about, out)
     shown = break_even_page.make_break_even_page(found, about, out) if found else []
     drawn = sum(picture.drawn for picture in shown)
-    overview.make_overview(made, content.steps, content.history, _pages(tasks), about, out)
+    overview.make_overview(made, content.found, content.history, _pages(tasks), about, out)
     written = out.written.union(*(one.written for one in results))
     output.finish(into, written)
     return Built(
@@ -129,7 +128,9 @@ def _benchmark_tasks(content: Content) -> list[BenchmarkTask]:
 def _steps_of(content: Content, project: str, rows: pd.DataFrame) -> tuple[Step, ...]:
     benchmarks = set(rows["benchmark"])
     return tuple(
-        step for step in content.steps if step.project == project and step.benchmark in benchmarks
+        step
+        for step in content.found.steps
+        if step.project == project and step.benchmark in benchmarks
     )
 
 

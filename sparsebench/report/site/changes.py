@@ -1,68 +1,20 @@
 """What changed over the history, as rows of a table: worst first, as the caller sorted them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import pandas as pd
 
+from sparsebench.report.history import NewSeries, Shift, Step
 from sparsebench.report.site.commits import CommitLinks
 from sparsebench.report.site.table import Cell, Table, columns
 from sparsebench.report.units import human
-from sparsebench.stats import Estimate
 
 MOST_ROWS: Final = 200  # of one page; the CSV beside it has all
 _COLUMNS: Final = columns(
     "change", "benchmark and case", "before", "after", "last before", "first after", "date",
     "machine", "state", numeric=("change", "before", "after"),
 )  # fmt: skip
-
-
-class Step(Protocol):
-    """A lasting change of one series; `sparsebench.report.history.Step` is one."""
-
-    @property
-    def project(self) -> str: ...  # noqa: D102  # as the columns of the dataset
-    @property
-    def machine(self) -> str: ...  # noqa: D102  # likewise
-    @property
-    def env_name(self) -> str: ...  # noqa: D102  # likewise
-    @property
-    def benchmark(self) -> str: ...  # noqa: D102  # likewise
-    @property
-    def case(self) -> str: ...  # noqa: D102  # likewise
-    @property
-    def unit(self) -> str | None: ...  # noqa: D102  # likewise
-    @property
-    def after_commit(self) -> str:
-        """The last commit before the change."""
-
-    @property
-    def commit(self) -> str:
-        """The first commit after it."""
-
-    @property
-    def date(self) -> pd.Timestamp:
-        """The date of ``commit``; may be NaT."""
-
-    @property
-    def before(self) -> float:
-        """The median before the change."""
-
-    @property
-    def after(self) -> float:
-        """The median after it."""
-
-    @property
-    def change(self) -> Estimate:
-        """After / before - 1."""
-
-    @property
-    def worse(self) -> bool:
-        """Whether it is a change for the worse."""
-
-    @property
-    def status(self) -> str:
-        """Whether the change is "there" still or "went away"."""
 
 
 def change_table(
@@ -119,7 +71,6 @@ def _row(
 ) -> tuple[Cell, ...]:
     interval = step.change.interval
     kind = "worse" if step.worse else "better"
-    date = "-" if pd.isna(step.date) else f"{step.date:%Y-%m-%d}"
     span = f"{percent(interval.low)} to {percent(interval.high)}" if interval else ""
     page = pages.get((step.project, step.benchmark))
     case = ", ".join(pair for pair in step.case.split(", ") if pair not in common)
@@ -130,7 +81,50 @@ def _row(
         Cell(human(step.after, step.unit), step.after),
         links.cell(step.after_commit),
         links.cell(step.commit),
-        Cell(date),
+        Cell(_day(step.date)),
         Cell(step.machine),
         Cell("still there" if step.status == "there" else step.status),
     )
+
+
+def shift_table(shifts: Sequence[Shift], links: CommitLinks) -> Table:
+    """Return the commits at which a whole machine moved, newest first."""
+    titles = columns(
+        "change", "machine", "series", "last before", "first after", "date", "reason",
+        numeric=("change", "series"),
+    )  # fmt: skip
+    rows = tuple(
+        (
+            Cell(percent(shift.change.value), shift.change.value),
+            Cell(shift.machine, detail=shift.env_name),
+            Cell(f"{shift.series:,}", shift.series),
+            links.cell(shift.after_commit),
+            links.cell(shift.commit),
+            Cell(_day(shift.date)),
+            Cell(shift.reason or "not recorded"),
+        )
+        for shift in shifts
+    )
+    return Table("Whole machines", titles, rows)
+
+
+def new_series_table(found: Sequence[NewSeries], links: CommitLinks) -> Table:
+    """Return where benchmarks began to be measured in another way, newest first."""
+    titles = columns("benchmark", "machine", "cases", "from", "date", "reason", numeric=("cases",))
+    rows = tuple(
+        (
+            Cell(one.benchmark),
+            Cell(one.machine),
+            Cell(f"{one.count:,}", one.count),
+            links.cell(one.commit),
+            Cell(_day(one.date)),
+            Cell(one.reason),
+        )
+        for one in found[:MOST_ROWS]
+    )
+    cut = f"the newest {MOST_ROWS} of {len(found)}; `sparsebench history --json -` has all"
+    return Table("New series", titles, rows, (cut,) if len(found) > MOST_ROWS else ())
+
+
+def _day(date: pd.Timestamp) -> str:
+    return "-" if pd.isna(date) else f"{date:%Y-%m-%d}"

@@ -4,28 +4,34 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from sparsebench.report.history import commit_order, short_hash
+from sparsebench.report.history import History, Step, commit_order, short_hash
 from sparsebench.report.site.about import About
 from sparsebench.report.site.benchmark_page import Made
-from sparsebench.report.site.changes import Step, change_frame, change_table
+from sparsebench.report.site.changes import (
+    change_frame,
+    change_table,
+    new_series_table,
+    shift_table,
+)
 from sparsebench.report.site.html import page
 from sparsebench.report.site.output import Output
 from sparsebench.report.site.table import Cell, Table, columns
 from sparsebench.report.units import human
 
 PATH = "index.html"
-_QUIET = "No lasting change was found."
+_QUIET = "No lasting change was found in {searched} series; {short} have too few values to tell."
 
 
 def make_overview(
     made: Sequence[Made],
-    steps: Sequence[Step],
+    found: History,
     frame: pd.DataFrame,
     pages: Mapping[tuple[str, str], str],
     about: About,
     output: Output,
 ) -> None:
     """Write the first page, and all changes as CSV."""
+    steps = found.steps
     if steps:
         output.write("data/changes.csv", change_frame(steps).to_csv(index=False))
     content = page(
@@ -35,7 +41,9 @@ def make_overview(
         title="Overview",
         tiles=_tiles(made, steps, frame),
         changes=change_table(steps, about.links, pages),
-        quiet=_QUIET,
+        shifts=shift_table(found.shifts, about.links),
+        new_series=new_series_table(found.new_series, about.links),
+        quiet=_QUIET.format(searched=f"{found.series:,}", short=f"{found.short:,}"),
         benchmarks=_benchmarks(made),
     )
     output.write(PATH, content)

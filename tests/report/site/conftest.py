@@ -1,9 +1,9 @@
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from sparsebench.report.history import History, NewSeries, Shift, Step
 from sparsebench.report.site import CommitLinks, Content, build
 from sparsebench.results import latest, read
 from sparsebench.stats import Estimate, Interval
@@ -13,27 +13,7 @@ HOSTILE = "<script>document.title='pwned'</script>\"'&{{7*7}}../../x"
 COMMITS = CommitLinks("https://example.org/commit/")
 
 
-@dataclass(frozen=True)
-class MadeStep:
-    """A step as `sparsebench.report.history` has it, made by hand."""
-
-    project: str
-    machine: str
-    env_name: str
-    benchmark: str
-    case: str
-    unit: str | None
-    after_commit: str
-    commit: str
-    date: pd.Timestamp
-    before: float
-    after: float
-    change: Estimate
-    worse: bool
-    status: str
-
-
-def step(benchmark: str, case: str, change: float, **changed: object) -> MadeStep:
+def step(benchmark: str, case: str, change: float, **changed: object) -> Step:
     old, new = hashes(4)[1:3]
     fields: dict[str, object] = {
         "project": "sparsebench", "machine": "workstation", "env_name": "virtualenv-py3.11",
@@ -41,9 +21,9 @@ def step(benchmark: str, case: str, change: float, **changed: object) -> MadeSte
         "commit": new, "date": pd.Timestamp("2026-01-07", tz="UTC"), "before": 1e-3,
         "after": 1e-3 * (1 + change),
         "change": Estimate(change, Interval(change - 0.02, change + 0.02), 9),
-        "worse": change > 0, "status": "there",
+        "worse": change > 0, "status": "there", "fingerprint": "number=1", "importance": 1.0,
     }  # fmt: skip
-    return MadeStep(**(fields | changed))  # type: ignore[arg-type]  # the fields, by name
+    return Step(**(fields | changed))  # type: ignore[arg-type]  # the fields, by name
 
 
 def suite() -> pd.DataFrame:
@@ -76,7 +56,12 @@ def content(folder: Path) -> Content:
         step("step.Long.time_step", "shape=128x128, level=0.9", -0.1, status="went away"),
         step(f"a/../b.{HOSTILE}", HOSTILE, 1.5, date=pd.NaT, machine=HOSTILE),
     ]
-    return Content(frame, latest(frame), steps, "results/parquet", COMMITS)
+    old, new = hashes(4)[:2]
+    day, moved = pd.Timestamp("2026-01-06", tz="UTC"), Estimate(0.3, None, 9)
+    shift = Shift("sparsebench", HOSTILE, "env", old, new, day, moved, 99, 0, "cpu: old -> new")
+    again = NewSeries("sparsebench", "workstation", "b.time_it", new, day, 3, "number 1 -> 10")
+    found = History(steps, [shift], [again], series=100, short=1, unfit=0)
+    return Content(frame, latest(frame), found, "results/parquet", COMMITS)
 
 
 def silent(done: int, total: int) -> None:

@@ -97,6 +97,8 @@ def test_the_changes_stand_first_with_their_commits(site: Path) -> None:
     assert f"https://example.org/commit/{old}" in targets
     assert f"https://example.org/commit/{new}" in targets
     assert len(pd.read_csv(site / "data" / "changes.csv")) == 3
+    assert "cpu: old -> new" in text
+    assert "number 1 -> 10" in text
 
 
 def test_the_crossing_point_is_told_where_it_was_planted(site: Path) -> None:
