@@ -126,12 +126,8 @@ def _benchmark_tasks(content: Content) -> list[BenchmarkTask]:
 
 
 def _steps_of(content: Content, project: str, rows: pd.DataFrame) -> tuple[Step, ...]:
-    benchmarks = set(rows["benchmark"])
-    return tuple(
-        step
-        for step in content.found.steps
-        if step.project == project and step.benchmark in benchmarks
-    )
+    here = {(project, str(benchmark)) for benchmark in rows["benchmark"].unique()}
+    return tuple(step for step in content.found.steps if (step.project, step.benchmark) in here)
 
 
 def _device_tasks(content: Content) -> tuple[list[DeviceTask], list[str]]:
