@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -51,11 +52,12 @@ class Shown:
 def show(picture: Picture, output: Output, name: str, title: str, command: str) -> Shown:
     """Write ``figures/<name>-<hash>.svg`` and ``data/<name>.csv``, and return how to show them.
 
-    The hash is over the data, the words, this package's code and the drawing libraries' versions:
+    The hash is over the data, the words, the drawing code and the drawing libraries' versions:
     where such a file is there already, nothing is drawn.
     """
     table, alt = picture.table().to_csv(index=False), picture.alt()
-    key = hashlib.sha256("\0".join([_code(), type(picture).__name__, table, alt]).encode())
+    kind = type(picture)
+    key = hashlib.sha256("\0".join([_code(kind.__module__), kind.__name__, table, alt]).encode())
     stem = f"{name}-{key.hexdigest()[:10]}"
     svg = f"{FIGURES}/{stem}.svg"
     drawn = not output.keep(svg)
@@ -68,10 +70,11 @@ def show(picture: Picture, output: Output, name: str, title: str, command: str) 
 
 
 @cache
-def _code() -> str:
-    """Return a hash of all that decides how data become a picture."""
+def _code(module: str) -> str:
+    """Return a hash of all that decides how the pictures of ``module`` come out of their data."""
     versions = f"{mpl.__version__} {sns.__version__}"
-    sources = sorted(Path(__file__).parents[1].rglob("*.py"))
+    own = Path(str(sys.modules[module].__file__))
+    sources = [own, *sorted(Path(__file__).parents[1].glob("*.py"))]
     content = b"\0".join([versions.encode(), *(path.read_bytes() for path in sources)])
     return hashlib.sha256(content).hexdigest()
 
