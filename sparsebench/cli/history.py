@@ -87,12 +87,12 @@ def command(
             progress=tell,
         )
     if commits is not None:
-        found = _only(found, commits)
+        found = only_at(found, commits)
     _write(found, limit, target)
     return EXIT_CHANGED if _fails(found, fail_on) else 0
 
 
-def _only(found: History, commits: set[str]) -> History:
+def only_at(found: History, commits: set[str]) -> History:
     """Return the findings at ``commits``; all values before them were needed to find these."""
     return replace(
         found,
