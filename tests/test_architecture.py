@@ -17,7 +17,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "results": (set(), {"pyarrow", "pandas"}),
     "stats": (set(), {"numpy", "scipy"}),
     "project": ({"results"}, {"asv"}),
-    "gate": ({"stats", "project"}, {"numpy"}),
+    "gate": ({"stats", "project"}, {"numpy", "asv_runner"}),
     "report": ({"stats", "gate"}, {"numpy", "pandas", "matplotlib", "seaborn", "rich"}),
     "cli": (
         {"results", "stats", "project", "gate", "report"},
