@@ -97,7 +97,7 @@ class Declared:
         sum(range(50000))
 
 def timeraw_code():
-    return "sum(range(100))", "import json"
+    return "sum(range(300000))", "import json"
 
 def mem_list():
     return [0] * 100
