@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from sparsebench import cli
-from sparsebench.cli import bench
+from sparsebench.cli import bench, gate
+from sparsebench.gate.cases import Case
+from sparsebench.gate.findings import Side
+from sparsebench.gate.record import Plan, Record
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,7 +44,8 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_command_is_of_a_kind_that_is_run() -> None:
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
-    known = commands("scripts/bench") + commands("scripts/test") + commands("sparsebench")
+    scripts = ("scripts/bench", "scripts/gate", "scripts/test")
+    known = [words for program in (*scripts, "sparsebench") for words in commands(program)]
     assert len(lines) == len(known)
 
 
@@ -61,6 +65,26 @@ def test_bench_commands_are_understood(words: list[str], monkeypatch: pytest.Mon
     assert cli.main(["bench", *words[1:]]) == 0
     assert len(plans) == 1
     assert asked == ([words[words.index("--commits") + 1]] if "--commits" in words else [None])
+
+
+@pytest.mark.parametrize("words", commands("scripts/gate"), ids=" ".join)
+def test_gate_commands_are_understood(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measuring has tests of its own; here every option must be one, and every file be written."""
+    asked: list[tuple[str | None, str | None]] = []
+
+    def measured(_: object, base: str | None, head: str | None, __: object) -> Record:
+        asked.append((base, head))
+        side = Side("a" * 40, "a commit")
+        case = Case("m.time_x", (), (), "time", "seconds", 60, None, 60, None, {"base": None})
+        return Record(Plan("p", "m", "e", side, side, 0.05, (case,)))
+
+    monkeypatch.setattr(gate, "_measured", measured)
+    monkeypatch.chdir(ROOT)
+    files = [words[n + 1] for n, word in enumerate(words) if word in ("--json", "--markdown")]
+    monkeypatch.setattr(gate, "write", lambda path, text: files.remove(str(path)))
+    assert cli.main(["gate", *words[1:]]) == 0
+    assert asked[0][0] == words[1]
+    assert files == []
 
 
 @pytest.mark.parametrize("words", commands("sparsebench"), ids=" ".join)

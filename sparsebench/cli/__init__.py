@@ -23,10 +23,15 @@ EXIT_BROKEN_PIPE = 141  # as the shell has it for a process that SIGPIPE ended
 
 VERBS = {
     "bench": "Run asv over commits, store the results, draw them, print a summary.",
-    "gate": "Has a commit made anything slower, or changed a result?",
+    "gate": "Compare two commits by paired measurement, for CI.",
+    "calibrate": "Find out what the gate can be believed on this machine.",
+    "bisect": "Find the commit that brought a regression, by paired gates.",
     "ingest": "Read asv results into the Parquet dataset.",
+    "compact": "Merge the dataset's small files; readers and writers may go on.",
+    "export": "Write the dataset as CSV, JSON lines or asv result files.",
     "show": "Print a filtered table of the dataset.",
     "plot": "Draw regression plots: value against commit.",
+    "history": "List regressions and improvements over commits.",
     "devices": "Compare two devices, machines, implementations or torch versions.",
 }
 

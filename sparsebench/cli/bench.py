@@ -14,11 +14,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from sparsebench.cli import EXIT_BAD_INPUT
 from sparsebench.project.asv_command import Asv, Outcome
 from sparsebench.project.commits import Commit, resolve, uncommitted_changes
-from sparsebench.project.pending import Selection, missing, select, set_aside_damaged
+from sparsebench.project.pending import (
+    Selection,
+    Shard,
+    missing,
+    select,
+    set_aside_damaged,
+    shard_of,
+)
 from sparsebench.project.settings import Project, load_project
 from sparsebench.report.plots import plot
 from sparsebench.report.summary import footnotes, summarise, summary_table
 from sparsebench.results import ingest, read
+from sparsebench.results.store import open_store
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -26,6 +34,7 @@ Examples:
   scripts/bench --grid long --commits main~5..main --device cpu
   scripts/bench --commits v1.0,HEAD             two commits
   scripts/bench --bench 'Linear.time_forward'   any of asv's benchmarks
+  scripts/bench --shard 2/8 --machine fleet     the second of eight parts
 """
 
 
@@ -37,8 +46,9 @@ class Plan:
     pattern: str
     commits: list[Commit]
     device: str | None
+    shard: Shard | None
     asv: Asv
-    dataset: Path
+    dataset: str
     figures: Path
 
 
@@ -51,6 +61,13 @@ def _plain_name(_: click.Context, parameter: click.Parameter, value: str | None)
     return value
 
 
+def _shard(_: click.Context, parameter: click.Parameter, value: str | None) -> Shard | None:
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", value) if value else None
+    if value and (not found or not 1 <= int(found[1]) <= int(found[2])):
+        raise click.BadParameter(f"must be I/N with 1 <= I <= N, got {value!r}", param=parameter)
+    return Shard(int(found[1]), int(found[2])) if found else None
+
+
 @click.command(name="bench", epilog=_EXAMPLES)
 @click.option("--grid", metavar="NAME", help="A grid named in pyproject.toml.  [default: short]")
 @click.option("--bench", metavar="REGEX", help="Choose benchmarks by asv's names instead.")
@@ -61,6 +78,12 @@ def _plain_name(_: click.Context, parameter: click.Parameter, value: str | None)
 )
 @click.option("--device", metavar="NAME", help="Only cases on this device: cpu or cuda.")
 @click.option(
+    "--shard",
+    metavar="I/N",
+    callback=_shard,
+    help="Measure the I-th of N parts of the cases, as long as each other; ingest them together.",
+)
+@click.option(
     "--machine",
     metavar="NAME",
     callback=_plain_name,
@@ -68,9 +91,8 @@ def _plain_name(_: click.Context, parameter: click.Parameter, value: str | None)
 )
 @click.option(
     "--dataset",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The Parquet dataset.  [default: results/parquet]",
+    metavar="DATASET",
+    help="The Parquet dataset, a folder or a URI.  [default: results/parquet]",
 )
 @click.option(
     "--figures",
@@ -83,8 +105,9 @@ def command(
     bench: str | None,
     commits: str | None,
     device: str | None,
+    shard: Shard | None,
     machine: str | None,
-    dataset: Path | None,
+    dataset: str | None,
     figures: Path | None,
 ) -> int:
     """Measure commits with asv, store the results, draw them, and print a summary.
@@ -101,8 +124,9 @@ def command(
         pattern=bench or _grid_pattern(project, grid),
         commits=resolve(project.repository, commits),
         device=device,
+        shard=shard,
         asv=Asv(project.root, machine, project.root / ".asv" / "bench.log"),
-        dataset=dataset or project.root / "results" / "parquet",
+        dataset=dataset or str(project.root / "results" / "parquet"),
         figures=figures or project.root / "results" / "figures",
     )
     return _carry_out(plan, Console(stderr=True))
@@ -126,7 +150,10 @@ def _discover(plan: Plan, console: Console) -> Selection:
     plan.asv.ensure_machine()
     with _busy(console, "Building environments and finding benchmarks ..."):
         plan.asv.discover([plan.commits[-1].hash])
-    return select(plan.project.results, plan.pattern, plan.device)
+    everything = select(plan.project.results, plan.pattern, plan.device)
+    if plan.shard is None:
+        return everything
+    return shard_of(everything, plan.project.results, plan.shard)
 
 
 def _measure(plan: Plan, selection: Selection, console: Console) -> None:
@@ -183,12 +210,18 @@ def _places(plan: Plan, values: int, figures: int) -> str:
             "",
             f"commit    {newest.short} {newest.subject}",
             f"machine   {plan.asv.machine_name}",
-            f"dataset   {_near(plan.dataset)}  ({values:,} values of these benchmarks)",
+            f"dataset   {_dataset(plan.dataset)}  ({values:,} values of these benchmarks)",
             f"figures   {_near(plan.figures)}  ({figures} files)",
             f"asv       {_near(plan.project.results)}  (asv publish, compare, show work on it)",
             f"log       {_near(plan.asv.log)}",
         ]
     )
+
+
+def _dataset(place: str) -> str:
+    """A folder relative to the current one, a URI without its credentials."""
+    store = open_store(place)
+    return _near(Path(store.root)) if store.local else store.shown
 
 
 def _near(path: Path) -> str:

@@ -43,7 +43,7 @@ Exit code 2 when there is nothing to compare; the line says what there is instea
 def command(
     sides: tuple[str, ...],
     by: str | None,
-    dataset: Path,
+    dataset: str,
     into: Path,
     benchmark: str | None,
     machine: tuple[str, ...],

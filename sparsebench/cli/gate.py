@@ -10,7 +10,7 @@ from rich.console import Console
 from sparsebench.cli import options
 from sparsebench.cli.gate_options import Target, target
 from sparsebench.cli.progress import rounds, say
-from sparsebench.errors import SparsebenchError
+from sparsebench.cli.writing import write
 from sparsebench.gate.findings import DEFAULT_FAIL_ON, Verdict
 from sparsebench.gate.record import Record, lines
 from sparsebench.gate.replay import load
@@ -80,12 +80,30 @@ class FailOn(click.ParamType[frozenset[Verdict]]):
     help="What fails the gate; also gone, new, none.",
 )
 @click.option("--all", "complete", is_flag=True, help="List the unchanged cases too.")
-@click.option("--json", "as_json", type=click.Path(path_type=Path), metavar="FILE")
-@click.option("--markdown", "as_markdown", type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "--json",
+    "as_json",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="All of it, and the record.",
+)
+@click.option(
+    "--markdown",
+    "as_markdown",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A comment for a pull request.",
+)
 @click.option(
     "--figures", type=click.Path(path_type=Path), metavar="DIR", help="Where a forest plot goes."
 )
 @options.formats
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    metavar="DATASET",
+    help="A folder of gates, to which every block is added as Parquet.",
+)
 @click.option(
     "--replay",
     type=click.Path(path_type=Path),
@@ -102,6 +120,7 @@ def command(
     as_markdown: Path | None,
     figures: Path | None,
     formats: tuple[str, ...],
+    into: Path | None,
     replay: Path | None,
 ) -> int:
     """Measure or load, judge, show, write what was asked for."""
@@ -110,9 +129,13 @@ def command(
     found = result(record)
     Console().print(gate_text(found, fail_on=fail_on, complete=complete), soft_wrap=False)
     if as_json:
-        _write(as_json, to_json(found, fail_on, lines(record)))
+        write(as_json, to_json(found, fail_on, lines(record)))
     if as_markdown:
-        _write(as_markdown, markdown(found, fail_on))
+        write(as_markdown, markdown(found, fail_on))
+    if into:
+        from sparsebench.gate import parquet  # loads Arrow only where it is needed
+
+        say(console, str(parquet.write(record, into)))
     if figures:
         for path in plot_gate(found, figures, formats, fail_on):
             say(console, str(path))
@@ -130,11 +153,3 @@ def _measured(
     with chosen.asv.alone(), rounds(console) as tell:
         progress = Progress(partial(say, console), tell)
         return run(chosen.project, chosen.request(before, after), progress)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SparsebenchError(f"{path}: cannot be written; {error.strerror}") from None

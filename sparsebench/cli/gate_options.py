@@ -1,9 +1,10 @@
 """The options by which gate, calibrate and bisect say what to measure."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,33 @@ class Target:
 def target(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the shared options, and hand it a `Target` made of them."""
 
+    def pattern(project: Project, bench: str | None, tag: str | None) -> str:
+        if bench and tag:
+            raise click.UsageError("--bench and --tag exclude each other; give one")
+        return bench or _grid(project, tag)
+
+    return _decorated(command, (*_WHICH, *_HOW), pattern)
+
+
+def case_target(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a command about one case, which ``--case`` names."""
+
+    def pattern(_: Project, case: str) -> str:
+        return f"{case}|{re.escape(case)}" if _is_regex(case) else re.escape(case)
+
+    return _decorated(command, (_CASE, *_HOW), pattern)
+
+
+def _decorated(
+    command: Callable[..., Any],
+    given: Sequence[Callable[..., Any]],
+    pattern: Callable[..., str],
+) -> Callable[..., Any]:
+    """``command`` with these options; ``pattern`` makes the regular expression of its own two."""
+    names = signature(pattern).parameters.keys()
+
     @wraps(command)
     def with_target(
-        bench: str | None,
-        tag: str | None,
         tolerance: float,
         budget: float,
         device: str | None,
@@ -101,34 +125,40 @@ def target(command: Callable[..., Any]) -> Callable[..., Any]:
         machine: str | None,
         **others: Any,
     ) -> Any:
-        if bench and tag:
-            raise click.UsageError("--bench and --tag exclude each other; give one")
-        context = click.get_current_context()
-        if context.params.get("replay"):
+        own = {name: others.pop(name) for name in names if name in others}
+        if others.get("replay"):
             return command(None, **others)
         project = load_project(Path.cwd())
         chosen = Target(
             project=project,
             asv=Asv(project.root, machine, project.root / ".asv" / "bench.log"),
-            wanted=selection(bench or _pattern(project, tag), device),
+            wanted=selection(pattern(project, **own), device),
             tolerance=tolerance,
             budget=budget,
             environment=environment_name(project, environment),
         )
         return command(chosen, **others)
 
-    for option in reversed(_OPTIONS):
+    for option in reversed(given):
         with_target = option(with_target)
     return with_target
 
 
-_OPTIONS = (
+_CASE = click.option(
+    "--case",
+    metavar="NAME",
+    required=True,
+    help="name(parameters) as the gate prints them, or a regular expression for them.",
+)
+_WHICH = (
     click.option("--bench", metavar="REGEX", help="Only cases whose name(parameters) match."),
     click.option(
         "--tag",
         metavar="NAME",
         help="A grid named in pyproject.toml.  [default: short, or everything if none is named]",
     ),
+)
+_HOW = (
     click.option(
         "--tolerance",
         type=Share(),
@@ -155,6 +185,14 @@ _OPTIONS = (
 )
 
 
-def _pattern(project: Project, tag: str | None) -> str:
+def _grid(project: Project, tag: str | None) -> str:
     """The named grid; by default ``short``, or everything in a project that names no grids."""
     return project.grid(tag or "short") if tag or project.grids else "."
+
+
+def _is_regex(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True

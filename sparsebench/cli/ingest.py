@@ -11,12 +11,16 @@ from rich.progress import Progress
 
 from sparsebench.cli import EXIT_BAD_INPUT
 from sparsebench.results import Report, ingest
+from sparsebench.results.store import open_store
+
+_MANY: Final = 100  # files: each one's footer is read by whoever opens the dataset
 
 _EXAMPLES: Final = """\b
 Examples:
   sparsebench ingest
   sparsebench ingest ../numpy/benchmarks/results --into /tmp/numpy
   sparsebench ingest results/asv/workstation --project sparsebench
+  sparsebench ingest results/asv --into s3://bucket/benchmarks
 """
 
 
@@ -25,11 +29,10 @@ Examples:
 @click.option(
     "--into",
     "dataset",
-    type=click.Path(path_type=Path),
-    default=Path("results/parquet"),
+    default="results/parquet",
     show_default=True,
-    metavar="DIR",
-    help="The dataset's folder; made if need be.",
+    metavar="DATASET",
+    help="The dataset: a folder, made if need be, or a URI (s3://, gs://, ...).",
 )
 @click.option(
     "--project",
@@ -37,13 +40,14 @@ Examples:
     help="The project's name. Otherwise that of the asv.conf.json above the results, or else the"
     " name of the folder that holds them.",
 )
-def command(sources: tuple[Path, ...], dataset: Path, project: str | None) -> int:
+def command(sources: tuple[Path, ...], dataset: str, project: str | None) -> int:
     """Read asv results into the Parquet dataset.
 
     SOURCE is an asv results folder, a machine's folder in it, or one result file, of format version
     1 or 2 and of any asv project; results/asv if none is given. What is stored already is left
-    alone, so the command can be repeated, or cut off and continued. Rows are merged case by case:
-    a newer row replaces the stored one, unless it lost its value or its samples.
+    alone, so the command can be repeated, or cut off and continued; any number of machines may
+    store into one dataset at once. Rows of one commit are merged case by case: a newer row
+    replaces the stored one, unless it lost its value or its samples.
 
     A file that cannot be read is told by its path, the others land, and the exit code is 2.
     """
@@ -51,21 +55,21 @@ def command(sources: tuple[Path, ...], dataset: Path, project: str | None) -> in
         report = ingest(sources or [Path("results/asv")], dataset, project=project, progress=tick)
     for problem in report.problems:
         click.echo(problem, err=True)
-    click.echo(_summary(report, dataset))
+    click.echo(_summary(report, open_store(dataset).shown))
     return EXIT_BAD_INPUT if report.problems else 0
 
 
-def _summary(report: Report, dataset: Path) -> str:
+def _summary(report: Report, dataset: str) -> str:
     stored, unchanged, bad = (report.count(state) for state in ("stored", "unchanged", "bad"))
-    empty = [
-        f"{o.source}: 0 rows"
-        for o in report.outcomes
-        if o.state == "stored" and not o.rows + o.kept
-    ]
-    kept = f" ({report.kept:,} earlier rows kept)" if report.kept else ""
-    rows = f"{report.rows:,} rows{kept}"
-    counts = f"stored {stored:,} files, {rows}; {unchanged:,} unchanged; {bad:,} bad"
-    return "\n".join([*empty, f"{dataset}: {counts}"])
+    empty = [f"{o.source}: 0 rows" for o in report.outcomes if o.state == "stored" and not o.rows]
+    merged = f" ({report.merged:,} merged with stored ones)" if report.merged else ""
+    counts = f"stored {stored:,} files{merged}, {report.rows:,} rows"
+    hint = (
+        [f"{dataset}: {report.files:,} Parquet files; `sparsebench compact` makes them few"]
+        if report.files > _MANY
+        else []
+    )
+    return "\n".join([*empty, f"{dataset}: {counts}; {unchanged:,} unchanged; {bad:,} bad", *hint])
 
 
 @contextmanager

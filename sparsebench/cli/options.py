@@ -12,10 +12,9 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 dataset: Decorator = click.option(
     "--dataset",
-    type=click.Path(path_type=Path),
-    default=Path("results/parquet"),
+    default="results/parquet",
     show_default=True,
-    help="The Parquet dataset.",
+    help="The Parquet dataset: a folder or a URI.",
 )
 into: Decorator = click.option(
     "--into",

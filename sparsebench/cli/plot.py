@@ -39,7 +39,7 @@ COLUMNS = [
 @click.option("--since", metavar="DATE|HASH", help="Only commits from then on.")
 @options.formats
 def command(
-    dataset: Path,
+    dataset: str,
     into: Path,
     benchmark: str | None,
     machine: tuple[str, ...],

@@ -1,38 +1,67 @@
-"""How far long work is: a bar on a terminal, plain lines in a log."""
+"""Progress of long work: a bar in a terminal, a plain line now and then in a log."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-Tell = Callable[[int, int, int], None]
+_PATIENCE: Final = 2.0  # seconds of work that nobody needs to be told about
+_LINE_EVERY: Final = 10.0  # seconds between lines where there is no terminal
 
 
 @contextmanager
-def rounds(console: Console) -> Iterator[Tell]:
-    """What a gate tells its progress to: the round, and how many of its cases are done."""
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function to call with what is done and what is to do; it writes on stderr."""
+    console = Console(stderr=True)
     if not console.is_terminal:
-        begun = -1
+        yield _lines(console, what)
+        return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(what)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
-        def tell_line(number: int, _: int, cases: int) -> None:
-            nonlocal begun
-            if number != begun:
-                begun = number
-                say(console, f"round {number + 1}: {cases} {'case' if cases == 1 else 'cases'}")
 
-        yield tell_line
+@contextmanager
+def rounds(console: Console) -> Iterator[Callable[[int, int, int], None]]:
+    """Give a function to call with a gate's round, how many of its cases are done, and how many."""
+    if not console.is_terminal:
+        yield _line_a_round(console)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
         task = bar.add_task("measuring", total=None)
-
-        def tell(number: int, done: int, cases: int) -> None:
-            bar.update(task, description=f"round {number + 1}", completed=done, total=cases)
-
-        yield tell
+        yield lambda number, done, cases: bar.update(
+            task, description=f"round {number + 1}", completed=done, total=cases
+        )
 
 
 def say(console: Console, line: str) -> None:
     """Print a line as it is."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _lines(console: Console, what: str) -> Callable[[int, int], None]:
+    due = time.monotonic() + _PATIENCE
+
+    def tell(done: int, total: int) -> None:
+        nonlocal due
+        if time.monotonic() >= due and done < total:
+            due = time.monotonic() + _LINE_EVERY
+            say(console, f"{what}: {done:,} of {total:,}")
+
+    return tell
+
+
+def _line_a_round(console: Console) -> Callable[[int, int, int], None]:
+    begun = -1
+
+    def tell(number: int, _: int, cases: int) -> None:
+        nonlocal begun
+        if number != begun:
+            begun = number
+            say(console, f"round {number + 1}: {cases} {'case' if cases == 1 else 'cases'}")
+
+    return tell

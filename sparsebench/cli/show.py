@@ -4,7 +4,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -74,11 +73,10 @@ Examples:
 @click.command(name="show", epilog=_EXAMPLES)
 @click.option(
     "--dataset",
-    type=click.Path(path_type=Path),
-    default=Path("results/parquet"),
+    default="results/parquet",
     show_default=True,
-    metavar="DIR",
-    help="The dataset's folder.",
+    metavar="DATASET",
+    help="The dataset: a folder or a URI.",
 )
 @click.option("--benchmark", metavar="REGEX", help="Searched for in the benchmark's name.")
 @_filter_options
@@ -86,7 +84,7 @@ Examples:
 @click.option("--columns", metavar="A,B,...", help="Columns of the dataset, in this order.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table")
 def command(
-    dataset: Path,
+    dataset: str,
     limit: int | None,
     columns: str | None,
     form: str,

@@ -50,6 +50,16 @@ class Gathered:
         numbers = timed + [v for v in self.tracked(side) if is_number(v)]
         return median(numbers) if numbers else None
 
+    def seconds(self, side: str) -> list[float]:
+        """All blocks of one side, in the order of time."""
+        letter = side[0].upper()
+        return [
+            s
+            for b in self.blocks
+            for place, s in zip(b.order, b.seconds, strict=True)
+            if place == letter
+        ]
+
     def tracked(self, side: str) -> list[Any]:
         """The values of one side, in the order of rounds."""
         return [getattr(values, side) for values in self.values]

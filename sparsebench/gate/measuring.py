@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -45,13 +45,16 @@ class Rounds:
         journal: what is measured goes there at once.
         launches: how a worker is started, for each side.
         folder: an empty one, for the run's files.
-        slowdown: a share by which head's timed calls are made slower, for calibration.
+        slowdowns: for calibration, a case's index to the share by which head's calls of it are
+            made slower.
+        seed: an even number; another one spreads memory layouts and orders in another way.
     """
 
     journal: Journal
     launches: dict[str, Launch]
     folder: Path
-    slowdown: float = 0.0
+    slowdowns: Mapping[int, float] = field(default_factory=dict)
+    seed: int = 0
     _caches: dict[tuple[str, str], Reply] = field(default_factory=dict)
 
     def run(self, budget: float, tell: Tell, pair: Pair | None = None) -> None:
@@ -70,7 +73,7 @@ class Rounds:
                     why = "budget"
                 else:
                     number = self.journal.record.rounds
-                    with pair or Pair(self.launches, number) as fresh:
+                    with pair or Pair(self.launches, self.seed + number) as fresh:
                         self._round(fresh, number, left, start + budget, tell)
                     pair = None
         finally:
@@ -86,7 +89,7 @@ class Rounds:
         It is taken in a fork of the worker, whose own memory grows from case to case.
         """
         cases = self.journal.record.plan.cases
-        random.Random(number).shuffle(left)  # noqa: S311  # spreads what precedes a case
+        random.Random(self.seed + number).shuffle(left)  # noqa: S311  # spreads what precedes a case
         left.sort(key=lambda one: cases[one.case].type != "peakmemory")
         for done, one in enumerate(left):
             if time.monotonic() >= deadline:
@@ -96,7 +99,7 @@ class Rounds:
 
     def _case(self, pair: Pair, number: int, one: Todo) -> None:
         case = self.journal.record.plan.cases[one.case]
-        ready = self._prepare(pair, case)
+        ready = self._prepare(pair, case, self.slowdowns.get(one.case, 0.0))
         if not self._stopped(number, one.case, ready):
             if case.type == "time":
                 self._time(pair, number, one, ready)
@@ -104,7 +107,7 @@ class Rounds:
                 self._value(pair, number, one, case.timeout)
         self._drop(pair, number, one.case, case.timeout)
 
-    def _prepare(self, pair: Pair, case: Case) -> dict[str, Reply]:
+    def _prepare(self, pair: Pair, case: Case, slowdown: float) -> dict[str, Reply]:
         """Both workers hold the case ready, or say why not."""
         fresh = {side: {"name": case.benchmark} for side in SIDES if side not in pair.running}
         loaded = pair.each("load", START, fresh)
@@ -120,8 +123,8 @@ class Rounds:
                 "index": case.indices[side],
                 "folder": str(folder),
             }
-            if side == "head" and self.slowdown:
-                requests[side]["slowdown"] = self.slowdown
+            if side == "head" and slowdown:
+                requests[side]["slowdown"] = slowdown
         ask = {side: request for side, request in requests.items() if side not in unready}
         return {**unready, **pair.each("prepare", case.timeout, ask)}
 

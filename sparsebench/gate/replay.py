@@ -8,11 +8,15 @@ from sparsebench.gate.record import Record, parse
 
 
 def load(path: Path) -> Record:
-    """The record in a file that ``gate --json`` wrote, or in a journal below ``.asv/gate``.
+    """The record in what ``gate --json`` or ``--into`` wrote, or in a journal below ``.asv/gate``.
 
     Raises:
         SparsebenchError: it cannot be read or holds no record.
     """
+    if path.suffix == ".parquet":
+        from sparsebench.gate import parquet  # loads Arrow: 70 MB, seldom needed
+
+        return parquet.read(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

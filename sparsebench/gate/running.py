@@ -30,7 +30,6 @@ class Request:
         budget: seconds for measuring; what is undecided then stays so.
         environment: asv's name of the one to measure in.
         machine: the name of this machine.
-        slowdown: a share by which head is made slower, for calibration.
     """
 
     base: Side
@@ -40,13 +39,12 @@ class Request:
     budget: float
     environment: str
     machine: str
-    slowdown: float = 0.0
 
     @property
     def key(self) -> str:
         """The same for requests that one record can serve."""
         wanted = (self.wanted.pattern.pattern, self.wanted.device)
-        parts = (self.base, self.head, wanted, self.tolerance, self.environment, self.slowdown)
+        parts = (self.base, self.head, wanted, self.tolerance, self.environment)
         return sha256(repr(parts).encode()).hexdigest()[:16]
 
 
@@ -65,28 +63,34 @@ def run(project: Project, request: Request, progress: Progress) -> Record:
         SparsebenchError: a commit does not build, benchmarks cannot be discovered, or none match.
     """
     log = project.root / ".asv" / "gate.log"
-    log.parent.mkdir(exist_ok=True)
-    log.write_text("", encoding="utf-8")
-    sides = {"base": request.base, "head": request.head}
-    homes = {
-        name: installed(project, request.environment, side.hash, log, progress.say)
-        for name, side in sides.items()
-    }
+    homes = installations(project, request, log, progress)
     record = _interrupted(project, request)
     with tempfile.TemporaryDirectory(prefix="sparsebench-gate-") as folder:
-        launches = _launches(homes, project.benchmarks, Path(folder), log)
-        with Pair(launches, record.rounds if record else 0) as pair:
+        started = launches(homes, project.benchmarks, Path(folder), log)
+        with Pair(started, record.rounds if record else 0) as pair:
             if record:
                 progress.say(f"continuing an interrupted run after {record.rounds} rounds")
             else:
-                record = Record(_plan(project, request, pair, launches["base"], progress))
+                record = Record(plan_of(project, request, pair, started["base"], progress))
             journal = Journal(_path(project, request), record)
-            rounds = Rounds(journal, launches, Path(folder), request.slowdown)
+            rounds = Rounds(journal, started, Path(folder))
             try:
                 rounds.run(request.budget, progress.tell, pair)
             finally:
                 journal.close()
     return record
+
+
+def installations(
+    project: Project, request: Request, log: Path, progress: Progress
+) -> dict[str, Installation]:
+    """Both commits, installed; the log begins anew."""
+    log.parent.mkdir(exist_ok=True)
+    log.write_text("", encoding="utf-8")
+    return {
+        name: installed(project, request.environment, side.hash, log, progress.say)
+        for name, side in (("base", request.base), ("head", request.head))
+    }
 
 
 def _path(project: Project, request: Request) -> Path:
@@ -106,15 +110,23 @@ def _interrupted(project: Project, request: Request) -> Record | None:
     return None if record.finished else record
 
 
-def _launches(
+def launches(
     homes: dict[str, Installation], benchmarks: Path, folder: Path, log: Path
 ) -> dict[str, Launch]:
+    """How to start each side's workers, which live below ``folder``."""
     for side in SIDES:
         (folder / side).mkdir()
     return {side: Launch(homes[side], benchmarks, folder / side, log) for side in SIDES}
 
 
-def _plan(project: Project, request: Request, pair: Pair, base: Launch, progress: Progress) -> Plan:
+def plan_of(
+    project: Project, request: Request, pair: Pair, base: Launch, progress: Progress
+) -> Plan:
+    """What is to be compared: what both workers of ``pair`` find in today's benchmarks.
+
+    Raises:
+        SparsebenchError: they cannot be discovered, or none is wanted.
+    """
     progress.say("finding benchmarks")
     discovered = pair.both("discover", _DISCOVERY)
     for side, reply in discovered.items():

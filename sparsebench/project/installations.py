@@ -12,6 +12,7 @@ from typing import Final
 
 from sparsebench.errors import SparsebenchError
 from sparsebench.project.asv_command import reason, run_child
+from sparsebench.project.copying import copy_environment
 from sparsebench.project.settings import Project
 
 KEPT: Final = 16  # installed commits; the one used longest ago goes first
@@ -74,6 +75,14 @@ def installed(
         _forget_old(folder.parent)
     os.utime(folder)
     return Installation(folder, json.loads((folder / "ready.json").read_text(encoding="utf-8")))
+
+
+def twin(installation: Installation) -> Installation:
+    """The same commit in another place, as a second commit would be."""
+    folder = installation.folder.with_name(f"{installation.folder.name}-twin")
+    variables = {**installation.variables, "ASV_ENV_DIR": str(folder)}
+    copy_environment(installation.folder, folder, variables)
+    return Installation(folder, variables)
 
 
 def _folder(project: Project, environment: str, commit: str) -> Path:

@@ -1,11 +1,12 @@
 """What is to be measured, and what of it asv has measured already."""
 
+import heapq
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sparsebench.errors import SparsebenchError
 from sparsebench.results.asv_files import Measured, load_result_file
@@ -24,6 +25,7 @@ class Selection:
         versions: benchmark name to the version of its code.
         pattern: the regular expression that was asked for.
         device: the device that was asked for, if any.
+        sharded: whether the cases are a shard's, which no pattern of a person's describes.
     """
 
     cases: dict[str, frozenset[Combination]]
@@ -31,6 +33,7 @@ class Selection:
     versions: dict[str, str]
     pattern: str
     device: str | None
+    sharded: bool = False
 
     @property
     def count(self) -> int:
@@ -38,10 +41,93 @@ class Selection:
         return sum(map(len, self.cases.values()))
 
     def asv_pattern(self, names: Iterable[str]) -> str:
-        """The regular expression that makes asv run the chosen cases of these benchmarks alone."""
+        """The regular expression that makes asv run the chosen cases of these benchmarks alone.
+
+        Raises:
+            SparsebenchError: the cases of a shard are too many to be named on a command line.
+        """
+        if self.sharded:
+            return self._exact_pattern(names)
         either = "|".join(map(re.escape, names))
         device = rf"(?=.*\(.*{re.escape(repr(self.device))})" if self.device else ""
         return rf"^(?=(?:{either})(?:\(|$)){device}(?=.*(?:{self.pattern}))"
+
+    def _exact_pattern(self, names: Iterable[str]) -> str:
+        """Case by case; `asv` searches it in ``name(parameters)``."""
+        each = (
+            rf"{re.escape(name)}\((?:{'|'.join(re.escape(', '.join(c)) for c in cases)})\)"
+            if (cases := sorted(self.cases[name] - {()}))
+            else re.escape(name)
+            for name in names
+        )
+        pattern = rf"^(?:{'|'.join(each)})$"
+        if len(pattern.encode()) > _LONGEST_ARGUMENT:
+            raise SparsebenchError(
+                f"--shard: must leave fewer cases for one asv call, got {self.count}; "
+                "split into more shards or choose fewer benchmarks by --bench"
+            )
+        return pattern
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several runs that share the work: the ``index``-th, from 1 on, of ``count``."""
+
+    index: int
+    count: int
+
+
+def shard_of(selection: Selection, results: Path, shard: Shard) -> Selection:
+    """The cases of ``selection`` that fall to ``shard``.
+
+    Each case falls to exactly one shard, the same one on every machine: nothing but the benchmarks
+    decides. They are dealt out one by one, those with the longest expected time first, each to the
+    shard that has least so far. So the cases of one benchmark are spread over all shards, too.
+
+    Args:
+        selection: what all shards together measure.
+        results: asv's results folder; its ``benchmarks.json`` is read.
+        shard: which one.
+
+    Raises:
+        SparsebenchError: there are fewer cases than shards, and none falls to this one.
+    """
+    entries = _discovered(results)
+    costs = {name: _expected_seconds(entries[name]) for name in selection.cases}
+    cases = [(name, case) for name, chosen in selection.cases.items() for case in chosen]
+    loads = [(0.0, place) for place in range(1, shard.count + 1)]
+    mine: dict[str, set[Combination]] = {}
+    for name, case in sorted(cases, key=lambda one: (-costs[one[0]], one)):
+        load, place = heapq.heappop(loads)
+        heapq.heappush(loads, (load + costs[name], place))
+        if place == shard.index:
+            mine.setdefault(name, set()).add(case)
+    if not mine:
+        raise SparsebenchError(
+            f"--shard: must be at most as many as there are cases ({len(cases)}), "
+            f"got {shard.index}/{shard.count}"
+        )
+    kept = {name: frozenset(chosen) for name, chosen in sorted(mine.items())}
+    return replace(selection, cases=kept, sharded=True)
+
+
+def _expected_seconds(entry: dict[str, Any]) -> float:
+    """What a case takes: its processes, and in each the warm-up and the samples asked for."""
+    if entry.get("type") != "time":
+        return _PROCESS_SECONDS
+    warmup, sample, repeat = (entry.get(key) for key in ("warmup_time", "sample_time", "repeat"))
+    once = max(_or(sample, 0.01), 0.0) * (_or(repeat, 0) or 10)  # asv's own defaults
+    warm = _or(warmup, -1.0)
+    rounds = _or(entry.get("rounds"), 2)
+    return rounds * (_PROCESS_SECONDS + (warm if warm >= 0 else 0.1) + once)
+
+
+_PROCESS_SECONDS: Final = 0.12  # to start one, measured with launch method forkserver
+_LONGEST_ARGUMENT: Final = 120_000  # bytes; Linux takes 131,071
+
+
+def _or(value: Any, default: float) -> float:
+    return float(value) if isinstance(value, int | float) else default
 
 
 def select(results: Path, pattern: str, device: str | None) -> Selection:

@@ -14,8 +14,10 @@ from torch import Tensor
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.pattern import (
     BlockShape,
+    Pattern,
     check_nearliness,
     check_pattern,
+    pattern_of,
     selected_blocks,
 )
 
@@ -31,6 +33,7 @@ __all__ = [
     "l2",
     "lowest_blocks",
     "lowest_in_blocks",
+    "pattern_mask",
     "sparsity_mask",
 ]
 
@@ -99,7 +102,10 @@ def lowest_blocks(scores: Tensor, sparsity_level: float) -> Tensor:
     ``k = clamp(round(level * blocks), 0, blocks - 1)``, halves to even. Equal scores: the lower
     index (row-major) first. NaN ranks highest.
     """
-    k = selected_blocks(scores.numel(), sparsity_level)
+    return _lowest(scores, selected_blocks(scores.numel(), sparsity_level))
+
+
+def _lowest(scores: Tensor, k: int) -> Tensor:
     if k == scores.numel() or k == 0:
         return torch.full_like(scores, k > 0, dtype=torch.bool)
     keys = _ordered_keys(scores).flatten()
@@ -145,13 +151,17 @@ def sparsity_mask(
     Raises:
         ConfigError: see :func:`check_pattern`.
     """
-    zeros = check_pattern(scores.shape, sparsity_level, block, zeros_per_block)
-    if sparsity_level <= 0 or zeros == 0 or scores.numel() == 0:
+    return pattern_mask(scores, pattern_of(scores.shape, sparsity_level, block, zeros_per_block))
+
+
+def pattern_mask(scores: Tensor, pattern: Pattern) -> Tensor:
+    """The same for a checked pattern of the shape of ``scores``."""
+    block, zeros = pattern.block, pattern.zeros
+    if pattern.keeps_all:
         return torch.ones_like(scores, dtype=torch.bool)
-    if sparsity_level >= 1:
+    if pattern.selected == pattern.blocks:
         return lowest_in_blocks(scores, block, zeros).logical_not_()
-    selected = lowest_blocks(block_scores(scores, block), sparsity_level)
-    pruned = _spread(selected, block, scores.shape)
+    pruned = _spread(_lowest(block_scores(scores, block), pattern.selected), block, scores.shape)
     if zeros < block[0] * block[1]:
         pruned = pruned & lowest_in_blocks(scores, block, zeros)
     return ~pruned
@@ -183,7 +193,7 @@ def _in_bounds(size: int, side: int, like: Tensor) -> Tensor:
     """How many of a side's ``side`` elements exist, for every block along one dimension."""
     counts = like.new_full((ceil(size / side),), side)
     if size % side:
-        counts[-1] = size % side
+        counts[-1:].fill_(size % side)  # an assignment would copy a tensor from the host
     return counts
 
 
@@ -201,11 +211,31 @@ def _ordered_keys(scores: Tensor) -> Tensor:
 
 def _kth_smallest(keys: Tensor, k: int) -> Tensor:
     """The ``k``-th smallest key (from 1), as a tensor without dimensions."""
-    if keys.device.type == "cpu":  # NumPy's selection takes half of kthvalue's time
+    if _on_host(keys):  # NumPy's selection takes half of kthvalue's time
         array = keys.numpy().copy()
         array.partition(k - 1)
         return keys.new_tensor(array[k - 1])
-    return keys.kthvalue(k).values
+    return _bisected(keys, k)
+
+
+def _on_host(keys: Tensor) -> bool:
+    """Whether NumPy can read the keys: a subclass may have no memory, nor has what is traced."""
+    return keys.device.type == "cpu" and type(keys) is Tensor and not torch.compiler.is_compiling()
+
+
+def _bisected(keys: Tensor, k: int) -> Tensor:
+    """The same where reading a value back would wait for the device: every bit is a pass.
+
+    Plain reductions, so a CUDA graph can capture it, and it is deterministic: kthvalue is refused
+    under ``torch.use_deterministic_algorithms``.
+    """
+    limits = torch.iinfo(keys.dtype)
+    low, high = (keys.new_full((), limit) for limit in (limits.min, limits.max))
+    for _ in range(limits.bits):
+        middle = (low & high) + ((low ^ high) >> 1)  # rounded down, without overflow
+        enough = (keys <= middle).sum() >= k
+        low, high = torch.where(enough, low, middle + 1), torch.where(enough, middle, high)
+    return high
 
 
 def _choose_by_comparing(chosen: Tensor, keys: Tensor, block: BlockShape, zeros: int) -> None:

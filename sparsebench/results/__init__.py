@@ -1,8 +1,10 @@
 """Stored results: asv's JSON into a Parquet dataset, and back as a DataFrame.
 
 ``ingest(sources, dataset)`` stores asv results, ``read(dataset, benchmark="time_", status="ok")``
-gives them back as a pandas DataFrame, and ``latest(frame)`` keeps the newest commit of every case.
-The columns are documented in `sparsebench.results.schema`.
+gives them back as a pandas DataFrame, ``latest(frame)`` keeps the newest commit of every case and
+``read_latest`` reads only that; ``compact(dataset)`` merges small files, ``export`` writes CSV,
+JSON lines or asv's own files. A dataset is a folder or a URI (s3://, gs://, ...). The columns are
+documented in `sparsebench.results.schema`, files and guarantees in docs/results.md.
 
 The names are loaded on first use, so that the schema can be imported without pandas.
 """
@@ -11,16 +13,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sparsebench.results.compaction import Compacted, compact
+    from sparsebench.results.exporting import export
     from sparsebench.results.ingestion import Outcome, Report, ingest
-    from sparsebench.results.reader import DatasetWarning, Filters, latest, read
+    from sparsebench.results.reader import Filters, latest, read, read_latest
+    from sparsebench.results.scan import DatasetWarning
 
-__all__ = ["DatasetWarning", "Filters", "Outcome", "Report", "ingest", "latest", "read"]
+__all__ = [
+    "Compacted",
+    "DatasetWarning",
+    "Filters",
+    "Outcome",
+    "Report",
+    "compact",
+    "export",
+    "ingest",
+    "latest",
+    "read",
+    "read_latest",
+]
 
-_INGESTION = {"Outcome", "Report", "ingest"}
+_HOMES = {
+    "Compacted": "compaction",
+    "DatasetWarning": "scan",
+    "Outcome": "ingestion",
+    "Report": "ingestion",
+    "compact": "compaction",
+    "export": "exporting",
+    "ingest": "ingestion",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "ingestion" if name in _INGESTION else "reader"
+    home = _HOMES.get(name, "reader")
     return getattr(import_module(f"{__name__}.{home}"), name)

@@ -35,7 +35,7 @@ class Context:
     machine: str  # the folder's name, for a file that does not name its machine
     machine_fields: Strings = field(default_factory=dict)
     benchmarks: dict[str, Benchmark] = field(default_factory=dict)
-    sha256: str = ""
+    sha256: str = ""  # of machine.json
     problems: tuple[str, ...] = ()  # files beside the results that could not be used
 
 
@@ -53,7 +53,7 @@ def load_context(folder: Path, project: str | None = None) -> Context:
     beside = [
         p for p in (folder.parent / "benchmarks.json", folder / "benchmarks.json") if p.exists()
     ]
-    benchmarks, digest = _load(beside[0] if beside else None, (1, 2), problems)
+    benchmarks = _load(beside[0] if beside else None, (1, 2), problems)[0]
     machine, machine_digest = _load(folder / "machine.json", (1,), problems)
     name = project or project_of(folder.parent)
     return Context(
@@ -63,7 +63,7 @@ def load_context(folder: Path, project: str | None = None) -> Context:
             k: None if v is None else str(v) for k, v in machine.items() if k != "version"
         },
         benchmarks={k: _benchmark(v) for k, v in benchmarks.items() if isinstance(v, dict)},
-        sha256=hashlib.sha256("\n".join([name, digest, machine_digest]).encode()).hexdigest(),
+        sha256=machine_digest,
         problems=tuple(problems),
     )
 

@@ -7,10 +7,12 @@ version 1 as a bare number, or a dict of result, params, samples and stats. Both
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, TypeGuard
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from sparsebench.errors import SparsebenchError
 from sparsebench.results.json_files import BadFileError, check_version, parse_object, read_bytes
@@ -18,6 +20,7 @@ from sparsebench.results.walk import Walk, walk
 
 VERSIONS: Final = (1, 2)
 NOT_RESULTS: Final = frozenset({"benchmarks.json", "machine.json", "asv.conf.json"})
+_CELLS: Final = ("result", "params", "version", "started_at", "duration", "samples")
 STATS: Final = ("ci_99_a", "ci_99_b", "q_25", "q_75", "number", "repeat")
 
 # asv writes null for a benchmark of which nothing succeeded, however many combinations it has. More
@@ -27,8 +30,7 @@ MOST_COMBINATIONS: Final = 1_000_000
 Strings = dict[str, str | None]
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(NamedTuple):  # not a dataclass: a fleet's history makes half a million of them
     """One benchmark of a result file; every sequence is in `itertools.product(*params)` order."""
 
     name: str
@@ -38,7 +40,7 @@ class Measured:
     duration: float | None = None  # seconds, over all combinations and rounds
     values: Sequence[Any] = (None,)
     samples: Sequence[Any] = (None,)
-    stats: dict[str, Sequence[Any]] = field(default_factory=dict)  # by the names in STATS
+    stats: Mapping[str, Sequence[Any]] = MappingProxyType({})  # by the names in STATS
     problem: str | None = None  # what makes it unusable; then it is one failed row
 
     @property
@@ -121,13 +123,16 @@ def _version_2(path: Path, data: dict[str, Any]) -> Iterator[Measured]:
     columns = data.get("result_columns")
     if not _is_texts(columns) or "result" not in columns:
         raise BadFileError(path, "must hold 'result_columns' with 'result'; not an asv result")
+    blank = [None] * (len(columns) + 1)  # trailing nulls are dropped by asv
+    place = {name: index for index, name in enumerate(columns)}
+    wanted = (*_CELLS, *(f"stats_{key}" for key in STATS))
+    pick = itemgetter(*(place.get(name, len(columns)) for name in wanted))
     for name, row in data["results"].items():
         if not isinstance(row, list):
             yield Measured(name, problem=f"the file holds a {type(row).__name__} instead of a row")
             continue
-        cells = dict(zip(columns, row, strict=False))  # trailing nulls are dropped by asv
-        stats = {key: cells.get(f"stats_{key}") for key in STATS}
-        yield _measured(name, cells, stats)
+        cells = pick(row[: len(columns)] + blank[len(row) :])
+        yield _measured(name, cells[: len(_CELLS)], cells[len(_CELLS) :])
 
 
 def _version_1(data: dict[str, Any]) -> Iterator[Measured]:
@@ -142,7 +147,8 @@ def _version_1(data: dict[str, Any]) -> Iterator[Measured]:
     for name, entry in data["results"].items():
         cells = dict(entry) if isinstance(entry, dict) else {"result": entry}
         cells |= {key: values.get(name) for key, values in beside.items()}
-        yield _measured(name, cells, _stats_of_dicts(cells.get("stats")))
+        stats = _stats_of_dicts(cells.get("stats"))
+        yield _measured(name, [cells.get(key) for key in _CELLS], [stats.get(k) for k in STATS])
 
 
 def _stats_of_dicts(stats: Any) -> dict[str, Any]:
@@ -157,24 +163,34 @@ def _stats_of_dicts(stats: Any) -> dict[str, Any]:
     return {"ci_99_a": [b[0] for b in bounds], "ci_99_b": [b[1] for b in bounds], **lists}
 
 
-def _measured(name: str, cells: dict[str, Any], stats: dict[str, Any]) -> Measured:
-    """One benchmark with all lists brought to one length, or with the problem that forbids it."""
-    params = _params(cells.get("params"))
-    size = math.prod(len(values) for values in params)
-    values = _expanded(cells.get("result"), size)
+def _measured(name: str, cells: Sequence[Any], stats: Sequence[Any]) -> Measured:
+    """One benchmark with all lists brought to one length, or with the problem that forbids it.
+
+    Args:
+        name: the benchmark's.
+        cells: in the order of `_CELLS`.
+        stats: in the order of `STATS`.
+    """
+    result, listed, version, started_at, duration, samples = cells
+    params = _params(listed)
+    size = math.prod(map(len, params))
+    values = _expanded(result, size)
     if size > MOST_COMBINATIONS and len(values) != size:
         return Measured(name, problem="too many parameter combinations to have been run")
     if len(values) != size:
         return Measured(name, problem=f"{len(values)} values for {size} parameter combinations")
     return Measured(
-        name=name,
-        params=params,
-        version=_text(cells.get("version")),
-        started_at=_milliseconds(cells.get("started_at")),
-        duration=as_float(cells.get("duration")),
-        values=values,
-        samples=_fitted(_nested(cells.get("samples")), size),
-        stats={key: _fitted(stats.get(key), size) for key in STATS},
+        name,
+        params,
+        _text(version),
+        _milliseconds(started_at),
+        as_float(duration),
+        values,
+        _fitted(_nested(samples), size),
+        {
+            key: each if type(each) is list and len(each) == size else [None] * size
+            for key, each in zip(STATS, stats, strict=True)
+        },
     )
 
 
@@ -200,9 +216,22 @@ def _nested(samples: Any) -> Any:
 def _params(params: Any) -> tuple[tuple[str, ...], ...]:
     if not isinstance(params, list):
         return ()
-    return tuple(
+    try:
+        if (known := _SEEN.get(key := tuple(map(tuple, params)))) is not None:
+            return known
+    except TypeError:  # not a list of lists of texts
+        key = None
+    found = tuple(
         tuple(map(str, values)) if isinstance(values, list) else (str(values),) for values in params
     )
+    if found == key and len(_SEEN) < _MOST_SEEN:
+        _SEEN[key] = found
+    return found
+
+
+# The files of a history repeat the same few hundred lists of texts.
+_MOST_SEEN: Final = 65_536
+_SEEN: Final[dict[Any, tuple[tuple[str, ...], ...]]] = {}
 
 
 def _env_name_of(path: Path) -> str:

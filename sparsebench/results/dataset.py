@@ -1,145 +1,129 @@
-"""The Parquet dataset on disk: one file an asv result file, replaced whole or not at all.
+"""What a dataset holds at this moment: its files, and which of their rows stand.
 
-Layout: ``<project>/<machine>/<commit>-<identity>.parquet``. The folders are for people; the
-identity is a hash over project, machine, commit and environment, so that odd names can neither
-collide nor leave the dataset. Every value is a column inside the files, none is in a path.
-
-A file is written under a name that no ``*.parquet`` pattern matches, and then renamed: a reader, or
-a second writer, sees the old file or the new one, and a writer killed at any point leaves at worst
-a temporary file, which nobody reads and a later ingest removes.
+Any number of writers add files at once, without a lock. So a run may lie in several files, and a
+file that another one replaced may still be there: its writer was killed before it removed it, or is
+about to. All of that is decided here, from the footers alone, the same way by every reader.
 """
 
-import fcntl
-import hashlib
-import os
-import re
-import secrets
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from sparsebench.errors import SparsebenchError
-from sparsebench.results.schema import SCHEMA_VERSION
-from sparsebench.results.walk import walk
+from sparsebench.results.files import File, Machine, Run, read_footer
+from sparsebench.results.store import Store, first_line
 
-_SCHEMA_KEY: Final = b"sparsebench_schema"
-_ORIGIN_KEY: Final = b"sparsebench_origin"
+_TRIES: Final = 5  # a file may be replaced between listing and opening it
+_REQUESTS: Final = 16  # at once, to a store that answers slowly
 
-# A writer needs a fraction of a second; a temporary file this old has lost its writer.
-_ABANDONED_AFTER: Final = 3600.0  # seconds
+Key = tuple[Machine, str, str]
 
 
 @dataclass(frozen=True)
 class Survey:
-    """The files of a dataset: the readable ones, and a line on every other file or folder."""
+    """The readable files of a dataset, and what is wrong with the others.
 
-    origins: dict[Path, str]  # what each readable file was made from, see `store`
-    problems: dict[Path, str]
+    Attributes:
+        files: those whose rows count, by name, sorted.
+        replaced: those whose rows all stand in ``files``, too; they are left over.
+        problems: by name, a line on each file that could not be read.
+    """
+
+    files: dict[str, File]
+    replaced: dict[str, File]
+    problems: dict[str, str]
+
+    def contested(self) -> dict[Key, dict[str, Run]]:
+        """The runs that lie in more than one file, whose rows `merge.settle` must decide."""
+        holding = holders(self.files.values())
+        return {key: runs for key, runs in holding.items() if len(runs) > 1}
+
+    def benchmarks(self) -> list[str]:
+        """The names of all benchmarks, sorted."""
+        return sorted(set().union(*(file.benchmarks for file in self.files.values())))
+
+    def machines(self) -> dict[tuple[str, str], set[tuple[Any, ...]]]:
+        """By project and name, the different hardware behind that name."""
+        found: defaultdict[tuple[str, str], set[tuple[Any, ...]]] = defaultdict(set)
+        for machine in {run.machine for file in self.files.values() for run in file.runs}:
+            found[machine.project, machine.name].add(machine.hardware)
+        return dict(found)
 
 
-def survey(dataset: Path) -> Survey:
-    """Look at the footer of every Parquet file of ``dataset`` (about 0.3 ms each), sorted by path.
+def survey(store: Store, before: Survey | None = None) -> Survey:
+    """Look at the footer of every Parquet file.
+
+    Args:
+        store: the dataset's place.
+        before: an earlier survey; what it knows is not read again, for files never change.
 
     Raises:
         SparsebenchError: a file has a newer schema version than this sparsebench knows, or the
-            dataset is no folder.
+            store is out of reach.
     """
-    if dataset.exists() and not dataset.is_dir():
-        raise SparsebenchError(f"{dataset}: the dataset must be a folder, got a file")
-    found = walk(dataset, lambda name: name.endswith(".parquet")) if dataset.exists() else None
-    origins, problems = {}, dict(found.problems if found else {})
-    for path in found.files if found else ():
-        try:
-            footer = pq.read_metadata(path).metadata or {}
-        except (pa.ArrowException, OSError) as error:
-            problems[path] = f"{path}: not readable as Parquet, skipped ({first_line(error)})"
-            continue
-        _check_schema(path, footer)
-        origins[path] = footer.get(_ORIGIN_KEY, b"").decode(errors="replace")
-    return Survey(origins, problems)
+    known = {**before.files, **before.replaced} if before else {}
+    for attempt in range(_TRIES):
+        names = store.names()
+        look = partial(_look, store, known)
+        with ThreadPoolExecutor(1 if store.local else _REQUESTS) as pool:
+            looks = dict(zip(names, pool.map(look, names), strict=True))
+        gone = any(look is None for look in looks.values())
+        known |= {name: look for name, look in looks.items() if isinstance(look, File)}
+        if not gone or attempt == _TRIES - 1:
+            break
+    problems = {name: look for name, look in looks.items() if isinstance(look, str)}
+    present = {name: known[name] for name in names if name in known and looks[name] is not None}
+    return _sorted_out(present, problems)
 
 
-def path_of(dataset: Path, project: str, machine: str, commit_hash: str, env_name: str) -> Path:
-    """Where the rows of one (project, machine, commit, environment) lie in ``dataset``."""
-    identity = "\0".join([project, machine, commit_hash, env_name])
-    digest = hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:16]
-    name = f"{_slug(commit_hash)[:8]}-{digest}.parquet"
-    return dataset / _slug(project) / _slug(machine) / name
-
-
-def store(table: pa.Table, path: Path, origin: str) -> None:
-    """Put ``table`` at ``path``, atomically; what was there before is replaced.
-
-    Args:
-        table: rows of the dataset's schema.
-        path: from `path_of`.
-        origin: a hash over everything that the rows were made from; kept in the footer, so that
-            the next ingest can tell without parsing that nothing has changed.
-
-    Raises:
-        OSError: the disk is full or read-only; ``path`` is as it was.
-    """
-    metadata = {**(table.schema.metadata or {}), _ORIGIN_KEY: origin.encode()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+def _look(store: Store, known: Mapping[str, File], name: str) -> File | str | None:
+    """A file, what is wrong with it, or None where it has gone meanwhile."""
+    if name in known:
+        return known[name]
     try:
-        with temporary.open("xb") as sink:
-            pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
-            sink.flush()
-            os.fsync(sink.fileno())  # or a power cut could leave the new name with no content
-        temporary.replace(path)
-    finally:
-        with suppress(OSError):  # the first error is the one to be told
-            temporary.unlink(missing_ok=True)
+        return read_footer(store, name)
+    except (pa.ArrowException, OSError) as error:
+        if store.gone(name):
+            return None
+        return f"{store.show(name)}: not readable as Parquet, skipped ({first_line(error)})"
 
 
-@contextmanager
-def one_writer(dataset: Path) -> Iterator[None]:
-    """Wait for every other writer on this machine to finish; a killed one holds nobody up.
-
-    What is stored is read, merged and replaced: of two writers at once, one's rows would be lost.
-
-    Raises:
-        OSError: the disk is full or read-only.
-    """
-    dataset.mkdir(parents=True, exist_ok=True)
-    with (dataset / ".lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _sorted_out(present: dict[str, File], problems: dict[str, str]) -> Survey:
+    named = set().union(*(file.replaces for file in present.values())) & present.keys()
+    files = {name: file for name, file in present.items() if name not in named}
+    holding = holders(files.values())
+    for name in sorted(files, key=lambda name: (_oldest(files[name]), name)):
+        if _within(files[name], holding):
+            for run in files.pop(name).runs:
+                del holding[run.key][name]
+    replaced = {name: file for name, file in present.items() if name not in files}
+    return Survey(files, replaced, problems)
 
 
-def remove_abandoned(dataset: Path) -> None:
-    """Remove the temporary files of writers that were killed more than an hour ago."""
-    for temporary in _temporary_files(dataset):
-        with suppress(OSError):  # another process may have removed it, or the disk is read-only
-            if time.time() - temporary.stat().st_mtime > _ABANDONED_AFTER:
-                temporary.unlink()
+def holders(files: Iterable[File]) -> dict[Key, dict[str, Run]]:
+    """By the runs' keys, the files that hold rows of it, and what they say of the run."""
+    found: defaultdict[Key, dict[str, Run]] = defaultdict(dict)
+    for file in files:
+        for run in file.runs:
+            found[run.key][file.name] = run
+    return dict(found)
 
 
-def _temporary_files(dataset: Path) -> Iterator[Path]:
-    return dataset.rglob(".*.parquet.*.tmp")
+def _oldest(file: File) -> int:
+    return min((run.sequence for run in file.runs), default=0)
 
 
-def _check_schema(path: Path, footer: dict[bytes, bytes]) -> None:
-    stored = footer.get(_SCHEMA_KEY, b"0").decode(errors="replace")
-    if not stored.isdecimal() or int(stored) > SCHEMA_VERSION:
-        raise SparsebenchError(
-            f"{path}: dataset schema version must be at most {SCHEMA_VERSION}, got {stored}; "
-            "update sparsebench"
-        )
+def _within(file: File, holding: Mapping[Key, Mapping[str, Run]]) -> bool:
+    """Whether other files were made from all that each run of this one was made from."""
+    return bool(file.runs) and all(
+        any(name != file.name and _covers(other, run) for name, other in holding[run.key].items())
+        for run in file.runs
+    )
 
 
-def _slug(text: str) -> str:
-    """``text`` as a folder's name: never hidden, never ``..``, never Hive's ``key=value``."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:60] or "unnamed"
-
-
-def first_line(error: BaseException) -> str:
-    """Arrow's errors run over many lines; the first says what is wrong."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _covers(other: Run, run: Run) -> bool:
+    return bool(run.origins) and other.origins >= run.origins and other.sequence >= run.sequence

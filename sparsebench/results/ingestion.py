@@ -1,22 +1,27 @@
 """asv results into the dataset: walk the sources, skip what has not changed, report what is bad."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from sparsebench.errors import SparsebenchError
 from sparsebench.results.asv_context import Context, load_context
-from sparsebench.results.asv_files import find_result_files, parse_result_file
-from sparsebench.results.dataset import Survey, one_writer, path_of, remove_abandoned, store, survey
+from sparsebench.results.asv_files import find_result_files
+from sparsebench.results.batches import Batch, Result, Source, origin_of
+from sparsebench.results.compaction import settle_conflicts
+from sparsebench.results.dataset import Survey, survey
 from sparsebench.results.json_files import BadFileError, read_bytes
-from sparsebench.results.merge import merge
-from sparsebench.results.rows import ROWS_VERSION, harness_columns, identity, to_table
-from sparsebench.results.schema import SCHEMA, SCHEMA_VERSION
+from sparsebench.results.store import open_store
+from sparsebench.results.workers import cores, store_all
+
+# JSON that becomes one Parquet file: some 410 MB of memory on the way. Less than the smaller figure
+# is stored sooner than a second process starts.
+_BATCH: Final = 40_000_000  # bytes
+_WORTH_A_PROCESS: Final = 12_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -25,17 +30,24 @@ class Outcome:
 
     source: Path
     state: str  # "stored", "unchanged" or "bad"
-    rows: int = 0  # of the source, that are in the dataset now
-    kept: int = 0  # that were stored before of the same commit and environment, and stay
+    rows: int = 0
     problem: str | None = None
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one ingest did; ``problems`` are one line each and start with a path."""
+    """What one ingest did; ``problems`` are one line each and start with a path.
+
+    Attributes:
+        outcomes: of every source, in the order of the sources.
+        merged: how many of them were merged with rows of the same commit and environment.
+        files: how many files the dataset has now.
+    """
 
     outcomes: tuple[Outcome, ...]
     problems: tuple[str, ...]
+    merged: int = 0
+    files: int = 0
 
     def count(self, state: str) -> int:
         """How many source files ended in ``state``."""
@@ -43,138 +55,123 @@ class Report:
 
     @property
     def rows(self) -> int:
-        """How many rows of the sources were written."""
+        """How many rows the stored sources hold."""
         return sum(outcome.rows for outcome in self.outcomes)
-
-    @property
-    def kept(self) -> int:
-        """How many rows that were stored before stay beside them."""
-        return sum(outcome.kept for outcome in self.outcomes)
 
 
 def ingest(
     sources: Sequence[Path],
-    dataset: Path,
+    dataset: str | Path,
     *,
     project: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Store every asv result file at or under ``sources``; what is stored already is left alone.
 
-    Stored rows of the same commit and environment are never dropped: what the source does not hold
-    stays, and of a case that both hold the source's row stands unless it says less (no value, no
-    samples); the whole rule is in `sparsebench.results.merge`. Two sources of the same commit and
-    environment in one call are a conflict that no order decides; the second one is bad.
+    Rows of the same commit and environment are merged case by case, whether they were stored
+    before, come from several sources of this call, or are being stored by another machine: what
+    one source does not hold stays, and of a case that both hold the row stands that says more, then
+    the later one; the whole rule is in `sparsebench.results.merge`.
 
     A bad file is reported and the rest lands. Repeating an ingest changes nothing; an ingest that
     was cut off is continued by the next one.
 
     Args:
         sources: asv results trees, machine folders, or single result files.
-        dataset: the folder of the Parquet dataset; made if need be.
+        dataset: the folder of the Parquet dataset, made if need be, or a URI.
         project: overrides the project's name, which asv's files do not hold (see `project_of`).
         progress: called with (files done, files in all) after each file.
 
     Raises:
         SparsebenchError: a source does not exist or holds no result file, the dataset is of a
-            newer schema version, or it cannot be written (full, read-only).
+            newer schema version, or it cannot be read or written (full, read-only, vanished).
     """
     walks = [find_result_files(source) for source in sources]
     files = list(dict.fromkeys(path for found in walks for path in found.files))
     unread = dict.fromkeys(line for found in walks for line in found.problems.values())
-    known = survey(dataset)
-    remove_abandoned(dataset)
-    writer = _Writer(dataset, known, project)
-    outcomes = []
-    for path in files:
-        outcomes.append(writer.take(path))
+    store = open_store(dataset)
+    known = survey(store)
+    store.remove_abandoned()
+    contexts = {folder: load_context(folder, project) for folder in {p.parent for p in files}}
+    looked = _look(files, contexts, known)
+    done = sum(outcome is not None for outcome in looked.values())
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
         if progress:
-            progress(len(outcomes), len(files))
-    broken = [line for path, line in known.problems.items() if path not in writer.rewritten]
+            progress(done, len(files))
+
+    todo = [path for path, outcome in looked.items() if outcome is None]
+    merged = 0
+    if todo:
+        batches = list(_batches(todo, contexts, str(dataset), _next_sequence(known)))
+        results = store_all(batches, tick)
+        looked |= {result.source: _outcome(result) for result in results}
+        added = survey(store, known)
+        merged = _merged(results, added)
+        known = settle_conflicts(store, added)
+    beside = dict.fromkeys(line for context in contexts.values() for line in context.problems)
+    outcomes = tuple(outcome for outcome in looked.values() if outcome)
     bad = [outcome.problem for outcome in outcomes if outcome.problem]
-    return Report(tuple(outcomes), (*unread, *broken, *writer.context_problems(), *bad))
+    problems = (*unread, *known.problems.values(), *beside, *bad)
+    return Report(outcomes, problems, merged, len(known.files))
 
 
-class _Writer:
-    """One ingest under way: the dataset, what it held, and what was taken from which source."""
+def _look(
+    files: Sequence[Path], contexts: Mapping[Path, Context], known: Survey
+) -> dict[Path, Outcome | None]:
+    """What becomes of each file that need not be parsed: unchanged, or bad; None for the rest."""
+    runs = {o: run for file in known.files.values() for run in file.runs for o in run.origins}
 
-    def __init__(self, dataset: Path, known: Survey, project: str | None) -> None:
-        self._dataset = dataset
-        self._by_origin = {origin: path for path, origin in known.origins.items()}
-        self._taken: dict[Path, tuple[Path, str]] = {}  # target: source, origin
-        self._contexts: dict[Path, Context] = {}
-        self._project = project
-        self.rewritten: set[Path] = set()
-
-    def context_problems(self) -> list[str]:
-        problems = (p for context in self._contexts.values() for p in context.problems)
-        return list(dict.fromkeys(problems))
-
-    def take(self, source: Path) -> Outcome:
+    def look(path: Path) -> Outcome | None:
+        context = contexts[path.parent]
         try:
-            return self._take(source, read_bytes(source))
+            run = runs.get(origin_of(read_bytes(path), context))
         except BadFileError as error:
-            return Outcome(source, "bad", problem=str(error))
-        except RecursionError:
-            return Outcome(source, "bad", problem=f"{source}: JSON nested too deeply")
+            return Outcome(path, "bad", problem=str(error))
+        same = run is not None and not run.unlisted & context.benchmarks.keys()
+        return Outcome(path, "unchanged") if same else None
 
-    def _take(self, source: Path, content: bytes) -> Outcome:
-        context = self._context(source.parent)
-        origin = _origin(content, context)
-        if (target := self._by_origin.get(origin)) is not None:
-            self._claim(target, source, origin)
-            return Outcome(source, "unchanged")
-        file = parse_result_file(source, content)
-        target = path_of(self._dataset, *identity(file, context))
-        self._claim(target, source, origin)
-        with _telling(target), one_writer(self._dataset):
-            before = _stored(target)
-            merged = merge(to_table(file, context, harness_columns(before)), before)
-            store(merged.table, target, origin)
-        self._by_origin[origin] = target
-        self.rewritten.add(target)
-        return Outcome(source, "stored", merged.table.num_rows - merged.kept, merged.kept)
-
-    def _context(self, folder: Path) -> Context:
-        if folder not in self._contexts:
-            self._contexts[folder] = load_context(folder, self._project)
-        return self._contexts[folder]
-
-    def _claim(self, target: Path, source: Path, origin: str) -> None:
-        """Refuse a second, different source of the same rows: one of the two would be lost."""
-        first, first_origin = self._taken.setdefault(target, (source, origin))
-        if first_origin != origin:
-            raise BadFileError(
-                source,
-                f"same project, machine, commit and environment as {first}, which was stored; "
-                "if it is another project's, ingest it by itself with --project NAME",
-            )
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing lets other threads run
+        return dict(zip(files, pool.map(look, files), strict=True))
 
 
-def _origin(content: bytes, context: Context) -> str:
-    """A hash over everything that shapes a file's rows."""
-    shaped = [hashlib.sha256(content).hexdigest(), context.sha256, context.project]
-    versions = [str(SCHEMA_VERSION), str(ROWS_VERSION)]
-    return hashlib.sha256("\n".join(shaped + versions).encode()).hexdigest()
+def _batches(
+    todo: Sequence[Path], contexts: Mapping[Path, Context], dataset: str, sequence: int
+) -> Iterator[Batch]:
+    """The files of each folder in portions of about equal size; several where that pays."""
+    folders: defaultdict[Path, list[Source]] = defaultdict(list)
+    for place, path in enumerate(todo):
+        folders[path.parent].append(Source(path, sequence + place))
+    total = sum(_size(path) for path in todo)
+    portion = min(_BATCH, max(_WORTH_A_PROCESS, total // cores() + 1))
+    for folder, sources in folders.items():
+        size = sum(_size(source.path) for source in sources)
+        count = min(-(-size // portion), len(sources)) or 1
+        for part in range(count):
+            chosen = sources[part * len(sources) // count : (part + 1) * len(sources) // count]
+            yield Batch(dataset, contexts[folder], tuple(chosen))
 
 
-def _stored(target: Path) -> pa.Table:
-    """The rows at ``target``; none where there are none, or the file is damaged."""
+def _size(path: Path) -> int:
     try:
-        return pq.read_table(target, partitioning=None)
-    except PermissionError as error:  # whole, for all we know, so it must not be replaced
-        raise SparsebenchError(f"{target}: cannot be read: {error.strerror}") from None
-    except (OSError, pa.ArrowException):
-        return SCHEMA.empty_table()
+        return path.stat().st_size
+    except OSError:  # it has gone since; reading it will tell
+        return 0
 
 
-@contextmanager
-def _telling(target: Path) -> Iterator[None]:
-    """Give a disk's error as one line."""
-    try:
-        yield
-    except OSError as error:
-        raise SparsebenchError(
-            f"{target}: cannot be written: {error.strerror or error}; what was stored stays, "
-            "the same command continues"
-        ) from None
+def _next_sequence(known: Survey) -> int:
+    """Larger than all that is stored, also where a clock was set back; else by the clock."""
+    stored = [run.sequence for file in known.files.values() for run in file.runs]
+    return max(time.time_ns() // 1_000_000, 1 + max(stored, default=0))
+
+
+def _merged(results: Sequence[Result], known: Survey) -> int:
+    contested = known.contested()
+    return sum(result.run is not None and result.run.key in contested for result in results)
+
+
+def _outcome(result: Result) -> Outcome:
+    state = "bad" if result.problem else "stored"
+    return Outcome(result.source, state, result.rows, result.problem)

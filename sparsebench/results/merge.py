@@ -1,78 +1,81 @@
 """Which of two rows of one case stands: the rule for repeated and conflicting results of a commit.
 
-The rows of a source are laid over those stored of the same project, machine, commit and
-environment; a case is known by its benchmark and its parameters. A stored row whose case the source
-does not hold stays. Of a case that both hold, the source's row stands unless it says less:
+A case is known by its run (project, machine, commit, environment), its benchmark and its
+parameters. Rows of one case are taken in the order in which they were ingested, and each next one
+takes the place of the standing one unless it says less:
 
+- The same measurement again (same start, same value) changes nothing, unless it is now known better
+  how it was measured: asv's benchmarks.json describes today's benchmark, the first ingest saw the
+  one that ran.
 - A skipped row replaces nothing but a skipped row: asv writes NaN for every case that a partial run
   did not select.
 - A failed or timed-out row replaces a value only if it was started later, with the same version of
   the benchmark. Where one of the times is not known, the value stays.
 - A value without samples does not replace one that has samples, of the same version of the
   benchmark: `asv run` without --record-samples drops them.
+- A value that was started earlier than the standing one does not replace it.
+- A row that says that its whole benchmark could not be used gives way to the benchmark's rows.
 
-Rows that were made of the same bytes as the source's are made anew, whatever they say.
+What two machines wrote at once is merged by the same rule, in the order of their sequence numbers.
 """
 
-from collections import Counter
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sparsebench.results.files import IDENTITY_COLUMNS, identities
 from sparsebench.results.schema import SCHEMA
 
-_Key = tuple[str, tuple[str, ...] | None, int]  # benchmark, parameters, which of several alike
-
-
-@dataclass(frozen=True)
-class Merged:
-    """The rows to be stored, and how many of them were stored before."""
-
-    table: pa.Table
-    kept: int
+NEEDED = (
+    *IDENTITY_COLUMNS,
+    *("benchmark", "params", "status", "value", "benchmark_version", "started_at", "samples"),
+    *("source_sha256", "unit", "param_names", "fingerprint"),
+)
 
 
 @dataclass(frozen=True)
 class _Row:
-    """What decides about a row; ``index`` is its place in its table."""
+    """What decides about a row; ``index`` is its place among all rows."""
 
     index: int
+    sequence: int
     status: str
+    value: float | None
     version: str | None
     started_at: int | None  # ms since 1970
     sampled: bool
     source: str
+    known: int  # how much is known of how it was measured
 
 
-def merge(new: pa.Table, stored: pa.Table) -> Merged:
-    """The rows of ``new``, then what stays of ``stored``; both are of one commit and environment.
-
-    A stored row that wins against a new one of its case takes its place.
+def settle(parts: Sequence[pa.Table], sequences: Sequence[Mapping[Any, int]]) -> pa.Table:
+    """The rows that stand, in the order of the parts.
 
     Args:
-        new: rows of `SCHEMA`, all of one source file.
-        stored: rows of `SCHEMA`, or of an older one with fewer columns.
+        parts: tables of one and the same schema, which holds the columns `NEEDED`.
+        sequences: for each part, when a run's rows were ingested, by `files.identities`.
     """
-    rows, before = _rows(new), _rows(stored := _conformed(stored))
-    chosen = [_winner(row, before.get(key), new.num_rows) for key, row in rows.items()]
-    made_of = {row.source for row in rows.values()}
-    benchmarks = {benchmark for benchmark, _, _ in rows}
-    for (benchmark, params, nth), old in before.items():
-        # Null parameters: the row says that the whole benchmark could not be used; now it can.
-        unusable = params is None and benchmark in benchmarks
-        if (benchmark, params, nth) not in rows and old.source not in made_of and not unusable:
-            chosen.append(new.num_rows + old.index)
-    kept = sum(index >= new.num_rows for index in chosen)
-    return Merged(pa.concat_tables([new, stored]).take(chosen) if kept else new, kept)
-
-
-def _winner(row: _Row, old: _Row | None, offset: int) -> int:
-    """Its place in the new rows followed by the stored ones, which begin at ``offset``."""
-    return row.index if old is None or _replaces(row, old) else offset + old.index
+    standing: dict[tuple[Any, ...], _Row] = {}
+    for row, key in sorted(_rows(parts, sequences), key=lambda pair: pair[0].sequence):
+        old = standing.pop(key, None)  # so that the rows come in the order of the newest source
+        standing[key] = row if old is None or _replaces(row, old) else old
+    usable = {key[:2] for key in standing if key[2] is not None}
+    chosen = [
+        row.index for key, row in standing.items() if key[2] is not None or key[:2] not in usable
+    ]
+    return pa.concat_tables(parts).take(pa.array(chosen, pa.int64()))
 
 
 def _replaces(row: _Row, old: _Row) -> bool:
+    if (row.started_at, row.value, row.version) == (old.started_at, old.value, old.version) and (
+        row.status == old.status
+    ):
+        return row.known > old.known or row.sampled > old.sampled
     if row.source == old.source or old.status == "skipped":
         return True
     if row.status == "skipped":
@@ -80,7 +83,9 @@ def _replaces(row: _Row, old: _Row) -> bool:
     same = row.version == old.version
     if old.status == "ok" and row.status != "ok":
         return same and _later(row, old)
-    return row.sampled or not old.sampled or not same
+    if row.status == "ok" and old.status == "ok" and same and row.sampled != old.sampled:
+        return row.sampled
+    return row.status != old.status or not _later(old, row)
 
 
 def _later(row: _Row, old: _Row) -> bool:
@@ -89,29 +94,58 @@ def _later(row: _Row, old: _Row) -> bool:
     return row.started_at > old.started_at
 
 
-def _rows(table: pa.Table) -> dict[_Key, _Row]:
-    """By key, for asv lets a parameter's values repeat, and then no row may be lost."""
-    sampled = pc.fill_null(pc.greater(pc.list_value_length(table["samples"]), 0), False)
-    columns = [
-        *(table[name].to_pylist() for name in ("benchmark", "params", "status")),
-        table["benchmark_version"].to_pylist(),
-        table["started_at"].cast(pa.int64()).to_pylist(),
-        sampled.to_pylist(),
-        table["source_sha256"].to_pylist(),
-    ]
-    seen: Counter[tuple[str, tuple[str, ...] | None]] = Counter()
-    found = {}
-    for index, (benchmark, params, *decisive) in enumerate(zip(*columns, strict=True)):
-        case = benchmark, None if params is None else tuple(params)
-        found[(*case, seen[case])] = _Row(index, *decisive)
-        seen[case] += 1
+def _rows(
+    parts: Sequence[pa.Table], sequences: Sequence[Mapping[Any, int]]
+) -> list[tuple[_Row, tuple[Any, ...]]]:
+    """Rows with their keys; asv lets a parameter's values repeat, and then no row may be lost."""
+    found: list[tuple[_Row, tuple[Any, ...]]] = []
+    for table, sequence in zip(parts, sequences, strict=True):
+        runs = identities(table)
+        sampled = pc.fill_null(pc.greater(pc.list_value_length(table["samples"]), 0), False)
+        columns = [
+            *(table[name].to_pylist() for name in ("status", "value", "benchmark_version")),
+            table["started_at"].cast(pa.int64()).to_pylist(),
+            sampled.to_pylist(),
+            table["source_sha256"].to_pylist(),
+            _known(table),
+        ]
+        cases = zip(table["benchmark"].to_pylist(), table["params"].to_pylist(), strict=True)
+        seen: defaultdict[Any, Counter[Any]] = defaultdict(Counter)
+        for run, case, *decisive in zip(runs, cases, *columns, strict=True):
+            benchmark, params = case[0], None if case[1] is None else tuple(case[1])
+            nth = seen[run][benchmark, params]
+            seen[run][benchmark, params] += 1
+            row = _Row(len(found), sequence.get(run, 0), *decisive)
+            found.append((row, (run, benchmark, params, nth)))
     return found
 
 
-def _conformed(table: pa.Table) -> pa.Table:
+def _known(table: pa.Table) -> list[int]:
+    """How many of unit, parameters' names, and fingerprint beyond the runner are there."""
+    units, names, prints = (
+        table[name].to_pylist() for name in ("unit", "param_names", "fingerprint")
+    )
+    return [
+        (unit is not None) + (name is not None) + (told is not None and told[:7] != "runner=")
+        for unit, name, told in zip(units, names, prints, strict=True)
+    ]
+
+
+def conformed(table: pa.Table) -> pa.Table:
     """``table`` with the columns of `SCHEMA`; one that an older version lacked is null."""
-    lacking = [name for name in SCHEMA.names if name not in table.column_names]
-    for name in lacking:
-        nulls = pa.nulls(table.num_rows, SCHEMA.field(name).type)
-        table = table.append_column(name, nulls)
-    return table.select(SCHEMA.names).cast(SCHEMA)
+    columns = [_column(table, field) for field in SCHEMA]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def _column(table: pa.Table, field: pa.Field) -> Any:
+    if field.name not in table.column_names:
+        return pa.nulls(table.num_rows, field.type)
+    return as_stored(table[field.name], field.type)
+
+
+def as_stored(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """``column`` as the schema has it; version 1's maps become the text of a JSON object."""
+    if pa.types.is_map(column.type):
+        texts = [None if pairs is None else json.dumps(dict(pairs)) for pairs in column.to_pylist()]
+        return pa.chunked_array([pa.array(texts, wanted)])
+    return column.cast(wanted)

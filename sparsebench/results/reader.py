@@ -1,23 +1,20 @@
 """The dataset back as a pandas DataFrame, with filters pushed down to Parquet."""
 
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any, Final, TypedDict, Unpack, get_args
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pds
 
-from sparsebench.errors import SparsebenchError, SparsebenchWarning, unknown_name
-from sparsebench.results.dataset import first_line, survey
+from sparsebench.errors import SparsebenchError, unknown_name
+from sparsebench.results.scan import Opened, open_dataset
 from sparsebench.results.schema import SCHEMA, Status
-
-
-class DatasetWarning(SparsebenchWarning):
-    """A file of the dataset could not be read, and its rows are missing."""
+from sparsebench.results.store import first_line
 
 
 class Filters(TypedDict, total=False):
@@ -51,17 +48,18 @@ class Filters(TypedDict, total=False):
 def read(
     dataset: str | Path, *, columns: Sequence[str] | None = None, **filters: Unpack[Filters]
 ) -> pd.DataFrame:
-    """The rows of ``dataset`` that match all ``filters``, in the order of files and then of asv.
+    """The rows of ``dataset`` that match all ``filters``, by file, benchmark and commit date.
 
     Args:
-        dataset: the folder that `ingest` wrote.
+        dataset: the folder or URI that `ingest` wrote to.
         columns: names of `schema.SCHEMA`, in the wanted order; None for all of them.
         filters: see `Filters`.
 
     Returns:
         A frame whose types do not depend on the rows: times have the zone UTC, integers are pandas'
-        nullable ones, ``samples`` holds NumPy arrays, ``requirements`` and ``env_vars`` lists of
-        pairs. It may be empty, but only where every filter alone matches something.
+        nullable ones, ``samples`` holds NumPy arrays, ``requirements`` and ``env_vars`` dicts. Of
+        machines with one name and different hardware the name tells the hardware. It may be
+        empty, but only where every filter alone matches something.
 
     Warns:
         DatasetWarning: a file is not readable as Parquet; it is skipped.
@@ -71,18 +69,17 @@ def read(
             filter's value that occurs nowhere in the dataset (near ones are listed). A status need
             not occur, but must be one of `schema.Status`.
     """
-    wanted = {name: value for name, value in filters.items() if value not in (None, (), [])}
-    for kind, names, known in [
-        ("column", columns or (), SCHEMA.names),
-        ("filter", wanted, Filters.__annotations__),
-    ]:
-        _check_names(kind, names, known)
-    source = _open(Path(dataset))
-    table = _scan(source, columns, _expression(wanted))
-    _check_names("status", _listed(wanted.get("status", ())), get_args(Status))
-    if table.num_rows == 0 or any(len(_listed(value)) > 1 for value in wanted.values()):
-        _check_values(source, wanted)
-    return _to_frame(table)
+    return _to_frame(_matching(dataset, columns, dict(filters)))
+
+
+def read_latest(
+    dataset: str | Path, *, columns: Sequence[str] | None = None, **filters: Unpack[Filters]
+) -> pd.DataFrame:
+    """What ``latest(read(...))`` gives, without making a frame of what it leaves out."""
+    keys = ["project", "machine", "env_name", "benchmark", "case", "commit_date", "started_at"]
+    wanted = list(columns or SCHEMA.names)
+    table = _matching(dataset, [*wanted, *(k for k in keys if k not in wanted)], dict(filters))
+    return _to_frame(table.take(pa.array(_newest(table.select(keys)))).select(wanted))
 
 
 def latest(frame: pd.DataFrame) -> pd.DataFrame:
@@ -95,48 +92,73 @@ def latest(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.loc[ordered.drop_duplicates(keys, keep="last").index.sort_values()]
 
 
-def _open(dataset: Path) -> pds.Dataset:
-    """All readable files as one; a column that an older file lacks is null."""
-    if not dataset.exists():
-        raise SparsebenchError(f"{dataset}: no such dataset; `sparsebench ingest` makes one")
-    known = survey(dataset)
-    for problem in known.problems.values():
-        warnings.warn(problem, DatasetWarning, stacklevel=3)
-    if not known.origins:
-        raise SparsebenchError(f"{dataset}: holds no results; `sparsebench ingest` stores some")
-    return pds.dataset([str(path) for path in known.origins], schema=SCHEMA, format="parquet")
+def _newest(table: pa.Table) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """The places of the rows that `latest` keeps, by codes instead of texts."""
+    series = np.zeros(table.num_rows, dtype=np.int64)
+    for name in table.column_names[:5]:
+        codes, size = _codes(table[name])
+        series = pd.factorize(series * size + codes)[0]
+    commit_date, started_at = (
+        table[name].cast(pa.int64()).fill_null(-(2**62)).to_numpy()
+        for name in table.column_names[5:]
+    )
+    order = np.lexsort((started_at, commit_date))
+    last = np.zeros(series.max(initial=-1) + 1, dtype=np.int64)
+    last[series[order]] = order  # of several, the one that comes last stays
+    return np.sort(last)
+
+
+def _codes(column: pa.ChunkedArray) -> tuple["np.ndarray[Any, np.dtype[np.int64]]", int]:
+    """A number a text, null included, and how many there may be."""
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    one = column.unify_dictionaries().combine_chunks()
+    indices = one.indices.fill_null(len(one.dictionary))
+    return indices.to_numpy().astype(np.int64), len(one.dictionary) + 1
+
+
+def _matching(
+    dataset: str | Path, columns: Sequence[str] | None, filters: dict[str, Any]
+) -> pa.Table:
+    wanted = {name: value for name, value in filters.items() if value not in (None, (), [])}
+    for kind, names, known in [
+        ("column", columns or (), SCHEMA.names),
+        ("filter", wanted, Filters.__annotations__),
+    ]:
+        _check_names(kind, names, known)
+    source = open_dataset(dataset)
+    rest = {name: value for name, value in wanted.items() if name != "machine"}
+    machines = _matches("machine", wanted["machine"]) if "machine" in wanted else None
+    matching = _expression(rest, source.known.benchmarks())
+    table = source.table(columns or SCHEMA.names, matching, machines)
+    _check_names("status", _listed(wanted.get("status", ())), get_args(Status))
+    if table.num_rows == 0 or any(len(_listed(value)) > 1 for value in wanted.values()):
+        _check_values(source, wanted)
+    return table
 
 
 _INTEGERS: Final = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()}
+_OBJECTS: Final = ("requirements", "env_vars")
 
 
 def _to_frame(table: pa.Table) -> pd.DataFrame:
     for index, field in enumerate(table.schema):
         if pa.types.is_timestamp(field.type):
             table = table.set_column(index, field.name, pc.assume_timezone(table[index], "UTC"))
-    frame: pd.DataFrame = table.to_pandas(types_mapper=_INTEGERS.get)
+    plain = [n for n in table.column_names if n not in _OBJECTS]
+    frame: pd.DataFrame = table.select(plain).to_pandas(types_mapper=_INTEGERS.get)
+    for place, name in enumerate(table.column_names):
+        if name in _OBJECTS:
+            frame.insert(place, name, _objects(table[name]))
     return frame
 
 
-def _scan(
-    source: pds.Dataset, columns: Sequence[str] | None, matching: pc.Expression | None
-) -> pa.Table:
-    try:
-        return source.to_table(columns=columns, filter=matching)
-    except (OSError, pa.ArrowException):  # a whole footer over damaged data: find out whose
-        whole = list(_whole_tables(source, columns, matching))
-        return pa.concat_tables([SCHEMA.empty_table().select(columns or SCHEMA.names), *whole])
-
-
-def _whole_tables(
-    source: pds.Dataset, columns: Sequence[str] | None, matching: pc.Expression | None
-) -> Iterator[pa.Table]:
-    for fragment in source.get_fragments():
-        try:
-            yield fragment.to_table(schema=SCHEMA, columns=columns, filter=matching)
-        except (OSError, pa.ArrowException) as error:
-            problem = f"{fragment.path}: damaged, skipped ({first_line(error)})"
-            warnings.warn(problem, DatasetWarning, stacklevel=5)
+def _objects(column: pa.ChunkedArray) -> pd.Series:
+    """A dict a row, the same one where the text is the same: there are few."""
+    encoded = column.dictionary_encode().unify_dictionaries().combine_chunks()
+    known = [json.loads(text) for text in encoded.dictionary.to_pylist()]
+    objects = [None if code is None else known[code] for code in encoded.indices.to_pylist()]
+    return pd.Series(objects, dtype=object)
 
 
 def _check_names(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
@@ -152,14 +174,26 @@ _COLUMNS: Final = {"commit": "commit_hash"}  # filters that are not called like 
 _WHOLE_BLOCK: Final = pc.match_substring_regex(pc.field("case"), r"(^|, )zeros=(all|None)(, |$)")
 
 
-def _expression(filters: dict[str, Any]) -> pc.Expression | None:
-    parts = [_matches(name, value) for name, value in filters.items()]
+def _expression(filters: dict[str, Any], benchmarks: Sequence[str]) -> pc.Expression | None:
+    """All filters in one; ``benchmarks``: the names that there are."""
+    parts = [
+        _named(value, benchmarks) if name == "benchmark" else _matches(name, value)
+        for name, value in filters.items()
+    ]
     return reduce(lambda a, b: a & b, parts) if parts else None
 
 
+def _named(pattern: str, benchmarks: Sequence[str]) -> pc.Expression:
+    """The benchmarks whose names match; their range is what Parquet's statistics can exclude."""
+    names = pa.array(benchmarks, pa.string())
+    found = names.filter(pc.match_substring_regex(names, _pattern(pattern)))
+    field = pc.field("benchmark")
+    if len(found) == 0:
+        return field.isin(found)
+    return (field >= found[0]) & (field <= found[-1]) & field.isin(found)
+
+
 def _matches(name: str, value: Any) -> pc.Expression:
-    if name == "benchmark":
-        return pc.match_substring_regex(pc.field("benchmark"), _pattern(value))
     if name == "commit":
         anyone = [pc.starts_with(pc.field("commit_hash"), prefix) for prefix in _listed(value)]
         return reduce(lambda a, b: a | b, anyone)
@@ -172,7 +206,7 @@ def _listed(value: Any) -> list[Any]:
     return [value] if isinstance(value, str | int | float) else list(value)
 
 
-def _check_values(source: pds.Dataset, filters: dict[str, Any]) -> None:
+def _check_values(source: Opened, filters: dict[str, Any]) -> None:
     """Refuse a filter whose value occurs nowhere, and list the near ones that do."""
     for name, value in filters.items():
         if name == "status":  # any of the vocabulary will do
@@ -184,10 +218,12 @@ def _check_values(source: pds.Dataset, filters: dict[str, Any]) -> None:
                 raise SparsebenchError(unknown_name(name, str(one), names))
 
 
-def _stored_values(source: pds.Dataset, name: str) -> list[Any]:
+def _stored_values(source: Opened, name: str) -> list[Any]:
+    if name == "benchmark":
+        return source.known.benchmarks()
     column = _COLUMNS.get(name, name)
-    known = pc.unique(_scan(source, [column], None)[column]).drop_null().to_pylist()
-    whole = name == "zeros" and _scan(source, [column], _WHOLE_BLOCK).num_rows > 0
+    known = pc.unique(source.table([column])[column]).drop_null().to_pylist()
+    whole = name == "zeros" and source.table([column], _WHOLE_BLOCK).num_rows > 0
     return [*known, "all"] if whole else known
 
 

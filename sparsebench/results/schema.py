@@ -1,5 +1,8 @@
 """The dataset's schema: a row a (machine, commit, environment, benchmark, parameter combination).
 
+Version 1 had one map of strings each in requirements and env_vars, of which every row of a fleet's
+history held ten entries; it is still read.
+
 Base units throughout (seconds, bytes). A null means "not known": asv's JSON is silent on it, or the
 benchmark has no such parameter.
 """
@@ -8,11 +11,10 @@ from typing import Final, Literal
 
 import pyarrow as pa
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 Status = Literal["ok", "failed", "skipped", "timeout"]
 
-_STRINGS = pa.map_(pa.string(), pa.string())
 _FLOATS = pa.list_(pa.float64())
 # Times are UTC and stored without a zone: to hand over one that has a zone, DuckDB's Python client
 # needs pytz, which nothing else here brings. `results.read` puts the zone on.
@@ -43,8 +45,8 @@ VERSIONS: Final = [
     pa.field("torch", pa.string()),
     pa.field("asv_runner", pa.string()),
     pa.field("driver", pa.string()),
-    pa.field("requirements", _STRINGS),
-    pa.field("env_vars", _STRINGS),
+    pa.field("requirements", pa.string()),  # a JSON object, name to version; `read` gives a dict
+    pa.field("env_vars", pa.string()),  # the same of the environment variables that asv set
 ]
 GRID: Final = [  # typed, from the parameters' names; `zeros` is null for "the whole block" too
     pa.field("shape", pa.string()),  # "128x128"

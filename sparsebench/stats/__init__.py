@@ -1,5 +1,11 @@
-"""Statistics of repeated measurements: intervals and comparisons. Knows NumPy and SciPy only."""
+"""Statistics of repeated measurements: intervals, comparisons, change points.
 
+Knows NumPy, SciPy and ruptures only.
+"""
+
+from sparsebench.stats.asv_rule import asv_finds_slower
+from sparsebench.stats.change_points import ChangePoint, change_points
+from sparsebench.stats.common_factor import common_factor
 from sparsebench.stats.discovery import adjusted
 from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Interval
 from sparsebench.stats.median import interval_rank, least_count, median, median_intervals
@@ -9,11 +15,15 @@ from sparsebench.stats.rounds import round_effect, round_error
 
 __all__ = [
     "CONFIDENCE_LEVEL",
+    "ChangePoint",
     "Effect",
     "Estimate",
     "Interval",
     "VariancePrior",
     "adjusted",
+    "asv_finds_slower",
+    "change_points",
+    "common_factor",
     "geometric_mean",
     "interval_rank",
     "least_count",

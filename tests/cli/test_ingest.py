@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sparsebench.cli import main
-from sparsebench.results import ingestion, read
+from sparsebench.results import batches, read
 
 DATA = Path(__file__).parents[1] / "data" / "asv"
 
@@ -56,7 +56,10 @@ def test_rows_that_the_new_results_lack_are_kept_and_counted(project, capsys):
     source.write_text(json.dumps(data))
     capsys.readouterr()
     assert main(["ingest"]) == 0
-    assert " rows kept); 1 unchanged; 0 bad" in capsys.readouterr().out
+    assert (
+        "stored 1 files (1 merged with stored ones), 1 rows; 1 unchanged; 0 bad"
+        in capsys.readouterr().out
+    )
     assert len(read("results/parquet")) == 74
 
 
@@ -91,13 +94,12 @@ def test_what_cannot_work_is_one_line_and_exit_code_2(project, capsys, arguments
 
 
 def test_an_interrupt_is_one_line_and_keeps_what_was_stored(project, capsys, monkeypatch):
-    def interrupted(table, path, origin):
-        if "5fef74f4" not in str(path):
-            raise KeyboardInterrupt
-        store(table, path, origin)
+    def interrupted(*_):
+        raise KeyboardInterrupt
 
-    store = ingestion.store
-    monkeypatch.setattr(ingestion, "store", interrupted)
+    first = min(Path("results/asv/workstation").glob("*-*.json"))
+    assert main(["ingest", str(first)]) == 0
+    monkeypatch.setattr(batches, "write_file", interrupted)
     assert main(["ingest"]) == 130
     err = capsys.readouterr().err.strip()  # click ends the line that holds the terminal's ^C
     assert err == "sparsebench: interrupted; what was stored stays, the same command continues"

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.project.pending import Selection, missing, select, set_aside_damaged
+from sparsebench.project import pending
+from sparsebench.project.pending import (
+    Selection,
+    Shard,
+    missing,
+    select,
+    set_aside_damaged,
+    shard_of,
+)
 
 COMMIT = "0123456789abcdef"
 ENV = "virtualenv-py3.11"
@@ -158,3 +166,55 @@ def test_every_environment_must_have_its_value(results: Path) -> None:
     store(results, step__Long__time_step=([1.0], [["0.9"]], "v1"))
     selection = select(results, "Long", None)
     assert missing(selection, results, COMMIT, [ENV, "other"]) == ["step.Long.time_step"]
+
+
+MANY: dict[str, Any] = {
+    f"area.time_{name}": {
+        "param_names": ["n"],
+        "params": [[str(n) for n in range(size)]],
+        "version": "v1",
+        "type": "time",
+        "rounds": rounds,
+    }
+    for name, size, rounds in [("a", 288, 2), ("b", 7, 4), ("c", 1, 1)]
+} | {"import_time": {"param_names": [], "params": [], "version": "v1", "type": "track"}}
+
+
+def sharded(results: Path, count: int) -> list[Selection]:
+    (results / "benchmarks.json").write_text(json.dumps(MANY))
+    everything = select(results, ".", None)
+    return [shard_of(everything, results, Shard(index, count)) for index in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_every_case_falls_to_one_shard_and_all_take_as_long(tmp_path: Path, count: int) -> None:
+    shards = sharded(tmp_path, count)
+    cases = [(n, c) for shard in shards for n, each in shard.cases.items() for c in each]
+    assert len(cases) == len(set(cases)) == 288 + 7 + 1 + 1
+    sizes = [shard.count for shard in shards]
+    costs = [
+        sum(pending._expected_seconds(MANY[n]) * len(c) for n, c in s.cases.items()) for s in shards
+    ]
+    assert max(costs) - min(costs) <= 0.64  # the cost of one case of time_a
+    assert max(sizes) - min(sizes) <= 8
+    assert shards == sharded(tmp_path, count)
+
+
+def test_the_pattern_of_a_shard_matches_its_cases_alone(tmp_path: Path) -> None:
+    shards = sharded(tmp_path, 3)
+    patterns = [re.compile(shard.asv_pattern(shard.cases)) for shard in shards]
+    for name, entry in MANY.items():
+        for case in product(*entry["params"]):
+            text = f"{name}({', '.join(case)})" if case else name
+            hits = [bool(pattern.search(text)) for pattern in patterns]
+            assert hits == [case in shard.cases.get(name, ()) for shard in shards]
+            assert sum(hits) == 1
+
+
+def test_a_shard_without_a_case_and_one_with_too_many_are_told(tmp_path: Path) -> None:
+    (everything,) = sharded(tmp_path, 1)
+    with pytest.raises(SparsebenchError, match=r"as many as there are cases \(297\), got 298/299"):
+        shard_of(everything, tmp_path, Shard(298, 299))
+    long = Selection({"x": frozenset({("a" * 130_000,)})}, frozenset(), {}, ".", None, sharded=True)
+    with pytest.raises(SparsebenchError, match="split into more shards"):
+        long.asv_pattern(["x"])

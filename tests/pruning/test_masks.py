@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning import kernels, masks
-from sparsebench.pruning.kernels import cpu, write_mask
+from sparsebench.pruning import WeightNormSparsifier, kernels, masks
+from sparsebench.pruning.kernels import arrays, cpu, lowest, only, write_mask
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 NORMS: dict[str, tuple[masks.Norm, Callable[[Any], Any]]] = {
@@ -60,9 +61,9 @@ def written(weight: Tensor, norm: masks.Norm, *pattern: Any) -> Any:
     return mask.bool().numpy()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(problems(), st.sampled_from(sorted(NORMS)))
-def test_torch_path_is_the_oracle(
+def test_the_mask_of_scores_is_the_oracle(
     problem: tuple[Tensor, float, tuple[int, int], int | None], norm: str
 ) -> None:
     weight, *pattern = problem
@@ -76,13 +77,15 @@ def test_torch_path_is_the_oracle(
     problems(),
     st.sampled_from(sorted(NORMS)),
     st.sampled_from(["contiguous", "transposed", "sliced"]),
+    st.sampled_from(kernels.PATHS),
 )
-def test_compiled_path_is_the_oracle(
-    problem: tuple[Tensor, float, tuple[int, int], int | None], norm: str, layout: str
+def test_every_path_is_the_oracle(
+    problem: tuple[Tensor, float, tuple[int, int], int | None], norm: str, layout: str, path: str
 ) -> None:
     weight, *pattern = problem
     fast, slow = NORMS[norm]
-    keep = written(strided(weight, layout), fast, *pattern)
+    with only(path):
+        keep = written(strided(weight, layout), fast, *pattern)
     np.testing.assert_array_equal(keep, oracles.mask(weight, *pattern, slow))
 
 
@@ -110,6 +113,92 @@ def test_spans_and_samples_change_no_bit(
         patch.setattr(torch, "get_num_threads", lambda: threads)
         keep = written(weight, fast, *pattern)
     np.testing.assert_array_equal(keep, oracles.mask(weight, *pattern, slow))
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    problems(),
+    st.integers(1, 3),
+    st.sampled_from([1, 40]),
+    st.sampled_from([3, 1 << 14]),
+    st.sampled_from([5, 1 << 17]),
+)
+def test_tiles_samples_and_pieces_change_no_bit(
+    problem: tuple[Tensor, float, tuple[int, int], int | None],
+    threads: int,
+    tile: int,
+    sample: int,
+    piece: int,
+) -> None:
+    weight, *pattern = problem
+    with pytest.MonkeyPatch.context() as patch, only("numpy"):
+        patch.setattr(arrays, "_TILE", tile)
+        patch.setattr(lowest, "_SAMPLE", sample)
+        patch.setattr(lowest, "_PIECE", piece)
+        patch.setattr(torch, "get_num_threads", lambda: threads)
+        keep = written(weight, masks.l2, *pattern)
+    np.testing.assert_array_equal(keep, oracles.mask(weight, *pattern))
+
+
+class ReadsBack(TorchDispatchMode):
+    """Fails on every operator that reads from a device to the host, or copies to it from there.
+
+    A CUDA graph can capture neither.
+    """
+
+    WAITS = frozenset(
+        [
+            "_local_scalar_dense",
+            "nonzero",
+            "masked_select",
+            "equal",
+            "index",
+            "lift_fresh",
+            "unique_dim",
+        ]
+    )
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        assert func.overloadpacket.__name__ not in self.WAITS
+        return func(*args, **(kwargs or {}))
+
+
+@settings(deadline=None, max_examples=100)
+@given(problems(), st.sampled_from(sorted(NORMS)))
+def test_as_on_a_device_nothing_is_read_back(
+    problem: tuple[Tensor, float, tuple[int, int], int | None], norm: str
+) -> None:
+    weight, *pattern = problem
+    fast, slow = NORMS[norm]
+    mask = torch.full_like(weight, 3)
+    with pytest.MonkeyPatch.context() as patch, only("torch"):
+        patch.setattr(masks, "_on_host", lambda keys: False)
+        with ReadsBack():
+            write_mask(mask, weight, fast, *pattern)
+    np.testing.assert_array_equal(mask.bool().numpy(), oracles.mask(weight, *pattern, slow))
+
+
+@pytest.mark.parametrize("pattern", [(0.5, (1, 4), None), (1.0, (1, 4), 2), (0.9, (8, 8), 40)])
+def test_a_whole_step_reads_nothing_back(
+    pattern: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(32, 20), torch.nn.Linear(20, 9))
+    sparsifier = WeightNormSparsifier(*pattern)
+    sparsifier.prepare(model, None)
+    monkeypatch.setattr(masks, "_on_host", lambda keys: False)
+    with only("torch"), ReadsBack():
+        sparsifier.step()
+    for layer in model:
+        keep = oracles.mask(layer.parametrizations.weight.original, *pattern)
+        np.testing.assert_array_equal(layer.parametrizations.weight[0].mask.bool().numpy(), keep)
+
+
+@pytest.mark.parametrize("read", [lambda x: x.sum().item(), lambda x: x[x > 0], torch.nonzero])
+def test_reading_back_is_noticed(read: Callable[[Tensor], object]) -> None:
+    with ReadsBack(), pytest.raises(AssertionError):
+        read(torch.ones(3))
 
 
 def random_weight(rows: int, cols: int, dtype: torch.dtype, seed: int = 0) -> Tensor:
@@ -146,7 +235,9 @@ def test_all_paths_agree_on_larger_tensors(
         weight[5] = float("inf")
     scores = masks.element_scores(weight)
     want = masks.sparsity_mask(scores, level, block, zeros).numpy()
-    np.testing.assert_array_equal(written(weight, masks.l2, level, block, zeros), want)
+    for path in ("compiled", "numpy"):
+        with only(path):
+            np.testing.assert_array_equal(written(weight, masks.l2, level, block, zeros), want)
 
 
 @pytest.mark.parametrize(("block", "zeros", "level"), LARGE[:3] + LARGE[4:6])
@@ -180,8 +271,10 @@ def test_no_fused_multiply_add() -> None:
         wide = row.repeat(8, 1)
         tall = wide.t().contiguous()
         for weight, block in ((wide, (1, 2)), (tall, (2, 1))):
-            keep = written(weight, masks.l2, 0.5, block, None)
-            np.testing.assert_array_equal(keep, oracles.mask(weight, 0.5, block, None))
+            for path in kernels.PATHS:
+                with only(path):
+                    keep = written(weight, masks.l2, 0.5, block, None)
+                np.testing.assert_array_equal(keep, oracles.mask(weight, 0.5, block, None))
 
 
 def test_without_numba_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +282,21 @@ def test_without_numba_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch) ->
     compiled = written(weight, masks.l2, 0.5, (1, 4), 2)
     monkeypatch.setattr(kernels, "_compiled", lambda: None)
     np.testing.assert_array_equal(written(weight, masks.l2, 0.5, (1, 4), 2), compiled)
+    with pytest.raises(ConfigError, match="compiled needs numba"), only("compiled"):
+        pass
+
+
+def test_an_unknown_path_names_those_that_exist() -> None:
+    with pytest.raises(ConfigError, match="unknown path 'nunpy'; near: numpy"), only("nunpy"):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore:Dynamo")  # torch says where it breaks its graph
+def test_a_function_that_torch_compiles_gives_the_same_mask() -> None:
+    weight = random_weight(64, 48, torch.float32)
+    mask = torch.zeros_like(weight)
+    torch.compile(write_mask, backend="aot_eager")(mask, weight, masks.l2, 0.5, (1, 4), 2)
+    np.testing.assert_array_equal(mask.bool().numpy(), oracles.mask(weight, 0.5, (1, 4), 2))
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.float64])
@@ -206,11 +314,13 @@ def test_a_strided_mask_is_written_through() -> None:
     np.testing.assert_array_equal(mask.bool().numpy(), oracles.mask(weight, 0.5, (1, 2), None))
 
 
-def test_autograd_sees_the_write() -> None:
+@pytest.mark.parametrize("path", kernels.PATHS)
+def test_autograd_sees_the_write(path: str) -> None:
     x = torch.ones(4, 4, requires_grad=True)
     mask = torch.ones(4, 4)
     product = x * mask
-    write_mask(mask, torch.rand(4, 4), masks.l2, 0.5, (1, 4), None)
+    with only(path):
+        write_mask(mask, torch.rand(4, 4), masks.l2, 0.5, (1, 4), None)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         product.sum().backward()
 

@@ -36,9 +36,9 @@ def test_what_the_new_source_does_not_hold_stays(after):
     frame, report = after(first, {"time_x": entry([9.0], params=[["'b'"]], samples=[[9.0]])})
     stored = {(row.benchmark, row.case): row.value for row in frame.itertuples()}
     assert stored == {("time_x", "a"): 1.0, ("time_x", "b"): 9.0, ("time_y", ""): 3.0}
-    assert (report.rows, report.kept) == (1, 2)
+    assert (report.rows, report.merged) == (1, 1)
     _, again = after({"time_x": entry([9.0], params=[["'b'"]], samples=[[9.0]])})
-    assert (again.count("unchanged"), again.rows, again.kept) == (1, 0, 0)
+    assert (again.count("unchanged"), again.rows, again.merged) == (1, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_of_two_rows_of_one_case_the_one_that_says_more_stands(after, old, new, 
     frame, report = after({"time_x": old}, {"time_x": new})
     (row,) = frame.itertuples()
     assert f"{row.status} {row.value}" == stands
-    assert report.rows + report.kept == 1
+    assert report.merged == 1
 
 
 def test_equal_parameters_of_one_benchmark_are_rows_of_their_own(after):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from sparsebench.results import ingest, read
-from sparsebench.results.rows import ram_bytes
+from sparsebench.results.facts import ram_bytes
 from sparsebench.results.schema import SCHEMA
 
 DATA = Path(__file__).parents[1] / "data" / "asv"

@@ -4,25 +4,18 @@ from scipy.stats import nct, t
 
 from sparsebench.stats import Effect, VariancePrior, variance_prior
 from sparsebench.stats.robust import scale, scale_freedom
+from tests.stats.simulated_noise import NOISES, machine
 
 KNOWN = VariancePrior((0.0,), (4e-4,), (np.inf,), 6.0)
 UNKNOWN = VariancePrior((0.0,), (np.inf,), (np.inf,), 6.0)
 
 
 def run_of(
-    rng: np.random.Generator, cases: int, rounds: int, tail: float = np.inf
+    rng: np.random.Generator, cases: int, rounds: int, noise: str = "light"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Round effects without any true effect, log times: the shorter the case the noisier it is.
-
-    Variances differ as 8 prior degrees of freedom say; all cases of a round share 0.2 % of noise.
-    """
-    log_times = rng.uniform(np.log(3e-5), np.log(3e-3), cases)
-    spread = 0.008 * np.exp(-0.4 * (log_times - np.log(3e-4)))
-    spread *= np.sqrt(8 / rng.chisquare(8, cases))
-    noise = rng.standard_normal((cases, rounds))
-    if np.isfinite(tail):
-        noise /= np.sqrt(rng.chisquare(tail, (cases, rounds)) / tail)
-    return spread[:, None] * noise + 0.002 * rng.standard_normal(rounds), log_times
+    """Round effects of identical code, and log times."""
+    made = machine(NOISES[noise], cases, rng)
+    return made.rounds(np.zeros(cases), rounds), made.log_times
 
 
 def effects(rounds: np.ndarray, log_times: np.ndarray) -> list[Effect]:
@@ -89,11 +82,11 @@ def test_a_single_case_is_judged_by_its_own_rounds() -> None:
 def test_the_prior_finds_the_trend_and_the_spread_of_the_variances() -> None:
     rounds, log_times = run_of(np.random.default_rng(0), 600, 6)
     prior = variance_prior(list(rounds), log_times)
-    assert 5 <= prior.freedom <= 12  # 8 were put in
-    for seconds in (5e-5, 3e-4, 2e-3):
-        deviation = 0.008 * (seconds / 3e-4) ** -0.4
+    assert 6 <= prior.freedom <= 14  # 8 were put in, and what all cases share is alike
+    for seconds in (2e-5, 3e-5, 1e-4, 5e-4):
+        deviation = np.hypot(0.012 * (seconds / 1e-4) ** -0.5, 0.006)
         found = np.interp(np.log(seconds), prior.log_times, prior.variances)
-        assert np.sqrt(found) == pytest.approx(deviation, rel=0.15)
+        assert np.sqrt(found) == pytest.approx(deviation, rel=0.1)
 
 
 def test_a_few_wild_cases_do_not_blur_the_others() -> None:
@@ -116,15 +109,15 @@ def test_order_of_cases_and_rounds_and_the_sides_do_not_matter() -> None:
         assert effect.error == pytest.approx(there[position].error)
 
 
-@pytest.mark.parametrize("tail", [np.inf, 3])
+@pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("rounds", [4, 6, 8])
 @pytest.mark.parametrize("cases", [5, 100])
-def test_intervals_cover_what_they_promise(cases: int, rounds: int, tail: float) -> None:
+def test_intervals_cover_what_they_promise(cases: int, rounds: int, noise: str) -> None:
     rng = np.random.default_rng(cases * rounds)
     covered = [
         0 in effect.interval(0.95)
         for _ in range(2000 // cases)
-        for effect in effects(*run_of(rng, cases, rounds, tail))
+        for effect in effects(*run_of(rng, cases, rounds, noise))
     ]
     assert np.mean(covered) == pytest.approx(0.95, abs=0.03)
 
@@ -133,7 +126,7 @@ def test_it_finds_more_than_students_t_where_tails_are_heavy() -> None:
     rng = np.random.default_rng(3)
     moderated, plain = [], []
     for _ in range(10):
-        rounds, log_times = run_of(rng, 200, 5, tail=3)
+        rounds, log_times = run_of(rng, 200, 5, "heavy")
         rounds += np.log(1.10)
         moderated += [e.p_above(np.log(1.05)) for e in effects(rounds, log_times)]
         error = rounds.std(axis=1, ddof=1) / np.sqrt(5)

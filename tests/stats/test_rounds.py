@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.stats import round_effect
+from sparsebench.stats import round_effect, round_error
 
 ORDER = "BHHBHBBHBHHBHBBH"
 
@@ -16,9 +16,21 @@ def test_the_effect_is_the_log_of_head_over_base() -> None:
     assert round_effect("HBBH", [3, 2, 2, 3]) == pytest.approx(np.log(1.5))
 
 
-def test_an_even_drift_cancels() -> None:
-    drift = np.exp(0.3 * np.arange(16))
-    assert round_effect(ORDER, drift * blocks(ORDER, 0.1)) == pytest.approx(0.1)
+@pytest.mark.parametrize("order", [ORDER, "HBBH" * 4, "BHHB" * 10])
+@pytest.mark.parametrize("drift", [0.2, -0.2])
+def test_a_drift_moves_it_by_no_more_than_its_share_of_a_block(order: str, drift: float) -> None:
+    along = np.linspace(0, 1, len(order))
+    for shape in (along, along**2, along > 0.4):  # even, growing, sudden
+        found = round_effect(order, np.exp(drift * shape) * blocks(order, 0.1))
+        assert abs(found - 0.1) <= abs(drift) / (len(order) - 1) * 2
+
+
+def test_many_slow_blocks_hardly_count() -> None:
+    rng = np.random.default_rng(4)
+    order = "BHHBHBBH" * 5
+    for _ in range(100):
+        noise = np.exp(0.005 * rng.standard_normal(40) + rng.exponential(rng.random(40) < 0.3))
+        assert round_effect(order, noise) == pytest.approx(0, abs=0.02)
 
 
 @pytest.mark.parametrize("block", range(16))
@@ -52,3 +64,18 @@ def test_no_blocks_have_no_effect() -> None:
 def test_what_is_no_round_is_refused(order: str, seconds: list[float], message: str) -> None:
     with pytest.raises(SparsebenchError, match=message):
         round_effect(order, seconds)
+
+
+def test_the_error_is_that_of_the_effect() -> None:
+    """Over many rounds of independent blocks it tells how much the effects scatter."""
+    rng = np.random.default_rng(5)
+    for quadruples in (4, 10):
+        order = "BHHBHBBH" * (quadruples // 2)
+        draws = [np.exp(rng.normal(0, 0.02, len(order))) for _ in range(600)]
+        scatter = np.std([round_effect(order, seconds) for seconds in draws])
+        told = np.mean([round_error(order, seconds) for seconds in draws])
+        assert 0.75 < told / scatter < 1.3, quadruples
+
+
+def test_the_error_is_unknown_without_a_whole_quadruple() -> None:
+    assert round_error("BHHB", [1.0, 0.0, 1.0, 1.0]) == float("inf")

@@ -59,6 +59,8 @@ def gate_text(
     tables = [part for section in shown for part in _section(section, result, footnotes)]
     said = outcome(result, fail_on)
     explained = [*_numbered(footnotes), *(Text(line, style="dim") for line in legend(shown, total))]
+    if not complete and any(line.unchanged for line in total):
+        explained.append(Text("--all lists the unchanged cases too", style="dim"))
     parts: list[RenderableType] = [*_header(result), *tables]
     if total:
         parts += [Text(), _summary(total)]

@@ -1,4 +1,4 @@
-"""History order: which commit comes when, and which rows lie since one."""
+"""The order of a history: which commit comes when, and which rows lie since one."""
 
 import pandas as pd
 

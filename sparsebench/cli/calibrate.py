@@ -1,0 +1,127 @@
+"""`sparsebench calibrate`: how often the gate errs on this machine, and what it finds."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from sparsebench.cli import options
+from sparsebench.cli.gate_options import Share, Target, target
+from sparsebench.cli.progress import rounds, say
+from sparsebench.cli.writing import write
+from sparsebench.gate.calibrating import Experiment, calibrate
+from sparsebench.gate.calibration import Trial
+from sparsebench.gate.running import Progress
+from sparsebench.report.gate.calibration_table import calibration_markdown, calibration_text
+from sparsebench.report.gate.power_curve import plot_power
+
+HELP = """Find out what the gate can be believed: false alarms, and the slow-downs that it finds.
+
+\b
+  sparsebench calibrate --tag short --runs 100
+  sparsebench calibrate --bench 'step.Long.time_step.*random' --runs 2 --tries 1
+  sparsebench calibrate --tag short --effects 10% --one-case 20 --runs 0
+
+Both sides are copies of one commit (by default HEAD). In A/A runs neither is slowed; in the others
+the benchmarked calls of one side are wrapped in extra work of the given share of their time. asv's
+own rule (factor 1.1, Mann-Whitney p < 0.002) judges the same samples beside the gate's.
+"""
+
+
+class Shares(click.ParamType[tuple[float, ...]]):
+    """Several shares, separated by commas."""
+
+    name = "shares"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """The shares that ``value`` says."""
+        if isinstance(value, tuple):
+            return value
+        return tuple(Share().convert(one.strip(), param, ctx) for one in str(value).split(","))
+
+
+@click.command(help=HELP, short_help="Find out what the gate can be believed.")
+@click.argument("revision", default="HEAD")
+@target
+@click.option(
+    "--runs", type=click.IntRange(0), default=10, show_default=True, help="A/A gates to run."
+)
+@click.option(
+    "--effects",
+    type=Shares(),
+    metavar="SHARES",
+    default="3%,5%,10%,20%",
+    show_default=True,
+    help="Slow-downs to inject.",
+)
+@click.option(
+    "--tries",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Gates per slow-down, every case slowed.",
+)
+@click.option(
+    "--one-case",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Gates per slow-down, one case slowed, another each time.",
+)
+@click.option("--markdown", "as_markdown", type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "--figures", type=click.Path(path_type=Path), metavar="DIR", help="Where a power curve goes."
+)
+@options.formats
+def command(
+    chosen: Target,
+    revision: str,
+    runs: int,
+    effects: tuple[float, ...],
+    tries: int,
+    one_case: int,
+    as_markdown: Path | None,
+    figures: Path | None,
+    formats: tuple[str, ...],
+) -> int:
+    """Run the experiments, show the table, write what was asked for."""
+    console = Console(stderr=True)
+    experiments = [
+        Experiment(0.0, runs),
+        *(Experiment(effect, tries) for effect in effects),
+        *(Experiment(effect, one_case, one_case=True) for effect in effects),
+    ]
+    experiments = [one for one in experiments if one.runs]
+    if not experiments:
+        raise click.UsageError("nothing to run: --runs, --tries and --one-case are all 0")
+    side = chosen.commit(revision, "REVISION")
+    with chosen.asv.alone(), rounds(console) as tell:
+        progress = Progress(partial(say, console), tell)
+        found = calibrate(
+            chosen.project,
+            chosen.request(side, side),
+            experiments,
+            progress,
+            partial(_tell_trial, console),
+        )
+    Console().print(calibration_text(found))
+    if as_markdown:
+        write(as_markdown, calibration_markdown(found))
+    if figures:
+        for path in plot_power(found, figures, formats):
+            say(console, str(path))
+    return 0
+
+
+def _tell_trial(console: Console, trial: Trial) -> None:
+    say(
+        console,
+        f"{trial.kind}, {trial.effect:.0%}: gate found {trial.gate.found} of {trial.slowed}, "
+        f"{trial.gate.alarmed_runs} of {trial.runs} runs with a false alarm; asv's rule found "
+        f"{trial.asv.found}, {trial.asv.alarmed_runs} runs; {trial.undecided} undecided; "
+        f"{trial.seconds:.0f} s a run",
+    )

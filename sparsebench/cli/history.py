@@ -1,0 +1,124 @@
+"""`sparsebench history`: what became slower or faster over the commits, and is it still."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+
+from sparsebench.cli import options
+from sparsebench.cli.progress import progress
+from sparsebench.errors import SparsebenchError
+from sparsebench.report.history import COLUMNS, HARDWARE, History, since, survey
+from sparsebench.report.history.listing import as_plain, listing
+from sparsebench.report.history.memory import Memory, usual_place
+from sparsebench.results import read
+from sparsebench.stats.change_points import TOLERANCE
+
+EXIT_CHANGED = 1
+
+HELP: Final = """List regressions and improvements over the commits, most important first.
+
+A change is listed when it lasted four snapshots, stands out from the series' own noise and
+wandering, and its whole 95 % interval lies beyond --tolerance. What moved all series of a machine
+at once is told below the table, once. A change of number, repeat, timer, runner, environment or of
+the benchmark's code starts a new series.
+
+\b
+  sparsebench history
+  sparsebench history --machine ci --since 2026-06-01 --limit 0
+  sparsebench history --benchmark 'Long.*time' --fail-on worse
+  sparsebench history --json - | jq '.steps[] | select(.worse)'
+
+Exit codes: 0 done, 1 with --fail-on where such a change is still there, 2 bad input.
+"""
+
+
+@click.command(help=HELP, short_help="List regressions and improvements over commits.")
+@options.dataset
+@options.machine
+@options.benchmark
+@click.option("--since", "start", metavar="DATE|HASH", help="Only changes from then on.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0, max=10),
+    default=TOLERANCE,
+    show_default=True,
+    help="The smallest relative change that matters.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["worse", "any", "never"]),
+    default="never",
+    show_default=True,
+    help="Which changes, if still there, end with exit code 1.",
+)
+@click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, metavar="N",
+              help="At most N lines; 0: all.")  # fmt: skip
+@click.option(
+    "--json", "target", metavar="FILE", help="Write everything as JSON instead; - is stdout."
+)
+def command(
+    dataset: Path,
+    machine: tuple[str, ...],
+    benchmark: str | None,
+    start: str | None,
+    tolerance: float,
+    fail_on: str,
+    limit: int,
+    target: str | None,
+) -> int:
+    """Search, print, and judge."""
+    columns = [*COLUMNS, *HARDWARE]
+    frame = read(dataset, columns=columns, benchmark=benchmark, machine=machine or None)
+    if frame.empty:
+        raise SparsebenchError(f"{dataset}: no rows match; `sparsebench show` lists what there is")
+    commits = set(since(frame, start)["commit_hash"]) if start else None
+    with progress("searching series") as tell:
+        found = survey(
+            frame,
+            tolerance,
+            memory=Memory(usual_place()),
+            processes=len(os.sched_getaffinity(0)),
+            progress=tell,
+        )
+    if commits is not None:
+        found = _only(found, commits)
+    _write(found, limit, target)
+    return EXIT_CHANGED if _fails(found, fail_on) else 0
+
+
+def _only(found: History, commits: set[str]) -> History:
+    """Return the findings at ``commits``; all values before them were needed to find these."""
+    return replace(
+        found,
+        steps=_at(found.steps, commits),
+        shifts=_at(found.shifts, commits),
+        new_series=_at(found.new_series, commits),
+    )
+
+
+def _at(found: Sequence[Any], commits: set[str]) -> list[Any]:
+    return [one for one in found if one.commit in commits]
+
+
+def _write(found: History, limit: int, target: str | None) -> None:
+    if target is None:
+        Console(highlight=False).print(listing(found, limit))
+        return
+    text = json.dumps(as_plain(found), indent=1, ensure_ascii=False, allow_nan=False)
+    if target == "-":
+        click.echo(text)
+    else:
+        Path(target).write_text(text + "\n", encoding="utf-8")
+
+
+def _fails(found: History, fail_on: str) -> bool:
+    return any(
+        step.status == "there" and (step.worse or fail_on == "any")
+        for step in (found.steps if fail_on != "never" else ())
+    )

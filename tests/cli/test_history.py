@@ -1,0 +1,122 @@
+"""`sparsebench history`: the table, the JSON, the exit codes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sparsebench.cli import main
+from tests import histories
+from tests.histories import as_frame
+from tests.synthetic import write_dataset
+
+
+@pytest.fixture(autouse=True)
+def width_and_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def made_up() -> pd.DataFrame:
+    """Six cases of one benchmark of which two got slower together, and one for a while."""
+    logs = np.log(1e-3) + np.random.default_rng(3).normal(0, 0.005, (6, 160))
+    logs[:2, 120:] += np.log([[1.5], [1.3]])
+    logs[2, 50:90] += np.log(2)
+    return as_frame({"m": histories.History(logs, harness=np.zeros(logs.shape, dtype=np.int64))})
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return write_dataset(made_up(), tmp_path / "parquet")
+
+
+def history(dataset: Path, *arguments: str) -> int:
+    return main(["history", "--dataset", str(dataset), *arguments])
+
+
+def test_the_table_says_how_much_when_and_where_and_fits_into_80_columns(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert history(dataset) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split() for line in lines[2:4]] == [
+        ["+49.9", "%", "(49.3", "to", "50.5)", "00000077..00000078", "suite.Class.time_work_0"],
+        ["worse", "2020-04-30", "n=0:", "1", "ms", "->", "1.5", "ms", "(+1", "case)"],
+    ]
+    assert sum("worse, went away" in line for line in lines) == 1
+
+
+def test_the_rest_of_a_long_list_is_counted(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert history(dataset, "--limit", "1") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "2 more; --limit 0 shows all"
+
+
+def test_json_holds_every_step(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert history(dataset, "--json", "-") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["steps"]) == 4
+    first = found["steps"][0]
+    assert first["commit"] == f"{120:08x}{'0' * 32}"
+    assert first["change"]["interval"]["low"] == pytest.approx(0.5, abs=0.03)
+    assert (first["status"], first["worse"]) == ("there", True)
+    assert history(dataset, "--json", str(tmp_path / "found.json")) == 0
+    assert json.loads((tmp_path / "found.json").read_text()) == found
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ([], 0),
+        (["--fail-on", "worse"], 1),
+        (["--fail-on", "any"], 1),
+        (["--fail-on", "worse", "--since", f"{121:08x}"], 0),
+        (["--fail-on", "worse", "--tolerance", "0.6"], 0),
+    ],
+)
+def test_fail_on_asks_for_changes_that_are_still_there(
+    dataset: Path, arguments: list[str], code: int
+) -> None:
+    assert history(dataset, *arguments) == code
+
+
+def test_what_went_away_or_got_better_does_not_fail_on_worse(tmp_path: Path) -> None:
+    frame = made_up()
+    rows = frame["case"].eq("n=2")
+    over = write_dataset(frame[rows], tmp_path / "over")
+    lasting = write_dataset(frame[rows & (frame["commit_hash"] < f"{90:08x}")], tmp_path / "now")
+    assert history(over, "--fail-on", "worse") == 0
+    assert history(over, "--fail-on", "any") == 1  # it got better again
+    assert history(lasting, "--fail-on", "worse") == 1
+
+
+def test_nothing_found_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = made_up()
+    quiet = write_dataset(frame[frame["case"].eq("n=4")], tmp_path / "quiet")
+    assert history(quiet) == 0
+    assert capsys.readouterr().out == "no lasting change in 1 series\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--since", "yesterday"], "--since: unknown date or commit 'yesterday'; known: "),
+        (["--machine", "n"], "unknown machine 'n'; known: m"),
+        (["--tolerance", "-1"], "Invalid value for '--tolerance': -1.0 is not in the range"),
+        (["--fail-on", "slower"], "Invalid value for '--fail-on': 'slower' is not one of"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(
+    dataset: Path, arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert history(dataset, *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"sparsebench: {line}")
