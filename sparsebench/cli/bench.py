@@ -1,17 +1,15 @@
 """``sparsebench bench``: asv over commits, then ingest, plots and a summary, in one command."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sparsebench.cli import EXIT_BAD_INPUT
+from sparsebench.cli.progress import busy, percentages, say
 from sparsebench.project.asv_command import Asv, Outcome
 from sparsebench.project.commits import Commit, resolve, uncommitted_changes
 from sparsebench.project.pending import (
@@ -121,7 +119,7 @@ def command(
     project = load_project(Path.cwd())
     plan = Plan(
         project=project,
-        pattern=bench or _grid_pattern(project, grid),
+        pattern=bench or project.pattern(grid),
         commits=resolve(project.repository, commits),
         device=device,
         shard=shard,
@@ -130,11 +128,6 @@ def command(
         figures=figures or project.root / "results" / "figures",
     )
     return _carry_out(plan, Console(stderr=True))
-
-
-def _grid_pattern(project: Project, grid: str | None) -> str:
-    """The named grid; by default ``short``, or everything in a project that names no grids."""
-    return project.grid(grid or "short") if grid or project.grids else "."
 
 
 def _carry_out(plan: Plan, console: Console) -> int:
@@ -148,7 +141,7 @@ def _carry_out(plan: Plan, console: Console) -> int:
 def _discover(plan: Plan, console: Console) -> Selection:
     """Build what is needed and find the benchmarks; the first time this installs PyTorch."""
     plan.asv.ensure_machine()
-    with _busy(console, "Building environments and finding benchmarks ..."):
+    with busy(console, "Building environments and finding benchmarks ..."):
         plan.asv.discover([plan.commits[-1].hash])
     everything = select(plan.project.results, plan.pattern, plan.device)
     if plan.shard is None:
@@ -163,14 +156,14 @@ def _measure(plan: Plan, selection: Selection, console: Console) -> None:
     for number, commit in enumerate(plan.commits, start=1):
         label = f"{commit.short} ({number} of {len(plan.commits)})"
         for path in set_aside_damaged(folder, commit.hash, environments):
-            _say(console, f"{label}: a damaged result file is now {_near(path)}")
+            say(console, f"{label}: a damaged result file is now {_near(path)}")
         todo = missing(selection, folder, commit.hash, environments)
         if not todo:
-            _say(console, f"{label}: measured already")
+            say(console, f"{label}: measured already")
             continue
-        with _progress(console, label) as progress:
+        with percentages(console, label) as progress:
             outcome = plan.asv.measure(commit.hash, selection.asv_pattern(todo), progress)
-        _say(console, f"{label}: {_told(outcome, len(todo), plan)}")
+        say(console, f"{label}: {_told(outcome, len(todo), plan)}")
 
 
 def _told(outcome: Outcome, count: int, plan: Plan) -> str:
@@ -184,10 +177,10 @@ def _store_and_show(plan: Plan, selection: Selection, console: Console) -> int:
     """Ingest, plot, and the summary with where everything lies; 2 where nothing has a value."""
     report = ingest([plan.project.results / plan.asv.machine_name], plan.dataset)
     for problem in report.problems:
-        _say(console, problem)
+        say(console, problem)
     frame = read(plan.dataset, project=plan.project.name)
     frame = frame[frame["benchmark"].isin(selection.cases)]
-    with _busy(console, "Drawing ..."):
+    with busy(console, "Drawing ..."):
         figures = list(plot(frame, plan.figures, ("png", "svg")))
     hashes = [commit.hash for commit in plan.commits]
     here = frame[frame["machine"] == plan.asv.machine_name]
@@ -232,33 +225,8 @@ def _near(path: Path) -> str:
 def _warn_of_uncommitted(project: Project, console: Console) -> None:
     changed = uncommitted_changes(project.repository)
     if changed:
-        _say(
+        say(
             console,
             f"note: {changed} files have uncommitted changes; commits are measured as committed, "
             "with the benchmarks of the work tree",
         )
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _busy(console: Console, what: str) -> AbstractContextManager[object]:
-    """A spinner on a terminal, elsewhere a plain line."""
-    if console.is_terminal:
-        return console.status(what)
-    _say(console, what)
-    return nullcontext()
-
-
-@contextmanager
-def _progress(console: Console, label: str) -> Iterator[Callable[[float, str], None]]:
-    """A bar on a terminal; elsewhere a plain line a finished benchmark."""
-    if not console.is_terminal:
-        yield lambda percent, text: _say(console, f"{label}: {percent:3.0f}% {text}")
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    text = TextColumn("{task.fields[text]}")
-    with Progress(*columns, text, console=console, transient=True) as bar:
-        task = bar.add_task(label, total=100, text="")
-        yield lambda percent, text: bar.update(task, completed=percent, text=text[:60])

@@ -94,7 +94,7 @@ def target(command: Callable[..., Any]) -> Callable[..., Any]:
     def pattern(project: Project, bench: str | None, tag: str | None) -> str:
         if bench and tag:
             raise click.UsageError("--bench and --tag exclude each other; give one")
-        return bench or _grid(project, tag)
+        return bench or project.pattern(tag)
 
     return _decorated(command, (*_WHICH, *_HOW), pattern)
 
@@ -183,11 +183,6 @@ _HOW = (
         "--machine", metavar="NAME", help="Store under this machine name.  [default: this one's]"
     ),
 )
-
-
-def _grid(project: Project, tag: str | None) -> str:
-    """The named grid; by default ``short``, or everything in a project that names no grids."""
-    return project.grid(tag or "short") if tag or project.grids else "."
 
 
 def _is_regex(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
 from rich.console import Console
@@ -36,6 +36,27 @@ def rounds(console: Console) -> Iterator[Callable[[int, int, int], None]]:
         yield lambda number, done, cases: bar.update(
             task, description=f"round {number + 1}", completed=done, total=cases
         )
+
+
+@contextmanager
+def percentages(console: Console, label: str) -> Iterator[Callable[[float, str], None]]:
+    """Give a function to call with the percentage that is done, and what was done last."""
+    if not console.is_terminal:
+        yield lambda percent, text: say(console, f"{label}: {percent:3.0f}% {text}")
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    text = TextColumn("{task.fields[text]}")
+    with Progress(*columns, text, console=console, transient=True) as bar:
+        task = bar.add_task(label, total=100, text="")
+        yield lambda percent, text: bar.update(task, completed=percent, text=text[:60])
+
+
+def busy(console: Console, what: str) -> AbstractContextManager[object]:
+    """A spinner while something of unknown length goes on; in a log, a line at its begin."""
+    if console.is_terminal:
+        return console.status(what)
+    say(console, what)
+    return nullcontext()
 
 
 def say(console: Console, line: str) -> None:

@@ -7,6 +7,7 @@ from itertools import product
 from typing import Any, Final
 
 from sparsebench.errors import SparsebenchError
+from sparsebench.project.patterns import compiled
 
 MEASURED: Final = ("time", "memory", "peakmemory", "track")  # asv's types that a worker can measure
 Reply = Mapping[str, Any]
@@ -68,12 +69,7 @@ def selection(pattern: str, device: str | None) -> Selection:
     Raises:
         SparsebenchError: not a regular expression.
     """
-    try:
-        return Selection(re.compile(pattern), device)
-    except re.error as error:
-        raise SparsebenchError(
-            f"--bench: must be a regular expression, got {pattern!r}: {error}"
-        ) from None
+    return Selection(compiled(pattern), device)
 
 
 def cases(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sparsebench.errors import SparsebenchError
+from sparsebench.project.patterns import compiled
 from sparsebench.results.asv_files import Measured, load_result_file
 from sparsebench.results.json_files import BadFileError, parse_object, read_bytes
 
@@ -143,9 +144,9 @@ def select(results: Path, pattern: str, device: str | None) -> Selection:
         SparsebenchError: a bad pattern, nothing that matches, or a device that no matching
             benchmark has here.
     """
-    compiled = _compiled(pattern)
+    wanted = compiled(pattern)
     entries = _discovered(results)
-    hits = {name: _matching(name, entry, compiled) for name, entry in entries.items()}
+    hits = {name: _matching(name, entry, wanted) for name, entry in entries.items()}
     hits = {name: cases for name, cases in hits.items() if cases}
     if not hits:
         raise SparsebenchError(f"--bench: must match one of asv's benchmarks, got {pattern!r}")
@@ -221,15 +222,6 @@ def _discovered(results: Path) -> dict[str, dict[str, Any]]:
     path = results / "benchmarks.json"
     entries = parse_object(path, read_bytes(path))
     return {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
-
-
-def _compiled(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise SparsebenchError(
-            f"--bench: must be a regular expression, got {pattern!r}: {error}"
-        ) from None
 
 
 def _matching(name: str, entry: dict[str, Any], pattern: re.Pattern[str]) -> frozenset[Combination]:

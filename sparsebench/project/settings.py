@@ -51,6 +51,14 @@ class Project:
             raise SparsebenchError(f"--grid: {unknown_name('grid', name, self.grids)}")
         return self.grids[name]
 
+    def pattern(self, grid: str | None) -> str:
+        """The same; of no name in particular ``short``, or everything where none is named.
+
+        Raises:
+            SparsebenchError: no such grid.
+        """
+        return self.grid(grid or "short") if grid or self.grids else "."
+
 
 def load_project(start: Path) -> Project:
     """The asv project that ``start`` lies in.
