@@ -97,7 +97,6 @@ def _setup(project: Project, request: Request, progress: Progress) -> Iterator[_
         with Pair(started, 0) as pair:
             plan = plan_of(project, request, pair, started["base"], progress)
         journals = project.root / ".asv" / "gate" / "calibration"
-        journals.mkdir(exist_ok=True)
         yield _Setup(plan, started, Path(folder), journals, request.budget)
 
 

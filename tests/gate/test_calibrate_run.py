@@ -1,0 +1,60 @@
+"""A calibration from end to end, on a small project."""
+
+from dataclasses import replace
+
+import pytest
+
+from sparsebench.gate import calibrating
+from sparsebench.gate.calibrating import Experiment, calibrate
+from sparsebench.gate.calibration import Trial
+from sparsebench.gate.judging import judge
+from sparsebench.gate.record import parse
+from sparsebench.gate.running import Progress
+from tests.gate_project import GateProject
+
+BENCHMARKS = """
+def work():
+    return sum(range(3000))
+
+def time_one():
+    work()
+
+class Suite:
+    params = [1, 2]
+    def setup(self, n):
+        self.n = n
+    def time_two(self, n):
+        work()
+
+def track_it():
+    return 7
+"""
+
+
+@pytest.fixture
+def project(tiny: GateProject, monkeypatch: pytest.MonkeyPatch) -> GateProject:
+    tiny.benchmarks(BENCHMARKS)
+    monkeypatch.setattr(calibrating, "twin", lambda installation: installation)
+    tiny.request = replace(tiny.request, head=tiny.request.base, budget=40.0)
+    return tiny
+
+
+def test_what_is_slowed_is_found_and_nothing_else(project: GateProject) -> None:
+    experiments = [Experiment(0.0, 1), Experiment(2.0, 1), Experiment(2.0, 1, one_case=True)]
+    told: list[Trial] = []
+    progress = Progress(project.said.append, lambda *_: None)
+    found = calibrate(project.project, project.request, experiments, progress, told.append)
+    assert list(found.trials) == told
+    same, every, one = found.trials
+    assert (same.kind, same.unslowed, same.gate.found, same.gate.false_alarms) == ("A/A", 3, 0, 0)
+    assert (every.kind, every.slowed, every.gate.found) == ("every case", 3, 3)
+    assert (one.kind, one.slowed, one.gate.found, one.gate.false_alarms) == ("one case", 1, 1, 0)
+    assert sum(trial.changed_results for trial in told) == 0
+    assert [line for line in project.said if "run 1 of 1" in line] == [
+        "A/A: run 1 of 1",
+        "every case slowed by 200%: run 1 of 1",
+        "one case slowed by 200%: run 1 of 1",
+    ]
+    kept = sorted((project.root / ".asv" / "gate" / "calibration").glob("*.jsonl"))
+    records = [parse(str(path), path.read_text().splitlines()) for path in kept]
+    assert [sum(f.verdict == "REGRESSED" for f in judge(r)) for r in records] == [0, 3, 1]
