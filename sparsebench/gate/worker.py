@@ -22,8 +22,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
-from timeit import default_timer
+from timeit import default_timer, repeat
 from typing import Any, TextIO
 
 from asv_runner._aux import update_sys_path
@@ -35,8 +34,6 @@ WARMUP = 0.01  # seconds, where warmup_time is not declared; asv's own default t
 ASV_SAMPLE, ASV_WARMUP = 0.01, -1  # asv's defaults: what differs from them was declared
 CONTROL = 20_000  # additions of a control block, about half a millisecond
 LONGEST = 10_000  # characters of a tracked value: a record holds one a round and side
-PROBES, ADJUSTMENTS = 15, 5  # to find out how much extra work a share is
-DOUBT = 0.03  # of what the probes tell, on a busy machine
 CACHE = "cache.pickle"  # as asv names it, in the folder that its benchmarks run in
 KILL_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
@@ -96,36 +93,14 @@ class Case:
         return {"seconds": taken[(repeat - 1) // 4]}
 
     def slow_down(self, share: float) -> None:
-        """Wrap the benchmarked call in extra work of that share of its time.
+        """Wrap the benchmarked call in extra work of that share of the time that it took.
 
-        How much work that is, is measured beside the bare call in turns, so what the wrapping costs
-        is part of the share. Raises where it cannot be had: the call runs in another process.
+        What the wrapping itself costs is part of the share.
         """
-        bare, bare_timer, number = self.benchmark.func, self.timer, self.number
-        turns = 0
-
-        def slowed(*args: Any) -> Any:
-            result = bare(*args)
-            for _ in range(turns):
-                pass
-            return result
-
-        def seconds(function: Any, timer: Any) -> float:
-            self.benchmark.func = function
-            return float(timer.timeit(number)) / number
-
-        self.benchmark.func = slowed
+        if type(self.benchmark).__name__ == "TimerawBenchmark":
+            raise RuntimeError("its call runs in another process and cannot be slowed down")
+        self.benchmark.func = _slowed(self.benchmark.func, share, _wrapping_cost())
         self.benchmark.do_run()  # hands over a timer of the slowed call
-        for _ in range(ADJUSTMENTS):
-            pairs = [
-                (seconds(bare, bare_timer), seconds(slowed, self.timer)) for _ in range(PROBES)
-            ]
-            alone, both = (median(pair[side] for pair in pairs) for side in (0, 1))
-            turns = max(turns + round(((1 + share) * alone - both) / _turn()), 0)
-        if abs(both / alone - 1 - share) > share / 2 + DOUBT:
-            raise RuntimeError(
-                f"could not be slowed down by {share:.0%}, got {both / alone - 1:.1%}"
-            )
 
     def value(self) -> Any:
         """What the benchmark returns; a peak memory is that of a process of its own."""
@@ -264,12 +239,25 @@ def _text_to(descriptor: int) -> TextIO:
     return open(descriptor, "w", buffering=1, encoding="utf-8", closefd=False)
 
 
-def _turn() -> float:
-    """Seconds of one turn of an empty loop."""
-    start = default_timer()
-    for _ in range(CONTROL):
-        pass
-    return (default_timer() - start) / CONTROL
+def _slowed(call: Any, share: float, cost: float) -> Any:
+    """``call``, then busy until ``share`` more of its time has passed, less ``cost`` seconds."""
+
+    def slowed(*args: Any) -> Any:
+        start = default_timer()
+        result = call(*args)
+        end = default_timer()
+        goal = end + share * (end - start) - cost
+        while default_timer() < goal:
+            pass
+        return result
+
+    return slowed
+
+
+def _wrapping_cost() -> float:
+    """Seconds that `_slowed` adds to a call by itself."""
+    bare, wrapped = (lambda: None), _slowed(lambda: None, 0.0, 0.0)
+    return min(repeat(wrapped, number=100)) / 100 - min(repeat(bare, number=100)) / 100
 
 
 def _load(root: str, name: str) -> Any:

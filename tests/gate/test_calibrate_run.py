@@ -1,12 +1,15 @@
 """A calibration from end to end, on a small project."""
 
 from dataclasses import replace
+from statistics import median
+from timeit import repeat
 
 import pytest
 
-from sparsebench.gate import calibrating
+from sparsebench.gate import calibrating, worker
 from sparsebench.gate.calibrating import Experiment, calibrate
 from sparsebench.gate.calibration import Trial
+from sparsebench.gate.cases import selection
 from sparsebench.gate.judging import judge
 from sparsebench.gate.record import parse
 from sparsebench.gate.running import Progress
@@ -58,3 +61,28 @@ def test_what_is_slowed_is_found_and_nothing_else(project: GateProject) -> None:
     kept = sorted((project.root / ".asv" / "gate" / "calibration").glob("*.jsonl"))
     records = [parse(str(path), path.read_text().splitlines()) for path in kept]
     assert [sum(f.verdict == "REGRESSED" for f in judge(r)) for r in records] == [0, 3, 1]
+
+
+def test_what_runs_in_another_process_cannot_be_slowed_and_is_said(project: GateProject) -> None:
+    project.benchmarks("def timeraw_it():\n    return 'pass'\n")
+    progress = Progress(project.said.append, lambda *_: None)
+    request = replace(project.request, wanted=selection("timeraw", None))
+    trial = calibrate(
+        project.project, request, [Experiment(2.0, 1)], progress, lambda _: None
+    ).trials[0]
+    assert trial.gate.found == 0
+    (path,) = (project.root / ".asv" / "gate" / "calibration").glob("*.jsonl")
+    assert "runs in another process and cannot be slowed down" in path.read_text()
+
+
+def test_a_slow_down_is_of_the_share_that_was_asked_for() -> None:
+    """The call is long beside what the clock can tell, and the shorter of both times is taken."""
+
+    def call() -> int:
+        return sum(range(5000))
+
+    ratios = []
+    for _ in range(15):
+        slowed = worker._slowed(call, 0.5, worker._wrapping_cost())
+        ratios.append(min(repeat(slowed, number=5)) / min(repeat(call, number=5)))
+    assert 1.3 < median(ratios) < 1.7
