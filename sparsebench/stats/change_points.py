@@ -36,6 +36,7 @@ _BAND: Final = 100  # neighbouring values whose range bounds what wandering can 
 _BAND_ENDS: Final = (0.02, 0.98)  # ... but for the outliers among them
 _USUAL: Final = 0.75  # the quantile of those differences that a series' wandering is read off
 _FLOOR: Final = 1e-4  # the least noise assumed, of a log: rounding to five digits is not a step
+LARGEST: Final = 709.0  # about the log of the largest number that a float can hold
 SEARCH: Final = f"rbf {_WIDTH:g} {_PENALTY:g}".encode()  # what decides :func:`within`
 _MEDIAN_DEVIATION: Final = 0.6745  # of a normal distribution: the median of |z|
 _MEDIAN_VARIANCE: Final = np.pi / 2  # of a median, relative to that of the mean
@@ -46,12 +47,13 @@ class ChangePoint:
     """A lasting change: ``place`` is the index of the first value after it.
 
     ``before`` and ``after`` are the levels on both sides, logs as the input; ``change`` is
-    after / before - 1 of the values themselves.
+    after / before - 1 of the values themselves. ``doubt`` is half its interval's width, as a log.
     """
 
     place: int
     before: float
     after: float
+    doubt: float
     change: Estimate
 
 
@@ -193,12 +195,11 @@ class _Series:
     def point(self, low: int, place: int, high: int) -> ChangePoint:
         before, after, error = self.levels(low, place, high)
         step, around = after - before, self.doubt(self.sure, place, error)
-        interval = Interval(float(np.expm1(step - around)), float(np.expm1(step + around)))
+        interval = Interval(_relative(step - around), _relative(step + around))
         count = min(place - low, high - place, _REACH)
         few = (f"only {count} values on one side",) if count < 2 * PERSISTENCE else ()
-        return ChangePoint(
-            place, before, after, Estimate(float(np.expm1(step)), interval, count, few)
-        )
+        change = Estimate(_relative(step), interval, count, few)
+        return ChangePoint(place, before, after, around, change)
 
 
 def _kept(series: _Series, places: Sequence[int]) -> list[int]:
@@ -227,6 +228,11 @@ def _wandering(logs: Floats, spread: float) -> float:
     apart = np.abs(medians[_STRETCH:] - medians[:-_STRETCH])
     usual = np.quantile(apart, _USUAL) / norm.isf((1 - _USUAL) / 2)
     return float(max(usual**2 - _MEDIAN_VARIANCE * spread**2 * 2 / _STRETCH, 0.0))
+
+
+def _relative(step: float) -> float:
+    """Return the relative change of a difference of logs; finite, so that JSON can hold it."""
+    return float(np.expm1(min(step, LARGEST)))
 
 
 @cache

@@ -53,7 +53,7 @@ def _groups(steps: Sequence[Step]) -> list[list[Step]]:
     for step in steps:
         same = (
             step.project, step.machine, step.env_name, step.benchmark, step.commit, step.worse,
-            step.status,
+            step.undone_at, step.status,
         )  # fmt: skip
         order.setdefault(same, []).append(step)
     return list(order.values())
@@ -78,7 +78,8 @@ def _change(step: Step) -> str:
 
 def _when(step: Step) -> str:
     date = "" if pd.isna(step.date) else f"{step.date:%Y-%m-%d}"
-    return f"{short_hash(step.after_commit)}..{short_hash(step.commit)}\n{date}"
+    until = f"\nuntil {short_hash(step.undone_at)}" if step.undone_at else ""
+    return f"{short_hash(step.after_commit)}..{short_hash(step.commit)}\n{date}{until}"
 
 
 def _what(group: Sequence[Step], *, several: bool) -> str:
