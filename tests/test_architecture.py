@@ -18,7 +18,10 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "stats": (set(), {"numpy", "scipy", "ruptures"}),  # ruptures: its change point search
     "project": ({"results"}, {"asv"}),
     "gate": ({"stats", "project"}, {"numpy", "asv_runner", "pyarrow"}),
-    "report": ({"stats", "gate"}, {"numpy", "pandas", "matplotlib", "seaborn", "rich"}),
+    "report": (
+        {"stats", "gate"},
+        {"numpy", "pandas", "matplotlib", "seaborn", "rich", "jinja2"},
+    ),
     "cli": (
         {"results", "stats", "project", "gate", "report"},
         {"click", "rich", "pandas", "numpy", "pyarrow"},

@@ -33,6 +33,7 @@ VERBS = {
     "plot": "Draw regression plots: value against commit.",
     "history": "List regressions and improvements over commits.",
     "devices": "Compare two devices, machines, implementations or torch versions.",
+    "report": "Render one static site over the results.",
 }
 
 

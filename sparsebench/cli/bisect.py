@@ -17,7 +17,8 @@ from sparsebench.report.gate.words import change_text
 HELP = """Find the commit that made a case slower or changed its result, by gates against GOOD.
 
 \b
-  sparsebench bisect v1.0 main --case 'Long.time_step.*level=0.9,block=1x4'
+  sparsebench bisect v1.0 --case 'step.Short.track_digest'
+  sparsebench bisect v1.0 main --case 'Long.time_step.*level=0.9,block=1x4' --tolerance 2%
 
 Looks at the commits after GOOD up to BAD, first parents only, halving the range with each gate. Of
 several matching cases the worst counts. What was measured before is measured again, but not built

@@ -10,15 +10,18 @@ from sparsebench.errors import SparsebenchError
 from sparsebench.report import canvas
 from sparsebench.report.comparison import Comparison, compare
 from sparsebench.report.comparison_table import comparison_text
+from sparsebench.report.copy_floor import distances
 from sparsebench.report.heat_map import describe_heat_map, draw_heat_map, why_no_heat_map
 from sparsebench.report.sides import COMPARABLE, choose_sides
 from sparsebench.results import latest, read
 
-HELP = """Compare two devices, machines, implementations or torch versions case by case.
+HELP = """Compare two devices, machines, implementations, torch versions or dtypes case by case.
 
 A is the base: a ratio B/A above 1 means that B is slower, or needs more. Without names the column
 --by (device, unless given) must have two values; with names and without --by it is the column that
-holds them. Rows are matched in everything else, the newest value of each.
+holds them. Rows are matched in everything else, the newest value of each. Below each table stand
+the geometric mean with its interval and, along shape, level and other sizes, the crossing point
+from which one side wins; at the end the distance from the copy floor, where a copy was timed.
 
 \b
   sparsebench devices                        # cpu against cuda, where both were measured
@@ -62,6 +65,8 @@ def command(
             f"`sparsebench show` lists what each of them has"
         )
     Console().print(comparison_text(comparison, complete=complete))
+    for distance in distances(latest(measured), chosen):
+        click.echo(distance.text)
     _draw(comparison, into, formats)
 
 

@@ -102,7 +102,7 @@ class FailOn(click.ParamType[frozenset[Verdict]]):
     "--into",
     type=click.Path(path_type=Path),
     metavar="DATASET",
-    help="A folder of Parquet files that every block is added to.",
+    help="A folder of gates, to which every block is added as Parquet.",
 )
 @click.option(
     "--replay",

@@ -1,7 +1,6 @@
 """`sparsebench history`: what became slower or faster over the commits, and is it still."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import click
 from rich.console import Console
 
 from sparsebench.cli import options
-from sparsebench.cli.progress import progress
+from sparsebench.cli.searching import searched
 from sparsebench.errors import SparsebenchError
 from sparsebench.report.history import (
     COLUMNS,
@@ -20,10 +19,8 @@ from sparsebench.report.history import (
     Shift,
     explained,
     since,
-    survey,
 )
 from sparsebench.report.history.listing import as_plain, listing
-from sparsebench.report.history.memory import Memory, usual_place
 from sparsebench.results import read
 from sparsebench.stats.change_points import TOLERANCE
 
@@ -85,22 +82,15 @@ def command(
     if frame.empty:
         raise SparsebenchError(f"{dataset}: no rows match; `sparsebench show` lists what there is")
     commits = set(since(frame, start)["commit_hash"]) if start else None
-    with progress("searching series") as tell:
-        found = survey(
-            frame,
-            tolerance,
-            memory=Memory(usual_place()),
-            processes=os.cpu_count() or 1,
-            progress=tell,
-        )
+    found = searched(frame, tolerance)
     if commits is not None:
-        found = _only(found, commits)
+        found = only_at(found, commits)
     found = replace(found, shifts=_explained(found.shifts, dataset))
     _write(found, limit, target)
     return EXIT_CHANGED if _fails(found, fail_on) else 0
 
 
-def _only(found: History, commits: set[str]) -> History:
+def only_at(found: History, commits: set[str]) -> History:
     """Return the findings at ``commits``; all values before them were needed to find these."""
     return replace(
         found,

@@ -102,8 +102,9 @@ def cases(
     chosen = [case for case in found.values() if case in wanted and case.type in MEASURED]
     if not chosen:
         where = f" with device={wanted.device}" if wanted.device else ""
+        hint = "".join(f"; {line}" for line in unimportable(discovered)[:1])
         raise SparsebenchError(
-            f"--bench: must match a benchmark{where}, got {wanted.pattern.pattern!r}"
+            f"--bench: must match a benchmark{where}, got {wanted.pattern.pattern!r}{hint}"
         )
     return chosen
 

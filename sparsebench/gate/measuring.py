@@ -31,6 +31,7 @@ PRECISE: Final = 0.004  # standard error within a round; processes differ by mor
 START: Final = 120.0  # seconds for starting Python and importing the benchmarks
 LONG: Final = 2.0  # seconds: a case that has taken longer takes no further quadruple
 SINGLE: Final = 1.2  # processors; a call that keeps more busy is not kept on one
+LOST: Final = "its process was lost while it held the case"
 LETTERS: Final = {"base": "B", "head": "H"}
 
 Tell = Callable[[int, int, int], None]  # round, cases measured in it, cases in it
@@ -159,6 +160,9 @@ class Rounds:
         block = _block(ready)
         block["cpu"] = self._quietest(pair, timeout) if block["single"] else None
         del block["single"]
+        if lost := [side for side in SIDES if side not in pair.running]:
+            self._stopped(number, one.case, {side: {"failed": LOST} for side in lost})
+            return
         order, seconds = "", list[float]()
         wall = time.monotonic()
         while not _enough(order, seconds, time.monotonic() - wall):
@@ -184,10 +188,12 @@ class Rounds:
         side only, for as long as the scheduler keeps it there.
         """
         worker = pair.sides[pair.order[0]]
-        seconds = {
-            cpu: worker.ask("control", timeout, cpu=cpu).get("seconds", math.inf)
-            for cpu in pair.processors
-        }
+        seconds: dict[int, float] = {}
+        for cpu in pair.processors:
+            reply = worker.ask("control", timeout, cpu=cpu)
+            if reply.get("lost"):  # one more request would start a process without the case
+                break
+            seconds[cpu] = reply.get("seconds", math.inf)
         return min(seconds, key=seconds.__getitem__, default=None)
 
     def _value(self, pair: Pair, number: int, one: Todo, timeout: float) -> None:

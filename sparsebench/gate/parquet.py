@@ -40,8 +40,9 @@ def write(record: Record, folder: Path) -> Path:
     """The file that the record was added as; the same record makes the same file again.
 
     Raises:
-        SparsebenchError: the folder cannot be written to.
+        SparsebenchError: the folder cannot be written to, or holds Parquet files of another kind.
     """
+    _check_own(folder)
     text = lines(record)
     name = sha256("\n".join(text).encode()).hexdigest()[:12]
     plan = record.plan
@@ -56,6 +57,16 @@ def write(record: Record, folder: Path) -> Path:
     except OSError as error:
         raise SparsebenchError(f"{folder}: cannot be written to; {error}") from None
     return path
+
+
+def _check_own(folder: Path) -> None:
+    """A block is no result: readers of a folder take all its files to have the same columns."""
+    other = next((p for p in folder.rglob("*.parquet") if not p.name.startswith("gate-")), None)
+    if other:
+        raise SparsebenchError(
+            f"{folder}: must hold gates only, but there is {other.name}; "
+            "give a folder of its own, such as results/gate"
+        )
 
 
 def read(path: Path) -> Record:

@@ -44,7 +44,7 @@ class WorkerProcess:
         self._padding = padding
         self._process: subprocess.Popen[bytes] | None = None
         self._requests = self._replies = -1
-        self._mark = ""
+        self._mark = f"{_MARK}={uuid4()}"
 
     @property
     def running(self) -> bool:
@@ -98,7 +98,6 @@ class WorkerProcess:
         theirs_in, self._requests = os.pipe()
         self._replies, theirs_out = os.pipe()
         launch = self._launch
-        self._mark = f"{_MARK}={uuid4()}"
         try:
             with launch.log.open("ab") as log:
                 self._process = subprocess.Popen(

@@ -192,7 +192,7 @@ def parse(where: str, text: Iterable[str]) -> Record:
     try:
         record = Record(_plan(where, json.loads(rows[0])))
         for row in rows[1:]:
-            record.events.append(_event(json.loads(row)))
+            record.events.append(_event(json.loads(row), len(record.plan.cases)))
     except (json.JSONDecodeError, AttributeError, IndexError, KeyError, TypeError) as error:
         if isinstance(error, json.JSONDecodeError) and 1 < len(rows) == 2 + len(record.events):
             return record
@@ -204,8 +204,10 @@ def _line(event: Event) -> str:
     return json.dumps({"event": type(event).__name__.lower(), **asdict(event)})
 
 
-def _event(row: dict[str, Any]) -> Event:
+def _event(row: dict[str, Any], cases: int) -> Event:
     kind = _KINDS[row.pop("event")]
+    if row.get("case", 0) not in range(cases):
+        raise IndexError(f"its plan has no case {row['case']!r}")
     if kind is Blocks:
         row["seconds"] = tuple(row["seconds"])
     event: Event = kind(**row)

@@ -16,6 +16,7 @@ from sparsebench.project.commits import differs, extract
 from sparsebench.project.installations import Installation, installed
 from sparsebench.project.settings import Project
 
+_KEPT = 64  # records below .asv/gate
 _DISCOVERY = 300.0  # seconds for importing all benchmarks
 
 
@@ -78,6 +79,7 @@ def run(project: Project, request: Request, progress: Progress) -> Record:
                 rounds.run(request.budget, progress.tell, pair)
             finally:
                 journal.close()
+    _forget_old(_path(project, request).parent)
     return record
 
 
@@ -106,8 +108,18 @@ def _interrupted(project: Project, request: Request) -> Record | None:
     path = _path(project, request)
     if not path.is_file():
         return None
-    record = parse(str(path), path.read_text(encoding="utf-8").splitlines())
+    try:
+        record = parse(str(path), path.read_text(encoding="utf-8").splitlines())
+    except SparsebenchError as error:
+        raise SparsebenchError(f"{error}; delete it to begin anew") from None
     return None if record.finished else record
+
+
+def _forget_old(folder: Path) -> None:
+    """Delete all but the newest records."""
+    by_age = sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in by_age[_KEPT:]:
+        path.unlink(missing_ok=True)
 
 
 def launches(

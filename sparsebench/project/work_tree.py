@@ -29,7 +29,7 @@ def work_tree_commit(repository: Path) -> tuple[str, int]:
         if current.is_file():
             shutil.copy2(current, index)  # knows which files git need not read again
         variables = {"GIT_INDEX_FILE": str(index)}
-        git(repository, "add", "--all", "--", ".", variables=variables)
+        git(repository, "add", "--all", "--", ":/", variables=variables)
         tree = git(repository, "write-tree", variables=variables)
     changed = git(repository, "diff-tree", "-r", "--name-only", head, tree).splitlines()
     if not changed:

@@ -164,8 +164,7 @@ class BaseSparsifier(abc.ABC):
         due = [group for group in self.groups if group.get("mask_update_due", True)]
         for group in due:
             self.check_group(unmasked_tensor(group["module"], group["tensor_name"]), group)
-        with torch.no_grad():
-            self._update_masks(due)
+        self._update_masks(due)
 
     def squash_mask(
         self,
@@ -344,8 +343,9 @@ class BaseSparsifier(abc.ABC):
         self._state[group["tensor_fqn"]].update(entry)
 
     def _update_masks(self, groups: Sequence[Config]) -> None:
-        for group in groups:
-            self.update_mask(**group)
+        with torch.no_grad():
+            for group in groups:
+                self.update_mask(**group)
 
     def _release(self, keep: set[str]) -> None:
         """Take the mask off every tensor that is not in ``keep``."""

@@ -104,7 +104,9 @@ def _found(module: nn.Module, tensor_name: str) -> parametrize.ParametrizationLi
 
 
 def _masking(chain: parametrize.ParametrizationList) -> nn.Module | None:
-    for parametrization in _modules(chain):
+    for parametrization in chain._modules.values():
+        if parametrization is None:
+            continue
         buffer = parametrization._buffers.get("mask")
         if buffer is not None or isinstance(getattr(parametrization, "mask", None), Tensor):
             return parametrization

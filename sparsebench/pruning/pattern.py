@@ -69,6 +69,20 @@ def _pattern_of(
     return Pattern((rows, cols), (height, width), zeros, grid, blocks, selected)
 
 
+def constant_mask(
+    sparsity_level: float, block: BlockShape, zeros_per_block: int | None
+) -> int | None:
+    """What every entry of a mask is, whatever the tensor: 1 or 0; None where the weights decide.
+
+    The settings are valid, see :func:`check_pattern`.
+    """
+    size = block[0] * block[1]
+    zeros = size if zeros_per_block is None else zeros_per_block
+    if sparsity_level <= 0 or zeros == 0:
+        return 1
+    return 0 if sparsity_level >= 1 and zeros == size else None
+
+
 def selected_blocks(blocks: int, sparsity_level: float) -> int:
     """How many of ``blocks`` a level selects: none at <= 0, all at >= 1.
 

@@ -15,6 +15,7 @@ from sparsebench.pruning.layouts import DEFAULT_LAYOUT, from_matrix, matrix_shap
 from sparsebench.pruning.masks import element_scores, l1, l2
 from sparsebench.pruning.parametrization import masking_of, unmasked_tensor
 from sparsebench.pruning.pattern import BlockShape, pattern_of
+from sparsebench.pruning.plans import Plan, plan
 
 _PATTERN = ("sparsity_level", "sparse_block_shape", "zeros_per_block")
 _SCOPES = ("tensor", "global")
@@ -66,6 +67,7 @@ class WeightNormSparsifier(BaseSparsifier):
         )
         self.level_scope = level_scope
         self.norm_fn = _norm_function(norm)
+        self._plans: list[Plan | None] = []
 
     def check_group(self, tensor: Tensor, group: Config) -> None:
         """Raise ConfigError where the group's pattern cannot apply to ``tensor``."""
@@ -94,10 +96,52 @@ class WeightNormSparsifier(BaseSparsifier):
         if written is not mask:
             mask.copy_(from_matrix(written, mask.shape, layout))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """As in BaseSparsifier; plans belong to a model."""
+        return {**super().__getstate__(), "_plans": []}
+
+    def _step(self) -> None:
+        if self._plans_hold():
+            self._follow_plans()
+            return
+        super()._step()
+        # Code of a subclass's own may look at anything, so it is called as ever.
+        if type(self) is WeightNormSparsifier and self.level_scope == "tensor":
+            assert self.model is not None
+            self._plans = [plan(self.model, group) for group in self.groups]
+
+    def _plans_hold(self) -> bool:
+        if not self._plans or len(self._plans) != len(self.groups):
+            return False
+        for known, group in zip(self._plans, self.groups):  # noqa: B905  # compared above; strict=True costs a microsecond
+            if known is None or known.links[0][0] is not self.model or not known.holds(group):
+                return False
+        return True
+
+    def _follow_plans(self) -> None:
+        """A step of groups that are known to be in order: constant masks need no more than that."""
+        weighed = []
+        for known in self._plans:
+            assert known is not None
+            if not known.group.get("mask_update_due", True):
+                continue
+            if known.value is None:
+                weighed.append(known.group)
+            else:
+                mask = known.mask
+                assert mask is not None
+                mask.fill_(1) if known.value else mask.zero_()
+        if weighed:
+            self._update_masks(weighed)
+
     def _update_masks(self, groups: Sequence[Config]) -> None:
         if self.level_scope == "tensor":
             super()._update_masks(groups)
             return
+        with torch.no_grad():
+            self._update_globally(groups)
+
+    def _update_globally(self, groups: Sequence[Config]) -> None:
         keep = global_masks([self._ranked(group) for group in self.groups], self._one_level())
         due = {group["tensor_fqn"] for group in groups}
         for group, matrix in zip(self.groups, keep, strict=True):

@@ -113,13 +113,16 @@ def compare(frame: pd.DataFrame, sides: Sides) -> Comparison:
         sides.b: _lines(b[~b.index.isin(partners["b"])]),
     }
     left, right = rows.loc[partners["a"]], rows.loc[partners["b"]]
-    ok = (left["status"].eq("ok").to_numpy()) & (right["status"].eq("ok").to_numpy())
+    ok = _has_value(left).to_numpy() & _has_value(right).to_numpy()
     failed = {
-        name: _lines(side[side["status"].ne("ok")])
-        for name, side in ((sides.a, left), (sides.b, right))
+        name: _lines(side[~_has_value(side)]) for name, side in ((sides.a, left), (sides.b, right))
     }
     groups = _groups(left[ok], right[ok], dims.drop(columns=sides.by, errors="ignore"))
     return Comparison(sides, groups, alone, failed, _differences(left[ok], right[ok], sides))
+
+
+def _has_value(rows: pd.DataFrame) -> pd.Series:
+    return rows["status"].eq("ok") & np.isfinite(rows["value"].astype(float))
 
 
 def _parameter_keys(dims: pd.DataFrame, by: str) -> pd.Series:

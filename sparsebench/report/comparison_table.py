@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sparsebench.report.comparison import Comparison, Group
+from sparsebench.report.crossing import crossings
 from sparsebench.report.sides import Sides
 from sparsebench.report.units import counted, human
 from sparsebench.stats import Estimate, Interval
@@ -113,6 +114,7 @@ def _section(group: Group, sides: Sides, complete: bool) -> Iterator[RenderableT
         yield Text(f"the {half} highest and {half} lowest of {len(group.pairs)}; --all prints all")
     if len(group.pairs) > 1:
         yield _mean_line(group.mean)
+    yield from (Text(f"crossing along {found.text}") for found in crossings(group, sides))
 
 
 def _table(group: Group, parts: list[pd.DataFrame]) -> Table:

@@ -20,14 +20,14 @@ def points(rows: pd.DataFrame, commits: list[str]) -> pd.DataFrame:
 
     Columns: ``x`` (the commit's place in ``commits``), ``value`` (NaN unless the status is ok),
     ``low`` and ``high`` (the median's interval from the samples; NaN without six of them),
-    ``status``; ``series``, ``harness`` and ``host`` (whole numbers; a host is one benchmark in one
-    environment of one machine), and each dimension under "dim:" and its name. Of a point measured
-    twice under one harness the newer measurement stays.
+    ``status`` (of an infinite value: failed); ``series``, ``harness`` and ``host`` (whole numbers;
+    a host is one benchmark in one environment of one machine), and each dimension under "dim:" and
+    its name. Of a point measured twice under one harness the newer measurement stays.
     """
     rows = rows.sort_values("started_at", kind="stable", na_position="first")
     rows = rows.drop_duplicates([*SERIES, "commit_hash"], keep="last")
     low, high = median_intervals(_samples(rows["samples"]))
-    ok = rows["status"].eq("ok") & rows["value"].notna()
+    ok = rows["status"].eq("ok") & np.isfinite(rows["value"].astype(float))
     table = pd.DataFrame(
         {
             "x": rows["commit_hash"].map({commit: place for place, commit in enumerate(commits)}),

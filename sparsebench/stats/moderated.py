@@ -13,6 +13,7 @@ from sparsebench.stats.median import Floats
 from sparsebench.stats.robust import location, scale, scale_freedom
 
 _BANDWIDTH: Final = 0.5  # of log time: cases within a factor of about 2 share a variance
+_PLACES: Final = 512  # at which the trend is computed; a matrix of places times cases is held
 _CANDIDATES: Final = np.geomspace(1, 64, 49)  # prior degrees of freedom that are tried
 _EXPECTED: Final = 6.0  # the lower end of what was measured; decides where cases are few
 _SLOPE_DOUBT: Final = 1.5  # a log variance's own variance, over that of slopes to expect
@@ -140,12 +141,13 @@ def variance_prior(rounds: Sequence[ArrayLike], log_times: ArrayLike) -> Varianc
         return VariancePrior((0.0,), (0.0 if variances.size else np.inf,), (np.inf,), _EXPECTED)
     positive = variances > 0
     times, variances, freedoms = times[positive], variances[positive], freedoms[positive]
-    near = np.exp(-0.5 * ((times[:, None] - times) / _BANDWIDTH) ** 2)
+    at = times if times.size <= _PLACES else np.quantile(times, np.linspace(0, 1, _PLACES))
+    near = np.exp(-0.5 * ((at[:, None] - times) / _BANDWIDTH) ** 2)
     log_variances = np.log(variances)
-    trend = _local_line(times, _without_far(log_variances - _log_bias(freedoms)), near)
-    freedom = _likeliest(log_variances - trend, freedoms)
-    expected = np.exp(trend + _log_bias(freedom))
-    return VariancePrior(tuple(times), tuple(expected), tuple(near @ freedoms), freedom)
+    line = _local_line(at, times, _without_far(log_variances - _log_bias(freedoms)), near)
+    freedom = _likeliest(log_variances - np.interp(times, at, line), freedoms)
+    expected = np.exp(line + _log_bias(freedom))
+    return VariancePrior(tuple(at), tuple(expected), tuple(near @ freedoms), freedom)
 
 
 def _spreads(rounds: Sequence[ArrayLike], log_times: Floats) -> tuple[Floats, Floats, Floats]:
@@ -167,8 +169,8 @@ def _log_bias(freedom: Floats | float) -> Floats:
     return np.asarray(digamma(half) - np.log(half))
 
 
-def _local_line(times: Floats, numbers: Floats, near: Floats) -> Floats:
-    """Return at each time the weighted regression line there; flat where the times do not differ.
+def _local_line(at: Floats, times: Floats, numbers: Floats, near: Floats) -> Floats:
+    """Return the weighted regression line at each of ``at``; flat where the times do not differ.
 
     A line and not a mean, since at the shortest times all neighbours are longer and quieter.
     """
@@ -176,7 +178,7 @@ def _local_line(times: Floats, numbers: Floats, near: Floats) -> Floats:
     centre, level = weights @ times, weights @ numbers
     along = times - centre[:, None]
     slope = (near * along) @ numbers / ((near * along**2).sum(axis=1) + _SLOPE_DOUBT)
-    return np.asarray(level + slope * (times - centre))
+    return np.asarray(level + slope * (at - centre))
 
 
 def _without_far(numbers: Floats) -> Floats:

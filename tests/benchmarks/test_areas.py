@@ -1,34 +1,38 @@
 """The benchmarks of every area run, on every combination of their parameters that is quick."""
 
 import itertools
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from benchmarks import activation, data, formats, schedulers
+from benchmarks import activation, breakeven, data, floor, schedulers
 
 CLASSES = [
     schedulers.Scheduler,
     activation.Hook,
     activation.Step,
     data.Step,
-    formats.Compressed,
-    *([formats.SemiStructured] if formats.CUDA else []),
+    breakeven.Matmul,
+    floor.Copy,
+    *([breakeven.MatmulHalf] if breakeven.CUDA else []),
 ]
 MEASURED = {
     schedulers.Scheduler: "BaseScheduler.step",
     activation.Hook: "Module._call_impl",
     activation.Step: "ActivationSparsifier.step",
     data.Step: "BaseDataSparsifier.step",
-    formats.Compressed: "Sequential.forward",
-    **({formats.SemiStructured: "Sequential.forward"} if formats.CUDA else {}),
+    breakeven.Matmul: "Sequential.forward",
+    floor.Copy: "Copy.setup.<locals>.<lambda>",
+    **({breakeven.MatmulHalf: "Sequential.forward"} if breakeven.CUDA else {}),
 }
 CASES = [
     pytest.param(cls, case, id=f"{cls.__module__}.{cls.__name__}-{case}")
     for cls in CLASSES
     for case in itertools.product(*cls.params)
+    if not re.search(r"batch=(16|256)|4096", str(case[0]))  # of the same code as smaller ones
 ]
 
 
@@ -64,9 +68,24 @@ def test_every_parameter_has_a_name(cls: Any) -> None:
     assert len(cls.param_names) == len(cls.params)
 
 
-def test_the_formats_compute_the_same() -> None:
+@pytest.mark.filterwarnings("ignore:Sparse (CSR|BSR) tensor support:UserWarning")
+@pytest.mark.parametrize("block", breakeven.BLOCKS[1:])
+def test_the_formats_compute_the_same(block: tuple[int, int]) -> None:
+    """And both store the zeros that the level asks for away."""
     results = []
-    for form in ("dense", "bsr"):
-        model, x = formats.ready(form, 0.9, "cpu", formats.torch.float32)
+    for form in ("csr", "bsr"):
+        case = breakeven.Case(form, 16, 0.9, block)
+        model, x = breakeven.ready(case.name, "cpu", "float32")
+        stored = model[0].weight.values().numel() / (2048 * 2048)
+        assert stored == pytest.approx(0.1, abs=1e-4)
         results.append(model(x))
-    formats.torch.testing.assert_close(*results)
+    breakeven.torch.testing.assert_close(*results)
+
+
+def test_the_base_of_the_break_even_keeps_its_weight() -> None:
+    """Dense stores every weight; masked computes with half of them zeroed."""
+    dense, x = breakeven.ready(breakeven.Case("dense", 1).name, "cpu", "float32")
+    masked, _ = breakeven.ready(breakeven.Case("masked", 1).name, "cpu", "float32")
+    assert (dense[0].weight != 0).double().mean() > 0.999
+    assert (masked[0].weight == 0).double().mean() == pytest.approx(0.5, abs=1e-4)
+    assert not breakeven.torch.equal(dense(x), masked(x))

@@ -60,6 +60,14 @@ def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
         load(other)
 
 
+def test_gates_are_not_mixed_with_results(tmp_path: Path) -> None:
+    pd.DataFrame({"value": [1.0]}).to_parquet(tmp_path / "other.parquet")
+    with pytest.raises(
+        SparsebenchError, match=r"must hold gates only, but there is other\.parquet"
+    ):
+        write(record(), tmp_path)
+
+
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SparsebenchError, match=r"file: cannot be written to"):

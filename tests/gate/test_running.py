@@ -1,6 +1,8 @@
 """A gate that is cut off, continued, refused or short of space; and which cases it finds."""
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from sparsebench.errors import SparsebenchError
 from sparsebench.gate import running
 from sparsebench.gate.findings import Verdict
 from sparsebench.gate.measuring import Rounds
+from sparsebench.gate.processes import Pair
 from sparsebench.gate.record import Blocks, Ended, Record
 from sparsebench.gate.result import result
 from sparsebench.gate.running import Progress
@@ -189,6 +192,30 @@ def test_changed_benchmarks_are_not_mixed_with_an_interrupted_run(timed: GatePro
     cut_off(timed)
     timed.benchmarks("def track_else():\n    return 1\n")
     assert list(by_name(timed.gate())) == ["track_else"]
+
+
+def test_where_no_module_imports_the_reason_is_told(tiny: GateProject) -> None:
+    tiny.benchmarks("import nowhere\n")
+    with pytest.raises(SparsebenchError, match=r"got '\.'; suite: does not import at base: Mod"):
+        tiny.gate()
+
+
+def test_workers_that_are_killed_from_outside_are_replaced(
+    timed: GateProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, block = [], Rounds._quietest
+
+    def kill_first(rounds: Rounds, pair: Pair, timeout: float) -> int | None:
+        if not before:
+            before.append(pair.sides["base"]._process)
+            os.kill(before[0].pid, signal.SIGKILL)
+        return block(rounds, pair, timeout)
+
+    monkeypatch.setattr(Rounds, "_quietest", kill_first)
+    finding = by_name(timed.gate())["time_it"]
+    assert finding.verdict is Verdict.UNCHANGED
+    (note,) = finding.notes
+    assert note.startswith("failed once at base: its process was ")
 
 
 def test_the_same_record_gives_the_same_result(timed: GateProject) -> None:

@@ -97,7 +97,7 @@ class Declared:
         sum(range(50000))
 
 def timeraw_code():
-    return "sum(range(100))", "import json"
+    return "sum(range(300000))", "import json"
 
 def mem_list():
     return [0] * 100
@@ -146,7 +146,7 @@ class Renamed:
     track_x.benchmark_name = "other.track_name"
     track_x.unit = "apples"
 """)
-    result = tiny.gate()
+    result = tiny.gate(budget=60.0)  # a process a sample takes long
     found = by_name(result)
     verdicts = {name: finding.verdict for name, finding in found.items()}
     both = ("""Params.track_both({}, "a'b")""", """Params.track_both({}, 'ü, "x"')""")

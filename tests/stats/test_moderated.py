@@ -141,3 +141,16 @@ def test_what_is_detectable_is_found_with_that_power() -> None:
     limit = t.ppf(0.95, 10)
     shift = effect.detectable(0.05, 0.9) / effect.error
     assert nct.sf(limit, 10, shift) == pytest.approx(0.9, abs=0.02)
+
+
+def test_many_cases_share_a_trend_that_is_computed_at_some_places() -> None:
+    """As with few, and in memory that does not grow with their square."""
+    rng = np.random.default_rng(11)
+    times = np.sort(rng.uniform(-12, -2, 3000))
+    rounds = [rng.normal(0, 0.01 * np.exp(-0.1 * (time + 7)), 5) for time in times]
+    many = variance_prior(rounds, times)
+    assert len(many.log_times) == 512
+    for time in (-11.0, -7.0, -3.0):
+        expected = (0.01 * np.exp(-0.1 * (time + 7))) ** 2
+        found = np.interp(time, many.log_times, many.variances)
+        assert found == pytest.approx(expected, rel=0.2)

@@ -195,13 +195,26 @@ def _add_elements(row, sums, blocks, width, norm):
 
 
 @_inlined
-def _add_lane(row, sums, blocks, width, first, norm):
+def _add_lane(scores, sums, blocks, width, first):
     for j in range(blocks):
-        sums[j] += _score(row[np.uintp(j * width + first)], norm)
+        sums[j] += scores[np.uintp(j * width + first)]
+
+
+@_inlined
+def _add_sixteens(scores, lanes, sums, blocks):
+    # Four places apart LLVM reads by shuffles, sixteen apart one by one: so by fours, twice.
+    quads = blocks * 4
+    for x in range(quads):
+        for c in range(4):
+            lanes[np.uintp(c * quads + x)] = scores[np.uintp(x * 4 + c)]
+    for j in range(blocks):
+        for x in range(4):
+            for c in range(4):
+                sums[j] += lanes[np.uintp(c * quads + j * 4 + x)]
 
 
 @_loop
-def _add_row(row, sums, width, norm):
+def _add_row(row, sums, spare, width, norm):
     """Add one row's elements to the sums of their blocks, from left to right."""
     whole = row.size // width
     # A width known to the compiler becomes shuffles: 4096x4096 in 2.7 ms for 4, 7 ms otherwise.
@@ -213,21 +226,34 @@ def _add_row(row, sums, width, norm):
         _add_elements(row, sums, whole, 4, norm)
     elif width == 8:
         _add_elements(row, sums, whole, 8, norm)
-    else:
-        for c in range(width):
-            _add_lane(row, sums, whole, width, c, norm)
+    else:  # scored side by side first, which a stride would leave scalar for half precisions
+        scores, lanes = spare[: row.size], spare[row.size :]
+        for c in range(row.size):
+            scores[c] = _score(row[c], norm)
+        if width == 16:
+            _add_sixteens(scores, lanes, sums, whole)
+        else:
+            for c in range(width):
+                _add_lane(scores, sums, whole, width, c)
     for c in range(whole * width, row.size):
         sums[whole] += _score(row[np.uintp(c)], norm)
 
 
 @_loop
-def _key_row(weight, i, shape, block, norm, sums, keys):
-    """The keys of block row ``i``; ``sums`` is scratch of the same length."""
+def _room_for_sums(across, cols, width):
+    """How many sums and scores :func:`_key_row` needs room for."""
+    return across + (0 if width in (1, 2, 4, 8) else 2 * cols)
+
+
+@_loop
+def _key_row(weight, i, shape, block, norm, room, keys):
+    """The keys of block row ``i``; ``room`` is scratch, see :func:`_room_for_sums`."""
     (rows, cols), (height, width) = shape, block
     first, last = i * height, min(i * height + height, rows)
+    sums, spare = room[: keys.size], room[keys.size :]
     sums[:] = 0
     for r in range(first, last):
-        _add_row(weight[r * cols : (r + 1) * cols], sums, width, norm)
+        _add_row(weight[r * cols : (r + 1) * cols], sums, spare, width, norm)
     whole = cols // width
     count = type(sums[0])((last - first) * width)
     for j in range(whole):
@@ -368,7 +394,8 @@ def _compare(lanes, drop, blocks, size, zeros):
         _compare_unrolled(lanes, drop, blocks, 4, zeros)
         return
     if size == 8:
-        _compare_unrolled(lanes, drop, blocks, 8, zeros)
+        if zeros != 4 or _drop_half(lanes, drop, blocks):
+            _compare_unrolled(lanes, drop, blocks, 8, zeros)
         return
     before = np.empty(_CHUNK, lanes.dtype)
     for p in range(size):
@@ -379,6 +406,42 @@ def _compare(lanes, drop, blocks, size, zeros):
                 before[x] += theirs <= mine if q < p else theirs < mine
         for x in range(blocks):
             drop[np.uintp(p * _CHUNK + x)] = before[x] < zeros
+
+
+@_inlined
+def _lane(lanes, place, x):
+    return lanes[np.uintp(place * _CHUNK + x)]
+
+
+@_inlined
+def _sorted_four(lanes, first, x):
+    a, b = _lane(lanes, first, x), _lane(lanes, first + 1, x)
+    c, d = _lane(lanes, first + 2, x), _lane(lanes, first + 3, x)
+    low, high = max(min(a, b), min(c, d)), min(max(a, b), max(c, d))
+    return min(a, b, c, d), min(low, high), max(low, high), max(a, b, c, d)
+
+
+@_inlined
+def _fourth_of_eight(lanes, x):
+    a, b, c, d = _sorted_four(lanes, 0, x)
+    e, f, g, h = _sorted_four(lanes, 4, x)
+    return min(d, h, max(a, g), max(b, f), max(c, e))
+
+
+@_loop
+def _drop_half(lanes, drop, blocks):
+    """Flag the lower half of every block's 8 elements; whether some other element equals them.
+
+    14 comparisons find the highest of the lower half, and 8 more the elements up to it, where
+    comparing all pairs takes 56.
+    """
+    dropped = 0
+    for x in range(blocks):
+        limit = _fourth_of_eight(lanes, x)
+        for p in range(8):
+            dropped += _lane(lanes, p, x) <= limit
+            drop[np.uintp(p * _CHUNK + x)] = _lane(lanes, p, x) <= limit
+    return dropped > 4 * blocks
 
 
 @_loop
@@ -470,7 +533,7 @@ def _write(weight, mask, span, shape, block, zeros, norm, one, keys, threshold, 
     lane_size = size * _CHUNK if size <= _MOST_COMPARED and zeros < size else 0
     lanes, drop = _keys(weight[0], lane_size), np.empty(lane_size, np.uint8)
     selected, again = np.ones(blocks, np.uint8), _keys(weight[0], blocks)
-    sums = _scores(weight[0], blocks)
+    sums = _scores(weight[0], _room_for_sums(blocks, shape[1], block[1]))
     for i in range(span[0], span[1]):
         if quota >= 0 and keys.size:
             row = keys[(i - span[0]) * blocks : (i - span[0] + 1) * blocks]
@@ -516,7 +579,7 @@ def prune(source, like, target, one, rows, cols, height, width, zeros, norm, k):
     keys = _keys(like, down * across if k < down * across else 0)
     threshold, quota = _largest(like), np.int64(-1)
     if keys.size:
-        sums = _scores(like, across)
+        sums = _scores(like, _room_for_sums(across, cols, width))
         for i in range(down):
             _key_row(weight, i, shape, block, norm, sums, keys[i * across : (i + 1) * across])
         threshold, quota = kth(keys, k)
@@ -550,7 +613,8 @@ def score(source, like, start, stop, rows, cols, height, width, norm, keys, low,
     those gathered, which is above the size of ``gathered`` where that was too small.
     """
     weight, across = _view(source, like, rows * cols), -(-cols // width)
-    sums, scratch = _scores(like, across), _keys(like, across)
+    sums = _scores(like, _room_for_sums(across, cols, width))
+    scratch = _keys(like, across)
     below = size = 0
     for i in range(start, stop):
         row = keys[(i - start) * across : (i - start + 1) * across] if keys.size else scratch

@@ -1,0 +1,1 @@
+"""How far a step is from the speed of memory: tables that anyone can measure again."""

@@ -1,0 +1,89 @@
+"""The page of where zeros pay: the map of break-even levels, the ratios, and the table."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sparsebench.report.break_even import NEVER, BreakEven, as_table, varying_places
+from sparsebench.report.break_even_figure import describe, draw_curves, draw_map
+from sparsebench.report.site.about import About
+from sparsebench.report.site.html import page
+from sparsebench.report.site.output import Output
+from sparsebench.report.site.pictures import Shown, show
+from sparsebench.report.site.table import Cell, Column, Table
+from sparsebench.report.units import human
+
+PATH = "break-even.html"
+
+
+@dataclass(frozen=True)
+class Map:
+    """The level from which each format is faster than dense."""
+
+    found: list[BreakEven]
+
+    def table(self) -> pd.DataFrame:
+        """A row a measured point."""
+        return as_table(self.found)
+
+    def alt(self) -> str:
+        """The map in words."""
+        return describe(self.found)
+
+    def draw(self) -> Figure:
+        """The map."""
+        return draw_map(self.found)
+
+
+@dataclass(frozen=True)
+class Curves(Map):
+    """The ratios to dense from which the map is read."""
+
+    def draw(self) -> Figure:
+        """A panel a place, a line a format and block."""
+        return draw_curves(self.found)
+
+
+def make_break_even_page(found: list[BreakEven], about: About, output: Output) -> list[Shown]:
+    """Write the page with its pictures and data, and return the pictures."""
+    command = about.command("report", {one.benchmark for one in found})
+    pictures: list[Shown] = []
+    tables: list[Table] = []
+    for number, benchmark in enumerate(dict.fromkeys(one.benchmark for one in found)):
+        members = [one for one in found if one.benchmark == benchmark]
+        name = f"break-even-{number}"
+        pictures += [
+            show(Map(members), output, name, f"{benchmark}: break-even level", command),
+            show(Curves(members), output, f"{name}-ratios", "Time against dense", command),
+        ]
+        tables.append(_table(benchmark, members))
+    title = "Break-even"
+    output.write(
+        PATH, page("break_even.html", about, PATH, title=title, pictures=pictures, tables=tables)
+    )
+    return pictures
+
+
+def _table(benchmark: str, found: list[BreakEven]) -> Table:
+    places = list(varying_places(found))
+    titles = (*places, "format", "block")
+    numbers = [Column("faster from level", numeric=True), Column("best vs dense", numeric=True)]
+    return Table(
+        benchmark,
+        (*map(Column, titles), *numbers, Column("at level")),
+        tuple(_row(one, places) for one in found),
+    )
+
+
+def _row(one: BreakEven, places: list[str]) -> tuple[Cell, ...]:
+    best = one.curve.sort_values("ratio").iloc[0]
+    kind = "worse" if one.level == NEVER else "better" if one.high < NEVER else ""
+    return (
+        *(Cell(one.place.get(name, "")) for name in places),
+        Cell(one.format),
+        Cell(one.block or "-"),
+        Cell(one.text, one.level, kind=kind),
+        Cell(human(float(best["ratio"]), "ratio"), float(best["ratio"])),
+        Cell(f"{best['level']:g}" if best["level"] else "-"),
+    )

@@ -1,0 +1,130 @@
+"""What changed over the history, as rows of a table: worst first, as the caller sorted them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import pandas as pd
+
+from sparsebench.report.history import NewSeries, Shift, Step
+from sparsebench.report.site.commits import CommitLinks
+from sparsebench.report.site.table import Cell, Table, columns
+from sparsebench.report.units import human
+
+MOST_ROWS: Final = 200  # of one page; the CSV beside it has all
+_COLUMNS: Final = columns(
+    "change", "benchmark and case", "before", "after", "last before", "first after", "date",
+    "machine", "state", numeric=("change", "before", "after"),
+)  # fmt: skip
+
+
+def change_table(
+    steps: Sequence[Step],
+    links: CommitLinks,
+    pages: Mapping[tuple[str, str], str],
+    most: int = MOST_ROWS,
+) -> Table:
+    """Return the first ``most`` steps, each with its commits; ``pages`` links benchmarks."""
+    common = _common_pairs(steps)
+    rows = tuple(_row(step, links, pages, common[step.benchmark]) for step in steps[:most])
+    cut = f"the {most} most important of {len(steps)} changes; the CSV has all of them"
+    return Table("Changes", _COLUMNS, rows, (cut,) if len(steps) > most else ())
+
+
+def change_frame(steps: Iterable[Step]) -> pd.DataFrame:
+    """Return all steps with full hashes and plain numbers, for the CSV beside the table."""
+    return pd.DataFrame(
+        [
+            {
+                "project": step.project, "machine": step.machine, "env_name": step.env_name,
+                "benchmark": step.benchmark, "case": step.case, "unit": step.unit,
+                "after_commit": step.after_commit, "commit": step.commit, "date": step.date,
+                "before": step.before, "after": step.after, "change": step.change.value,
+                "low": step.change.interval.low if step.change.interval else None,
+                "high": step.change.interval.high if step.change.interval else None,
+                "worse": step.worse, "status": step.status, "undone_at": step.undone_at,
+            }
+            for step in steps
+        ]
+    )  # fmt: skip
+
+
+def percent(change: float) -> str:
+    """Return "+12 %" for 0.12, "3.2x" from a doubling on."""
+    if change >= 1:
+        return human(1 + change, "ratio")
+    return f"{100 * change:+.3g} %"
+
+
+def _common_pairs(steps: Sequence[Step]) -> dict[str, set[str]]:
+    """Return by benchmark the "name=value" pairs that all of its several cases share."""
+    cases: dict[str, dict[str, set[str]]] = {}
+    for step in steps:
+        cases.setdefault(step.benchmark, {})[step.case] = set(step.case.split(", "))
+    return {
+        benchmark: set.intersection(*found.values()) if len(found) > 1 else set()
+        for benchmark, found in cases.items()
+    }
+
+
+def _row(
+    step: Step, links: CommitLinks, pages: Mapping[tuple[str, str], str], common: set[str]
+) -> tuple[Cell, ...]:
+    interval = step.change.interval
+    kind = "worse" if step.worse else "better"
+    span = f"{percent(interval.low)} to {percent(interval.high)}" if interval else ""
+    page = pages.get((step.project, step.benchmark))
+    case = ", ".join(pair for pair in step.case.split(", ") if pair not in common)
+    return (
+        Cell(f"{percent(step.change.value)} {kind}", step.change.value, kind=kind, detail=span),
+        Cell(step.benchmark, href=page, detail=case),
+        Cell(human(step.before, step.unit), step.before),
+        Cell(human(step.after, step.unit), step.after),
+        links.cell(step.after_commit),
+        links.cell(step.commit),
+        Cell(_day(step.date)),
+        Cell(step.machine),
+        Cell("still there" if step.status == "there" else step.status),
+    )
+
+
+def shift_table(shifts: Sequence[Shift], links: CommitLinks) -> Table:
+    """Return the commits at which a whole machine moved, newest first."""
+    titles = columns(
+        "change", "machine", "series", "last before", "first after", "date", "reason",
+        numeric=("change", "series"),
+    )  # fmt: skip
+    rows = tuple(
+        (
+            Cell(percent(shift.change.value), shift.change.value),
+            Cell(shift.machine, detail=shift.env_name),
+            Cell(f"{shift.series:,}", shift.series),
+            links.cell(shift.after_commit),
+            links.cell(shift.commit),
+            Cell(_day(shift.date)),
+            Cell(shift.reason or "not recorded"),
+        )
+        for shift in shifts
+    )
+    return Table("Whole machines", titles, rows)
+
+
+def new_series_table(found: Sequence[NewSeries], links: CommitLinks) -> Table:
+    """Return where benchmarks began to be measured in another way, newest first."""
+    titles = columns("benchmark", "machine", "cases", "from", "date", "reason", numeric=("cases",))
+    rows = tuple(
+        (
+            Cell(one.benchmark),
+            Cell(one.machine),
+            Cell(f"{one.count:,}", one.count),
+            links.cell(one.commit),
+            Cell(_day(one.date)),
+            Cell(one.reason),
+        )
+        for one in found[:MOST_ROWS]
+    )
+    cut = f"the newest {MOST_ROWS} of {len(found)}; `sparsebench history --json -` has all"
+    return Table("New series", titles, rows, (cut,) if len(found) > MOST_ROWS else ())
+
+
+def _day(date: pd.Timestamp) -> str:
+    return "-" if pd.isna(date) else f"{date:%Y-%m-%d}"

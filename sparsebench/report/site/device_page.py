@@ -1,0 +1,212 @@
+"""The pages of comparisons: two devices, machines, implementations, versions or dtypes each."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Final
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sparsebench.report import canvas
+from sparsebench.report.comparison import Comparison, Group, compare
+from sparsebench.report.comparison_table import (
+    exact_verdict,
+    footnotes,
+    interval_text,
+    verdict,
+)
+from sparsebench.report.copy_floor import distances
+from sparsebench.report.crossing import crossings
+from sparsebench.report.heat_map import describe_heat_map, draw_heat_map, why_no_heat_map
+from sparsebench.report.sides import Sides, values_of
+from sparsebench.report.site.about import About
+from sparsebench.report.site.html import page
+from sparsebench.report.site.output import Output
+from sparsebench.report.site.pictures import Shown, show
+from sparsebench.report.site.table import Cell, Column, Table, columns
+from sparsebench.report.units import human
+from sparsebench.stats import Estimate, geometric_mean
+
+COMPARED: Final = ("device", "machine", "implementation", "torch", "dtype")
+MOST_VALUES: Final = 6  # of a column: 15 pairs
+MOST_ROWS: Final = 600  # of one comparison; the CSV beside its heat map has all
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Each case's ratio over shape, level and block."""
+
+    group: Group
+    sides: Sides
+
+    def table(self) -> pd.DataFrame:
+        """A row a case: its parameters, both values, the ratio and its interval."""
+        return self.group.pairs.drop(columns="case").assign(unit=self.group.unit)
+
+    def alt(self) -> str:
+        """The heat map in words."""
+        return describe_heat_map(self.group, self.sides)
+
+    def draw(self) -> Figure:
+        """The heat map."""
+        return draw_heat_map(self.group, self.sides)
+
+
+@dataclass(frozen=True)
+class DeviceTask:
+    """Two sides to make a page of; ``rows`` are the newest of each case."""
+
+    sides: Sides
+    file: str
+    rows: pd.DataFrame
+
+    @property
+    def path(self) -> str:
+        """Where the page stands in the site."""
+        return f"devices/{self.file}.html"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One benchmark of a comparison, as its page shows it."""
+
+    name: str
+    verdict: str
+    crossings: tuple[str, ...]
+    picture: Shown | None
+    why_none: str
+    table: Table | None
+
+
+@dataclass(frozen=True)
+class MadePair:
+    """A comparison's page, written; without groups there is none, and nothing was written."""
+
+    sides: Sides
+    path: str
+    benchmarks: int
+    cases: int
+    mean: Estimate
+    written: frozenset[str]
+    drawn: int
+    reused: int
+
+
+def pairs_to_compare(frame: pd.DataFrame) -> tuple[list[Sides], list[str]]:
+    """Return all pairs of values of the comparable columns, and a line on what was left out."""
+    found, left_out = [], []
+    for by in COMPARED:
+        values = values_of(frame, by)
+        if len(values) > MOST_VALUES:
+            left_out.append(
+                f"{by}: {len(values)} values, of which the first {MOST_VALUES} are compared; "
+                f"`sparsebench devices --by {by} A B` compares any two"
+            )
+        found += [Sides(by, a, b) for a, b in combinations(values[:MOST_VALUES], 2)]
+    return found, left_out
+
+
+def make_device_page(task: DeviceTask, about: About, output: Output) -> MadePair:
+    """Write one comparison with its heat maps and data; return what the list says of it."""
+    output = Output(output.root)
+    sides = task.sides
+    comparison = compare(task.rows, sides)
+    titles = [f"devices.{task.file}.{group.name}" for group in comparison.groups]
+    names = canvas.safe_names(titles)
+    sections = [
+        _section(group, names[title], sides, about, output)
+        for title, group in zip(titles, comparison.groups, strict=True)
+    ]
+    if sections:
+        content = page(
+            "pair.html",
+            about,
+            task.path,
+            title=f"{sides.b} against {sides.a}",
+            sides=sides,
+            command=_command(about, sides),
+            sections=sections,
+            floors=[distance.text for distance in distances(task.rows, sides)],
+            notes=footnotes(comparison),
+        )
+        output.write(task.path, content)
+    pictures = [section.picture for section in sections if section.picture]
+    drawn = sum(picture.drawn for picture in pictures)
+    reused, cases = len(pictures) - drawn, sum(len(group.pairs) for group in comparison.groups)
+    written = frozenset(output.written)
+    return MadePair(
+        sides, task.path, len(sections), cases, _mean(comparison), written, drawn, reused
+    )
+
+
+def pair_table(made: list[MadePair]) -> Table:
+    """Return one row a comparison, linking to its page."""
+    rows = tuple(
+        (
+            Cell(one.sides.by),
+            Cell(f"{one.sides.b} against {one.sides.a}", href=one.path),
+            Cell(human(one.mean.value, "ratio"), one.mean.value),
+            Cell(interval_text(one.mean.interval)),
+            Cell(str(one.benchmarks), one.benchmarks),
+            Cell(str(one.cases), one.cases),
+        )
+        for one in made
+        if one.benchmarks
+    )
+    numeric = ("geometric mean of times", "benchmarks", "cases")
+    titles = ("by", "B against A", numeric[0], "95 %", *numeric[1:])
+    return Table("Comparisons", columns(*titles, numeric=numeric), rows)
+
+
+def _section(group: Group, file: str, sides: Sides, about: About, output: Output) -> Section:
+    why_none = "" if group.exact else why_no_heat_map(group) or ""
+    picture = None
+    if not (group.exact or why_none):
+        heat_map, title = HeatMap(group, sides), "Ratio of each case"
+        picture = show(heat_map, output, file, title, _command(about, sides))
+    return Section(
+        name=group.name,
+        verdict=exact_verdict(group) if group.exact else verdict(group, sides),
+        crossings=tuple(crossing.text for crossing in crossings(group, sides)),
+        picture=picture,
+        why_none=why_none,
+        table=None if group.exact else _table(group, sides),
+    )
+
+
+def _table(group: Group, sides: Sides) -> Table:
+    numbers = [Column(title, numeric=True) for title in (sides.a, sides.b, "B/A")]
+    rows = tuple(
+        (
+            *(Cell(str(row[name])) for name in group.dims),
+            *(Cell(human(row[side], group.unit), row[side]) for side in ("a", "b")),
+            Cell(human(row["ratio"], "ratio"), row["ratio"], kind=_kind(row)),
+            Cell(f"{row['low']:.3g}-{row['high']:.3g}" if row["low"] <= row["high"] else "-"),
+        )
+        for row in group.pairs.head(MOST_ROWS).to_dict("records")
+    )
+    cut = f"{MOST_ROWS} of {len(group.pairs)} cases; `sparsebench devices --all` prints all"
+    return Table(
+        f"{group.name}, case by case",
+        (*map(Column, group.dims), *numbers, Column("95 %")),
+        rows,
+        (cut,) if len(group.pairs) > MOST_ROWS else (),
+    )
+
+
+def _kind(row: dict[Hashable, Any]) -> str:
+    """Return the class of a ratio: its whole interval on one side of 1."""
+    if row["low"] > 1:
+        return "worse"
+    return "better" if row["high"] < 1 else ""
+
+
+def _command(about: About, sides: Sides) -> str:
+    return about.plain_command("devices", sides.a, sides.b, "--by", sides.by)
+
+
+def _mean(comparison: Comparison) -> Estimate:
+    """Return the geometric mean over the cases of all timed groups."""
+    timed = [group.pairs["ratio"] for group in comparison.groups if group.unit == "seconds"]
+    return geometric_mean(pd.concat(timed) if timed else [])

@@ -1,0 +1,161 @@
+"""The two pictures of a benchmark's page: its history, and its newest values over a parameter."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sparsebench.report import canvas
+from sparsebench.report.changes import describe_changes, draw_changes
+from sparsebench.report.crossing import size_of
+from sparsebench.report.dimensions import constants, labels, natural_order, varying
+from sparsebench.report.layout import Layout, choose_layout
+from sparsebench.report.points import dims_of
+from sparsebench.report.regression import draw
+from sparsebench.report.site.newest import newest
+from sparsebench.report.story import Story, describe
+from sparsebench.report.units import human
+
+X_FIRST: Final = "level"
+PANEL: Final = (2.9, 2.0)  # inches
+MOST_COLUMNS: Final = 4
+_NUMBERS: Final = ["value", "low", "high", "status"]
+
+
+@dataclass(frozen=True)
+class History:
+    """Value against commit: a regression plot, or where exact values changed."""
+
+    story: Story
+
+    def table(self) -> pd.DataFrame:
+        """A row a point: commit, machine, environment, parameters, value, interval, status."""
+        return point_rows(self.story, self.story.table)
+
+    def alt(self) -> str:
+        """The history in words."""
+        story = self.story
+        return describe_changes(story) if story.direction == "exact" else describe(story)
+
+    def draw(self) -> Figure:
+        """The regression plot."""
+        story = self.story
+        return draw_changes(story) if story.direction == "exact" else draw(story)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The newest values over the parameter ``x``, in panels and colours of the others."""
+
+    story: Story
+    x: str
+
+    def table(self) -> pd.DataFrame:
+        """A row a newest value."""
+        return point_rows(self.story, self._measured())
+
+    def alt(self) -> str:
+        """The picture in words: the median at either end."""
+        rows = self._measured()
+        over = rows.groupby(dims_of(rows)[self.x])["value"].median()
+        ends = [_by_size(over.index)[place] for place in (0, -1)]
+        words = [f"{human(over[end], self.story.unit)} at {self.x} {end}" for end in ends]
+        return f"{self.story.name}, newest values over {self.x}: median {' and '.join(words)}"
+
+    def draw(self) -> Figure:
+        """A panel each combination of the parameters that matter most."""
+        rows = self._measured()
+        dims = dims_of(rows)
+        layout = choose_layout(dims.drop(columns=self.x), rows["value"])
+        panel, hue = labels(dims, layout.panels), labels(dims, layout.hues)
+        names = natural_order(panel.unique())
+        columns = min(len(names), MOST_COLUMNS if len(names) > 6 else 3)
+        lines = -(-len(names) // columns)
+        size = (max(columns * PANEL[0], 5.0), lines * PANEL[1] + 0.4)
+        figure = Figure(figsize=size, layout="constrained")
+        body = figure.add_subfigure(figure.add_gridspec()[0])
+        grid = body.subplots(lines, columns, squeeze=False, sharey=True)
+        hues = natural_order(hue.unique())
+        drawn = rows.assign(x=dims[self.x], hue=hue)
+        for axes, name in zip(grid.flat, names, strict=False):
+            self._draw_panel(axes, drawn[panel == name], hues)
+            axes.set(title=name, xlabel="", ylabel="")
+        for axes in grid.flat[len(names) :]:
+            axes.set_visible(False)
+        shown = drawn.groupby([panel, "hue", "x"])["value"].median()
+        canvas.value_axis(grid.flat[0], shown, self.story.unit)
+        for axes in grid.flat[1:]:
+            axes.yaxis.set_major_formatter(grid.flat[0].yaxis.get_major_formatter())
+        if hues != [""]:
+            handles, texts = grid.flat[0].get_legend_handles_labels()
+            body.legend(handles, texts, loc="outside upper left", ncols=min(len(hues), 6))
+        body.supxlabel(self.x, fontsize=8, color=canvas.QUIET)
+        canvas.surround(figure, self.story.name, self._about(layout))
+        return figure
+
+    def _measured(self) -> pd.DataFrame:
+        rows = newest(self.story)
+        return rows[rows["value"].notna() & (dims_of(rows)[self.x] != "")]
+
+    def _draw_panel(self, axes: Axes, rows: pd.DataFrame, hues: list[str]) -> None:
+        ticks = _by_size(dims_of(self.story.table)[self.x].unique())
+        place = {value: number for number, value in enumerate(ticks)}
+        sns.lineplot(
+            rows.assign(x=rows["x"].map(place)), x="x", y="value", hue="hue", hue_order=hues,
+            style="hue", style_order=hues, markers=dict.fromkeys(hues, "o"), markersize=4,
+            dashes=canvas.dashes(hues), palette=canvas.palette(hues), ax=axes, linewidth=1.2,
+            estimator="median", errorbar=("pi", 50), legend="full" if hues != [""] else False,
+        )  # fmt: skip
+        if legend := axes.get_legend():
+            legend.remove()
+        axes.set_xticks(range(len(ticks)), ticks)
+
+    def _about(self, layout: Layout) -> str:
+        fixed = constants(dims_of(self._measured()))
+        shown = "newest values"
+        if layout.summarised:
+            over = ", ".join(layout.summarised)
+            shown = f"newest values, median over {over}; band: the middle half"
+        return " · ".join([shown, *(f"{name} {value}" for name, value in fixed.items())])
+
+
+def parameter_axis(story: Story) -> str | None:
+    """Return the parameter to draw the newest values over; None where none has sizes to follow.
+
+    ``level`` where there is one, else the sized parameter with the most values.
+    """
+    rows = newest(story)
+    dims = dims_of(rows[rows["value"].notna()])
+    if story.direction == "exact" or dims.empty:
+        return None
+    sized = {
+        name: len(values)
+        for name, values in varying(dims).items()
+        if all(size_of(value) is not None for value in values if value) and _has_lines(dims, name)
+    }
+    return X_FIRST if X_FIRST in sized else max(sized, key=sized.__getitem__, default=None)
+
+
+def _has_lines(dims: pd.DataFrame, name: str) -> bool:
+    """Whether somewhere two values of ``name`` were measured with all else equal."""
+    here = dims[dims[name] != ""]
+    others = [other for other in dims if other != name]
+    return bool(len(here[others].drop_duplicates()) < len(here[[*others, name]].drop_duplicates()))
+
+
+def point_rows(story: Story, table: pd.DataFrame) -> pd.DataFrame:
+    """Return points as data for other programs: full hashes, base units, a column a parameter."""
+    commits = np.array(story.commits, dtype=object)[table["x"].to_numpy(dtype=int)]
+    place = pd.DataFrame({"commit": commits}, index=table.index)
+    return pd.concat([place, dims_of(table), table[_NUMBERS].assign(unit=story.unit)], axis=1)
+
+
+def _by_size(values: pd.Index | np.ndarray) -> list[str]:
+    """Return the values that have a size, smallest first."""
+    sizes = {str(value): size_of(str(value)) for value in values}
+    known = {value: size for value, size in sizes.items() if size is not None}
+    return sorted(known, key=known.__getitem__)

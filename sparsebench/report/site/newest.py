@@ -1,0 +1,88 @@
+"""The newest values of one benchmark: what they are, how they moved, and their line so far."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from sparsebench.report.dimensions import varying
+from sparsebench.report.points import dims_of
+from sparsebench.report.story import Story
+from sparsebench.report.trend import relative, summary
+from sparsebench.stats import Estimate, geometric_mean
+
+SPARK_SIZE: Final = (100, 24)  # the unit of its points, which the page scales
+_SPARK_POINTS: Final = 50
+_LEAST_SPAN: Final = 0.1  # in log: a quiet benchmark's line stays flat
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One benchmark at its newest values.
+
+    Attributes:
+        cases: with a value; ``failed``: whose newest run failed or timed out.
+        median: of the cases' values; NaN without any.
+        change: geometric mean over cases of value / value before it in its series; NaN: none had
+            one before, or the values are exact.
+        changed: of exact values, how many differ from the one before; None where they are not.
+        spark: the median case relative to its start, as the points of an SVG polyline.
+    """
+
+    cases: int
+    failed: int
+    median: float
+    change: Estimate
+    changed: int | None
+    spark: str
+
+
+def newest(story: Story) -> pd.DataFrame:
+    """Return the newest row of every case on every host, with ``before``, the value before it.
+
+    Only a value of the same harness is one before. What was skipped since hides no value.
+    """
+    table = story.table[story.table["status"] != "skipped"]
+    before = table[table["value"].notna()].groupby("series")["value"].shift()
+    table = table.assign(before=before)
+    case = ["host", *(name for name in table if str(name).startswith("dim:"))]
+    return table.drop_duplicates(case, keep="last")
+
+
+def facts(story: Story) -> Facts:
+    """Return the summary of one benchmark's newest values."""
+    rows = newest(story)
+    good = rows[rows["value"].notna()]
+    paired = good[good["before"].notna()]
+    exact = story.direction == "exact"
+    ratios = paired["value"] / paired["before"]
+    return Facts(
+        cases=len(good),
+        failed=len(rows) - len(good),
+        median=float(good["value"].median()) if len(good) else float("nan"),
+        change=geometric_mean([] if exact else ratios[np.isfinite(ratios) & (ratios > 0)]),
+        changed=int((paired["value"] != paired["before"]).sum()) if exact else None,
+        spark="" if exact else spark(story),
+    )
+
+
+def spark(story: Story) -> str:
+    """Return the points "x,y x,y ..." of the median case over the commits; "" below two."""
+    line = summary(story.table.assign(value=relative(story.table)))
+    line = line[line["value"] > 0]
+    if len(line) < 2:
+        return ""
+    kept = line.iloc[np.unique(np.linspace(0, len(line) - 1, _SPARK_POINTS).round().astype(int))]
+    width, height = SPARK_SIZE
+    x, logs = kept["x"].to_numpy(dtype=float), np.log(kept["value"].to_numpy(dtype=float))
+    middle, half = (logs.max() + logs.min()) / 2, max(np.ptp(logs) / 2, _LEAST_SPAN)
+    x = 2 + (x - x[0]) / (x[-1] - x[0]) * (width - 4)
+    y = height / 2 - (logs - middle) / half * (height / 2 - 3)
+    return " ".join(f"{one:.1f},{other:.1f}" for one, other in zip(x, y, strict=True))
+
+
+def case_names(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the dimensions of rows of `points`, the constant ones left out."""
+    dims = dims_of(rows)
+    return dims[list(varying(dims))]

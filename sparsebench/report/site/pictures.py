@@ -1,0 +1,86 @@
+"""Pictures of a page: an SVG and its data as CSV, drawn only where the data or the code is new."""
+
+import hashlib
+import re
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final, Protocol
+
+import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from sparsebench.report import canvas
+from sparsebench.report.site.output import Output
+
+FIGURES: Final = "figures"
+DATA: Final = "data"
+_SIZE: Final = re.compile(r'<svg[^>]*? width="([\d.]+)pt" height="([\d.]+)pt"', re.DOTALL)
+_PIXELS: Final = 96 / 72  # of CSS to a point
+
+
+class Picture(Protocol):
+    """What can be drawn; called in this order, and ``draw`` only where it is needed."""
+
+    def table(self) -> pd.DataFrame:
+        """The data that the picture shows."""
+
+    def alt(self) -> str:
+        """The picture in words, for who cannot see it."""
+
+    def draw(self) -> Figure:
+        """The figure; called inside `canvas.style`."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A drawn picture as a page shows it; paths relative to the site, sizes in CSS pixels."""
+
+    title: str
+    svg: str
+    csv: str
+    alt: str
+    width: int
+    height: int
+    command: str
+    drawn: bool
+
+
+def show(picture: Picture, output: Output, name: str, title: str, command: str) -> Shown:
+    """Write ``figures/<name>-<hash>.svg`` and ``data/<name>.csv``, and return how to show them.
+
+    The hash is over the data, the words, the drawing code and the drawing libraries' versions:
+    where such a file is there already, nothing is drawn.
+    """
+    table, alt = picture.table().to_csv(index=False), picture.alt()
+    kind = type(picture)
+    key = hashlib.sha256("\0".join([_code(kind.__module__), kind.__name__, table, alt]).encode())
+    stem = f"{name}-{key.hexdigest()[:10]}"
+    svg = f"{FIGURES}/{stem}.svg"
+    drawn = not output.keep(svg)
+    if drawn:
+        with canvas.style():
+            canvas.save(picture.draw(), output.root / FIGURES, stem, alt, ["svg"])
+    output.write(f"{DATA}/{name}.csv", table)
+    width, height = _size(output.root / svg)
+    return Shown(title, svg, f"{DATA}/{name}.csv", alt, width, height, command, drawn)
+
+
+@cache
+def _code(module: str) -> str:
+    """Return a hash of all that decides how the pictures of ``module`` come out of their data."""
+    versions = f"{mpl.__version__} {sns.__version__}"
+    own = Path(str(sys.modules[module].__file__))
+    sources = [own, *sorted(Path(__file__).parents[1].glob("*.py"))]
+    content = b"\0".join([versions.encode(), *(path.read_bytes() for path in sources)])
+    return hashlib.sha256(content).hexdigest()
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with path.open(encoding="utf-8") as file:
+        found = _SIZE.search(file.read(4096))
+    assert found, f"{path}: matplotlib writes the size of an SVG in points"
+    return round(float(found[1]) * _PIXELS), round(float(found[2]) * _PIXELS)

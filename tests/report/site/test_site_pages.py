@@ -1,0 +1,157 @@
+"""The site as files: whole, escaped, linked, described; no browser needed."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import unquote
+
+import pandas as pd
+import pytest
+
+from sparsebench.errors import SparsebenchError
+from sparsebench.report.site import build
+from tests.report.site.conftest import COMMITS, HOSTILE, content, silent
+from tests.report.site.pages import Page, pages
+from tests.synthetic import hashes
+
+MENU = ["index.html", "devices.html", "break-even.html", "machines.html"]
+
+
+def test_every_link_and_picture_of_every_page_is_there(site: Path) -> None:
+    found = pages(site)
+    assert len(found) == 9
+    for page in found:
+        for target in page.targets():
+            if not target.startswith(("https://example.org/commit/", "#")):
+                file = (page.path.parent / unquote(target)).resolve()
+                assert file.is_file(), f"{page.path}: {target}"
+                assert file.is_relative_to(site)
+
+
+def test_nothing_comes_from_elsewhere_and_nothing_runs_but_the_one_script(site: Path) -> None:
+    for page in pages(site):
+        policies = [m for m in page.all("meta") if m.get("http-equiv")]
+        assert [m["http-equiv"] for m in policies] == ["Content-Security-Policy"]
+        assert (policies[0]["content"] or "").startswith("default-src 'none'; ")
+        assert "unsafe" not in (policies[0]["content"] or "")
+        assert [s["src"].rpartition("/")[2] for s in page.all("script")] == ["site.js"]  # type: ignore[union-attr]  # there is one
+        assert not [a for _, a in page.tags if any(name.startswith("on") for name in a)]
+        outside = [a for a in page.targets() if "//" in a]
+        assert all(target.startswith(COMMITS.url or "?") for target in outside)
+
+
+def test_hostile_names_stand_in_the_pages_as_text(site: Path) -> None:
+    overview = Page(site / "index.html")
+    assert f"a/../b.{HOSTILE}" in overview.text
+    machine = Page(site / "machines.html")
+    assert machine.text.count(HOSTILE) >= 2
+    (own,) = (site / "benchmarks").glob("a_*")
+    assert HOSTILE in Page(own).text
+    assert "49" not in Page(own).text.split("../../x")[0][-80:]
+
+
+def test_nothing_is_written_outside_the_site(site: Path) -> None:
+    assert sorted(p.name for p in site.parent.iterdir()) == ["out", "parquet"]
+    names = [path.name for path in site.rglob("*") if path.is_file()]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in names)
+
+
+def test_every_picture_has_words_a_size_its_data_and_its_command(site: Path) -> None:
+    pictures = 0
+    for page in pages(site):
+        for image in page.all("img"):
+            pictures += 1
+            assert len(image["alt"] or "") > 30
+            assert image["loading"] == "lazy"
+            assert int(image["width"] or 0) > 100
+        commands = page.path.read_text().count('<p class="command">')
+        assert commands >= len(page.all("img"))
+        data = [a for a in page.all("a") if "download" in a]
+        assert len(data) >= len(page.all("img"))
+    assert pictures == 9
+
+
+def test_the_data_beside_a_picture_are_its_points(site: Path) -> None:
+    data = pd.read_csv(site / "data" / "benchmark.step.Long.time_step.csv")
+    assert list(data["commit"].unique()) == hashes(4)
+    assert len(data) == 4 * 36 * 2
+    ok = data[data["status"] == "ok"]
+    assert len(ok) == len(data) - 1  # the infinite value is none
+    assert ((ok["low"] <= ok["value"]) & (ok["value"] <= ok["high"])).all()
+    pairs = pd.read_csv(next((site / "data").glob("devices.device.cpu-cuda.step*.csv")))
+    ratios = pairs.groupby("shape")["ratio"].median()
+    assert ratios["128x128"] > 3
+    assert ratios["255x324"] < 0.4
+
+
+def test_the_changes_stand_first_with_their_commits(site: Path) -> None:
+    text = Page(site / "index.html").text
+    worst, better, hostile = (text.index(word) for word in ("+40 % worse", "-10 % better", "2.5x"))
+    assert worst < better < hostile < text.index("The median of each benchmark")
+    assert "+38 % to +42 %" in text
+    assert "level=0.3" in text
+    assert "shape=128x128" not in text  # both cases share it
+    old, new = hashes(4)[1:3]
+    targets = Page(site / "index.html").targets()
+    assert f"https://example.org/commit/{old}" in targets
+    assert f"https://example.org/commit/{new}" in targets
+    assert len(pd.read_csv(site / "data" / "changes.csv")) == 3
+    assert "cpu: old -> new" in text
+    assert "number 1 -> 10" in text
+
+
+def test_the_crossing_point_is_told_where_it_was_planted(site: Path) -> None:
+    text = Page(site / "devices" / "device.cpu-cuda.html").text
+    assert "shape: cuda wins from 255x324 on, not yet at 128x128 (18 cases each)" in text
+
+
+def test_every_page_has_the_menu_one_heading_and_a_language(site: Path) -> None:
+    for page in pages(site):
+        assert len(page.all("h1")) == 1
+        assert page.all("html") == [{"lang": "en"}]
+        links = [target.rpartition("/")[2] for target in page.targets()]
+        assert set(MENU) <= set(links)
+        for table in page.all("table"):
+            assert "data-sortable" in table
+        assert len(page.all("caption")) == len(page.all("table"))
+
+
+def test_a_second_build_draws_nothing_and_changes_no_file(site: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "out"
+    shutil.copytree(site, copy)
+    before = {path: path.stat().st_mtime_ns for path in copy.rglob("*") if path.is_file()}
+    built = build(content(tmp_path), copy, silent)
+    assert (built.drawn, built.reused, built.pages) == (0, 9, 9)
+    after = {path: path.stat().st_mtime_ns for path in copy.rglob("*") if path.is_file()}
+    del before[copy / "site.json"], after[copy / "site.json"]
+    assert before == after
+
+
+def test_what_only_the_earlier_site_had_goes_and_foreign_files_stay(
+    site: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "out"
+    shutil.copytree(site, copy)
+    (copy / "CNAME").write_text("bench.example.org")
+    (tmp_path / "precious").write_text("mine")
+    for stale in ("benchmarks/gone.html", "CNAME2"):
+        (copy / stale).write_text("old")
+    manifest = json.loads((copy / "site.json").read_text())
+    meddled = [*manifest, "benchmarks/gone.html", "../precious", "/etc/hostname"]
+    (copy / "site.json").write_text(json.dumps(meddled))
+    build(content(tmp_path), copy, silent)
+    assert not (copy / "benchmarks/gone.html").exists()
+    assert (copy / "CNAME").exists()
+    assert (copy / "CNAME2").exists()
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    with pytest.raises(SparsebenchError, match="must be empty or hold an earlier site, got other"):
+        build(content(tmp_path), tmp_path / "out", silent)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
+    with pytest.raises(SparsebenchError, match="must be a folder for the site, got a file"):
+        build(content(tmp_path), tmp_path / "out" / "thesis.tex", silent)
