@@ -37,7 +37,6 @@ _BAND_ENDS: Final = (0.02, 0.98)  # ... but for the outliers among them
 _USUAL: Final = 0.75  # the quantile of those differences that a series' wandering is read off
 _FLOOR: Final = 1e-4  # the least noise assumed, of a log: rounding to five digits is not a step
 LARGEST: Final = 709.0  # about the log of the largest number that a float can hold
-SEARCH: Final = f"rbf {_WIDTH:g} {_PENALTY:g}".encode()  # what decides :func:`within`
 _MEDIAN_DEVIATION: Final = 0.6745  # of a normal distribution: the median of |z|
 _MEDIAN_VARIANCE: Final = np.pi / 2  # of a median, relative to that of the mean
 
@@ -86,6 +85,14 @@ def change_points(
 def change_at(logs: Floats, place: int) -> ChangePoint:
     """Return the change at ``place`` whether it passes the rules or not."""
     return _Series(logs, TOLERANCE).point(0, place, logs.size)
+
+
+def change_point(place: int, before: float, after: float, doubt: float, count: int) -> ChangePoint:
+    """Return the change point that these numbers make; ``count`` values on its shorter side."""
+    step = after - before
+    interval = Interval(_relative(step - doubt), _relative(step + doubt))
+    few = (f"only {count} values on one side",) if count < 2 * PERSISTENCE else ()
+    return ChangePoint(place, before, after, doubt, Estimate(_relative(step), interval, count, few))
 
 
 def search(logs: Floats) -> list[int]:
@@ -194,12 +201,8 @@ class _Series:
 
     def point(self, low: int, place: int, high: int) -> ChangePoint:
         before, after, error = self.levels(low, place, high)
-        step, around = after - before, self.doubt(self.sure, place, error)
-        interval = Interval(_relative(step - around), _relative(step + around))
         count = min(place - low, high - place, _REACH)
-        few = (f"only {count} values on one side",) if count < 2 * PERSISTENCE else ()
-        change = Estimate(_relative(step), interval, count, few)
-        return ChangePoint(place, before, after, around, change)
+        return change_point(place, before, after, self.doubt(self.sure, place, error), count)
 
 
 def _kept(series: _Series, places: Sequence[int]) -> list[int]:

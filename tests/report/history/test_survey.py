@@ -146,16 +146,25 @@ def test_the_same_is_found_from_memory_with_processes_and_with_a_broken_memory(
     _, frame, expected = made_up
     memory = Memory(tmp_path / "deep" / "memory.sqlite")
     calls: list[tuple[int, int]] = []
-    assert survey(frame, memory=memory, progress=lambda *done: calls.append(done)) == expected
+    before = frame[frame["commit_hash"] < frame["commit_hash"].max()]
+    survey(before, memory=memory, progress=lambda *done: calls.append(done))
     assert calls[-1] == (expected.series, expected.series)
     monkeypatch.setattr("sparsebench.report.history.search.within", only_short)
     assert survey(frame, memory=memory) == expected
+    monkeypatch.setattr("sparsebench.report.history.search.change_points", not_again)
+    assert survey(frame, memory=memory) == expected
+    with pytest.raises(AssertionError):
+        survey(frame, 0.03, memory=memory)
     monkeypatch.undo()
     monkeypatch.setattr("sparsebench.report.history.search._WORTH", 1)
     assert survey(frame, processes=2) == expected
     broken = tmp_path / "broken.sqlite"
     broken.write_bytes(b"not a database" * 100)
     assert survey(frame, memory=Memory(broken)) == expected
+
+
+def not_again(*_: object) -> None:
+    raise AssertionError("a series that did not change is remembered")
 
 
 def only_short(values: np.ndarray, begin: int = 0) -> list[int]:
