@@ -115,10 +115,7 @@ def test_a_history_of_a_few_commits_is_said_to_be_too_short(
     frame = made_up()
     short = write_dataset(frame[frame["commit_hash"] < f"{commits:08x}"], tmp_path / "short")
     assert history(short, "--fail-on", "any") == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "no lasting change in 6 series",
-        "6 of 6 series are too short: 8 values are needed",
-    ]
+    assert capsys.readouterr().out == "6 of 6 series are too short: 8 values are needed\n"
     assert history(short, "--json", "-") == 0
     assert json.loads(capsys.readouterr().out) == {
         "steps": [], "shifts": [], "new_series": [], "series": 6, "short": 6, "unfit": 0,

@@ -25,7 +25,8 @@ def listing(history: History, limit: int) -> Group:
     groups = _groups(history.steps)
     shown = groups[:limit] if limit else groups
     parts: list[Any] = [_table(shown, history.steps)] if shown else []
-    notes = [*_notes(history, len(groups) - len(shown))]
+    doubtful = any(group[0].change.warnings for group in shown)
+    notes = [*_notes(history, len(groups) - len(shown), doubtful=doubtful)]
     return Group(*parts, *(Text(note) for note in notes))
 
 
@@ -99,13 +100,13 @@ def _percent(change: Estimate) -> str:
     return f"{100 * change.value:+.3g} %{around}"
 
 
-def _notes(history: History, hidden: int) -> Iterator[str]:
+def _notes(history: History, hidden: int, *, doubtful: bool) -> Iterator[str]:
     """Yield one line each on what the table leaves out or what is doubtful in it."""
-    if not history.steps:
+    if not history.steps and (history.short < history.series or not history.series):
         yield f"no lasting change in {history.series} series"
     if hidden:
         yield f"{hidden} more; --limit 0 shows all"
-    if any(step.change.warnings for step in history.steps):
+    if doubtful:
         yield "* fewer than 8 values on one side: the next ones may move it"
     yield from map(_shift_note, history.shifts)
     yield from _new_notes(history.new_series)
