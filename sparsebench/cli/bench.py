@@ -10,6 +10,7 @@ from rich.console import Console
 
 from sparsebench.cli import EXIT_BAD_INPUT
 from sparsebench.cli.progress import busy, percentages, say
+from sparsebench.cli.searching import searched
 from sparsebench.project.asv_command import Asv, Outcome
 from sparsebench.project.commits import Commit, resolve, uncommitted_changes
 from sparsebench.project.pending import (
@@ -180,8 +181,9 @@ def _store_and_show(plan: Plan, selection: Selection, console: Console) -> int:
         say(console, problem)
     frame = read(plan.dataset, project=plan.project.name)
     frame = frame[frame["benchmark"].isin(selection.cases)]
+    found = searched(frame)
     with busy(console, "Drawing ..."):
-        figures = list(plot(frame, plan.figures, ("png", "svg")))
+        figures = list(plot(frame, plan.figures, ("png", "svg"), found.steps))
     hashes = [commit.hash for commit in plan.commits]
     here = frame[frame["machine"] == plan.asv.machine_name]
     if plan.device:

@@ -1,7 +1,6 @@
 """`sparsebench history`: what became slower or faster over the commits, and is it still."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +10,17 @@ import click
 from rich.console import Console
 
 from sparsebench.cli import options
-from sparsebench.cli.progress import progress
+from sparsebench.cli.searching import searched
 from sparsebench.errors import SparsebenchError
-from sparsebench.report.history import COLUMNS, HARDWARE, History, since, survey
+from sparsebench.report.history import (
+    COLUMNS,
+    REASON_COLUMNS,
+    History,
+    Shift,
+    explained,
+    since,
+)
 from sparsebench.report.history.listing import as_plain, listing
-from sparsebench.report.history.memory import Memory, usual_place
 from sparsebench.results import read
 from sparsebench.stats.change_points import TOLERANCE
 
@@ -73,21 +78,14 @@ def command(
     target: str | None,
 ) -> int:
     """Search, print, and judge."""
-    columns = [*COLUMNS, *HARDWARE]
-    frame = read(dataset, columns=columns, benchmark=benchmark, machine=machine or None)
+    frame = read(dataset, columns=COLUMNS, benchmark=benchmark, machine=machine or None)
     if frame.empty:
         raise SparsebenchError(f"{dataset}: no rows match; `sparsebench show` lists what there is")
     commits = set(since(frame, start)["commit_hash"]) if start else None
-    with progress("searching series") as tell:
-        found = survey(
-            frame,
-            tolerance,
-            memory=Memory(usual_place()),
-            processes=len(os.sched_getaffinity(0)),
-            progress=tell,
-        )
+    found = searched(frame, tolerance)
     if commits is not None:
         found = only_at(found, commits)
+    found = replace(found, shifts=_explained(found.shifts, dataset))
     _write(found, limit, target)
     return EXIT_CHANGED if _fails(found, fail_on) else 0
 
@@ -96,7 +94,7 @@ def only_at(found: History, commits: set[str]) -> History:
     """Return the findings at ``commits``; all values before them were needed to find these."""
     return replace(
         found,
-        steps=_at(found.steps, commits),
+        steps=[step for step in found.steps if {step.commit, step.undone_at} & commits],
         shifts=_at(found.shifts, commits),
         new_series=_at(found.new_series, commits),
     )
@@ -104,6 +102,14 @@ def only_at(found: History, commits: set[str]) -> History:
 
 def _at(found: Sequence[Any], commits: set[str]) -> list[Any]:
     return [one for one in found if one.commit in commits]
+
+
+def _explained(shifts: list[Shift], dataset: Path) -> list[Shift]:
+    """Return the shifts with their reasons; what these take is read of a few commits only."""
+    if not shifts:
+        return []
+    commits = {commit for shift in shifts for commit in (shift.after_commit, shift.commit)}
+    return explained(shifts, read(dataset, columns=REASON_COLUMNS, commit=sorted(commits)))
 
 
 def _write(found: History, limit: int, target: str | None) -> None:

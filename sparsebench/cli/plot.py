@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from sparsebench.cli import options
+from sparsebench.cli.searching import searched
 from sparsebench.errors import SparsebenchError
 from sparsebench.report.history import since as rows_since
 from sparsebench.report.plots import plot
@@ -48,9 +49,10 @@ def command(
 ) -> None:
     """Write the figures and print their paths."""
     frame = read(dataset, columns=COLUMNS, benchmark=benchmark, machine=machine or None)
+    found = searched(frame)
     if since:
         frame = rows_since(frame, since)
     if frame.empty:
         raise SparsebenchError(f"{dataset}: no rows match; `sparsebench show` lists what there is")
-    for path in plot(frame, into, formats):
+    for path in plot(frame, into, formats, found.steps):
         click.echo(path)

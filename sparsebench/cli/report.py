@@ -1,19 +1,18 @@
 """`sparsebench report`: one static site over the stored results."""
 
-import os
+from dataclasses import replace
 from pathlib import Path
 
 import click
-import pandas as pd
 
 from sparsebench.cli import options
 from sparsebench.cli.history import only_at
 from sparsebench.cli.progress import progress
+from sparsebench.cli.searching import searched
 from sparsebench.errors import SparsebenchError
 from sparsebench.project.commit_url import commit_url, is_web_address
-from sparsebench.report.history import History, survey
+from sparsebench.report.history import explained
 from sparsebench.report.history import since as rows_since
-from sparsebench.report.history.memory import Memory, usual_place
 from sparsebench.report.site import CommitLinks, Content, build
 from sparsebench.report.units import counted
 from sparsebench.results import latest, read
@@ -67,7 +66,8 @@ def command(
     """Write the site and print where it begins."""
     links = _links(url)
     frame = read(dataset, columns=COLUMNS, benchmark=benchmark, machine=machine or None)
-    found = _history(frame)
+    found = searched(frame)
+    found = replace(found, shifts=explained(found.shifts, frame))
     if since:
         frame = rows_since(frame, since)
         found = only_at(found, set(frame["commit_hash"]))
@@ -80,13 +80,6 @@ def command(
     drawn = f"{counted(built.drawn, 'picture')} drawn, {built.reused} kept"
     click.echo(f"{counted(built.pages, 'page')}, {drawn}", err=True)
     click.echo(built.index)
-
-
-def _history(frame: pd.DataFrame) -> History:
-    """What changed, found with the memory that `sparsebench history` keeps."""
-    cores = len(os.sched_getaffinity(0))
-    with progress("searching series") as tell:
-        return survey(frame, memory=Memory(usual_place()), processes=cores, progress=tell)
 
 
 def _links(url: str | None) -> CommitLinks:

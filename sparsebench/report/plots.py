@@ -1,24 +1,27 @@
 """All figures of a set of rows, written as files."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from sparsebench.report import canvas
 from sparsebench.report.changes import describe_changes, draw_changes
-from sparsebench.report.history import commit_order
+from sparsebench.report.history import Step, commit_order
 from sparsebench.report.regression import draw
 from sparsebench.report.story import describe, figures, tell
 
 
-def plot(frame: pd.DataFrame, into: Path, formats: Iterable[str]) -> Iterator[Path]:
+def plot(
+    frame: pd.DataFrame, into: Path, formats: Iterable[str], steps: Sequence[Step]
+) -> Iterator[Path]:
     """Write a figure a benchmark and yield each path as it is written.
 
     Args:
         frame: rows of the dataset, in the columns of its schema; several projects do not mix.
         into: the folder; made where it is missing.
         formats: of `canvas.FORMATS`.
+        steps: what changed over the history, most important first; those still there are marked.
 
     Raises:
         SparsebenchError: an unknown format, or a file that cannot be written.
@@ -26,7 +29,9 @@ def plot(frame: pd.DataFrame, into: Path, formats: Iterable[str]) -> Iterator[Pa
     formats = tuple(formats)
     for project, name, rows, file_name in _jobs(frame):
         with canvas.style():
-            story = tell(name, rows, commit_order(frame[frame["project"] == project]))
+            commits = commit_order(frame[frame["project"] == project])
+            own = [step for step in steps if step.project == project]
+            story = tell(name, rows, commits, own)
             exact = story.direction == "exact"
             figure = draw_changes(story) if exact else draw(story)
             alt = describe_changes(story) if exact else describe(story)

@@ -1,5 +1,6 @@
 """One figure's rows as points of a history: where, how high, how sure, and in which series."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from sparsebench.report.dimensions import dimensions, labels, varying
+from sparsebench.report.history import Step
 from sparsebench.stats import median_intervals
 
 # A line joins values of one such combination only: what else changed would pass for a regression.
@@ -15,14 +17,16 @@ SERIES: Final = ("benchmark", "machine", "env_name", "case", *HARNESS)
 _HOST: Final = ("benchmark", "machine", "env_name")
 
 
-def points(rows: pd.DataFrame, commits: list[str]) -> pd.DataFrame:
+def points(rows: pd.DataFrame, commits: list[str], steps: Sequence[Step] = ()) -> pd.DataFrame:
     """Return a point a row of one figure, sorted by commit, with the rows' dimensions beside it.
 
     Columns: ``x`` (the commit's place in ``commits``), ``value`` (NaN unless the status is ok),
     ``low`` and ``high`` (the median's interval from the samples; NaN without six of them),
     ``status`` (of an infinite value: failed); ``series``, ``harness`` and ``host`` (whole numbers;
-    a host is one benchmark in one environment of one machine), and each dimension under "dim:" and
-    its name. Of a point measured twice under one harness the newer measurement stays.
+    a host is one benchmark in one environment of one machine), ``step`` (the place in ``steps``,
+    which are of the rows' project, of the one that begins at this point; -1: none), and each
+    dimension under "dim:" and its name. Of a point measured twice under one harness the newer
+    measurement stays.
     """
     rows = rows.sort_values("started_at", kind="stable", na_position="first")
     rows = rows.drop_duplicates([*SERIES, "commit_hash"], keep="last")
@@ -38,6 +42,7 @@ def points(rows: pd.DataFrame, commits: list[str]) -> pd.DataFrame:
             "series": _numbers(rows, SERIES),
             "harness": _numbers(rows, HARNESS),
             "host": _numbers(rows, _HOST),
+            "step": _step_places(rows, steps),
         },
         index=rows.index,
     )
@@ -63,6 +68,16 @@ def breaks(table: pd.DataFrame) -> list[int]:
     begins = table.groupby(["host", "harness"])["x"].min()
     first = begins.groupby(level="host").transform("min")
     return sorted(set(begins[begins > first].astype(int)))
+
+
+def _step_places(rows: pd.DataFrame, steps: Sequence[Step]) -> list[int]:
+    places = {
+        (step.benchmark, step.machine, step.env_name, step.case, step.fingerprint, step.commit): at
+        for at, step in enumerate(steps)
+    }
+    names = (*_HOST, "case", "fingerprint", "commit_hash")
+    keys = zip(*(rows[name].fillna("") for name in names), strict=True)
+    return [places.get(key, -1) for key in keys]
 
 
 def _numbers(rows: pd.DataFrame, names: tuple[str, ...]) -> pd.Series:

@@ -1,8 +1,9 @@
 """Regression plots: value against the commits, in history order.
 
 Few cases get a line each, with each median's interval. Many are summarised: the median case and the
-quartiles a panel, and above the panels all cases relative to their start, where the ones that moved
-are drawn by name. Values of different harnesses are never joined, and what failed is marked.
+quartiles a panel, and above the panels all cases relative to their start, where those with a step
+that is still there are drawn by name: the steps that `sparsebench history` lists. Values of
+different harnesses are never joined, and what failed is marked.
 """
 
 import textwrap
@@ -19,10 +20,9 @@ from matplotlib.lines import Line2D
 from sparsebench.report import canvas
 from sparsebench.report.commit_axis import commit_axis, name_commit_axis
 from sparsebench.report.dimensions import varying
-from sparsebench.report.points import breaks, dims_of, series_names
-from sparsebench.report.story import Story, about, notes, panel_lines, summary_lines
-from sparsebench.report.trend import Moved, moved_series, relative
-from sparsebench.report.units import human
+from sparsebench.report.points import breaks, dims_of
+from sparsebench.report.story import Story, about, moved_words, notes, panel_lines, summary_lines
+from sparsebench.report.trend import MOST_MOVED, relative
 
 Colour = tuple[float, float, float]
 
@@ -87,30 +87,35 @@ def _grid(story: Story) -> tuple[Figure, Axes | None, list[Axes], int]:
 def _draw_overview(axes: Axes, story: Story) -> None:
     """Draw all cases relative to their start, and by name the ones that moved."""
     table = story.table.assign(value=relative(story.table))
-    moved = moved_series(story.table)
-    curves = [table[(table["series"] == one.series) & table["value"].notna()] for one in moved]
+    measured = table[table["value"].notna()]
+    curves = [measured[measured["series"] == one.series] for one in story.moved]
     lines = summary_lines(table)
     axes.axhline(1, color=".6", linewidth=0.8, zorder=1)
     _draw_lines(axes, story, lines)
     shown = [lines["value"], lines["low"], lines["high"], *(curve["value"] for curve in curves)]
     canvas.value_axis(axes, np.concatenate(shown), "ratio")
     cases = story.table["series"].nunique()
-    found = f"numbered: the {len(moved)} that moved most" if moved else "none moved clearly"
+    numbered = f"numbered: what changed for good, at most {MOST_MOVED}"
+    found = numbered if curves else "none changed for good"
     axes.set(ylabel="", title=f"all {cases} cases relative to their start; {found}")
     _mark_breaks(axes, story)
     commit_axis(axes, story.commits, labelled=False)
-    if moved:
-        _draw_moved(axes, story, moved, curves)
+    if curves:
+        _draw_moved(axes, story, curves)
 
 
-def _draw_moved(axes: Axes, story: Story, moved: list[Moved], curves: list[pd.DataFrame]) -> None:
-    """Draw the curves with a number at their ends, and say beside them which cases they are."""
-    names = series_names(story.table)
+def _draw_moved(axes: Axes, story: Story, curves: list[pd.DataFrame]) -> None:
+    """Draw the curves with a mark at the step and a number at their ends; name them beside."""
     handles = []
-    for rank, (one, curve) in enumerate(zip(moved, curves, strict=True), start=1):
+    for rank, (one, words, curve) in enumerate(
+        zip(story.moved, moved_words(story), curves, strict=True), start=1
+    ):
         colour = sns.color_palette("colorblind")[(len(story.hues) + rank - 1) % 10]
-        text = textwrap.fill(f"{rank}: {human(one.change, 'ratio')}  {names[one.series]}", 52)
-        handles += axes.plot(curve["x"], curve["value"], color=colour, linewidth=1.2, label=text)
+        begin = curve["x"].tolist().index(story.commits.index(one.step.commit))
+        handles += axes.plot(
+            curve["x"], curve["value"], color=colour, linewidth=1.2, marker="D", markersize=4,
+            markevery=[begin], label=textwrap.fill(f"{rank}: {words}", 52),
+        )  # fmt: skip
     ends = [axes.transData.transform((0, curve["value"].iloc[-1]))[1] for curve in curves]
     for rank, (line, curve, pixel) in enumerate(zip(handles, curves, _apart(ends), strict=True), 1):
         height = axes.transAxes.inverted().transform((0, pixel))[1]

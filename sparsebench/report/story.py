@@ -1,15 +1,16 @@
 """What one regression figure tells, before anything is drawn: points, plan, labels, words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import pandas as pd
 
 from sparsebench.report.dimensions import constants, labels, natural_order, natural_ranks, varying
-from sparsebench.report.history import short_hash
+from sparsebench.report.history import Step, short_hash
 from sparsebench.report.layout import Layout, choose_layout
-from sparsebench.report.points import breaks, dims_of, points
-from sparsebench.report.trend import summary
+from sparsebench.report.points import breaks, dims_of, points, series_names
+from sparsebench.report.trend import Moved, moved_series, summary
 from sparsebench.report.units import human
 
 _MISSING = {"failed": "failed", "timeout": "timed out", "skipped": "skipped"}
@@ -24,7 +25,8 @@ class Story:
     """The points of one figure and the plan for drawing them.
 
     ``table`` is that of `points` with the labels ``panel`` and ``hue``, and ``shared``: whether
-    every colour of the panel has this case, so that their medians compare.
+    every colour of the panel has this case, so that their medians compare. ``moved`` are the series
+    whose steps are named.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Story:
     layout: Layout
     panels: list[str]
     hues: list[str]
+    moved: list[Moved]
 
     @property
     def has_overview(self) -> bool:
@@ -59,11 +62,14 @@ def figures(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {name: found[name] for name in names if name in found}
 
 
-def tell(name: str, rows: pd.DataFrame, commits: list[str]) -> Story:
-    """Return the story of one figure's rows, over those of ``commits`` that they were run at."""
+def tell(name: str, rows: pd.DataFrame, commits: list[str], steps: Sequence[Step] = ()) -> Story:
+    """Return the story of one figure's rows, over those of ``commits`` that they were run at.
+
+    ``steps`` are what changed in the rows' project, most important first.
+    """
     present = set(rows["commit_hash"])
     commits = [commit for commit in commits if commit in present]
-    table = points(rows, commits)
+    table = points(rows, commits, steps)
     dims = dims_of(table)
     layout = choose_layout(dims, table["value"])
     table["panel"] = labels(dims, layout.panels)
@@ -79,6 +85,7 @@ def tell(name: str, rows: pd.DataFrame, commits: list[str]) -> Story:
         layout=layout,
         panels=_ordered(table["panel"], dims, layout.panels),
         hues=_ordered(table["hue"], dims, layout.hues),
+        moved=moved_series(table, steps),
     )
 
 
@@ -142,7 +149,16 @@ def describe(story: Story) -> str:
         text.append(
             f"{str(hue) or 'newest'}: median of the newest values {human(newest, story.unit)}"
         )
-    return ". ".join([*text, *notes(story)])
+    return ". ".join([*text, *moved_words(story), *notes(story)])
+
+
+def moved_words(story: Story) -> list[str]:
+    """Return a line a series that is named: by how much it changed, at which commit, and which."""
+    names = series_names(story.table)
+    return [
+        f"{100 * step.change.value:+.3g} % at {short_hash(step.commit)}  {names[series]}"
+        for series, step in ((one.series, one.step) for one in story.moved)
+    ]
 
 
 def _alone_note(story: Story, alone: int) -> str:

@@ -36,7 +36,7 @@ _BAND: Final = 100  # neighbouring values whose range bounds what wandering can 
 _BAND_ENDS: Final = (0.02, 0.98)  # ... but for the outliers among them
 _USUAL: Final = 0.75  # the quantile of those differences that a series' wandering is read off
 _FLOOR: Final = 1e-4  # the least noise assumed, of a log: rounding to five digits is not a step
-SEARCH: Final = f"rbf {_WIDTH:g} {_PENALTY:g}".encode()  # what decides :func:`within`
+LARGEST: Final = 709.0  # about the log of the largest number that a float can hold
 _MEDIAN_DEVIATION: Final = 0.6745  # of a normal distribution: the median of |z|
 _MEDIAN_VARIANCE: Final = np.pi / 2  # of a median, relative to that of the mean
 
@@ -46,12 +46,13 @@ class ChangePoint:
     """A lasting change: ``place`` is the index of the first value after it.
 
     ``before`` and ``after`` are the levels on both sides, logs as the input; ``change`` is
-    after / before - 1 of the values themselves.
+    after / before - 1 of the values themselves. ``doubt`` is half its interval's width, as a log.
     """
 
     place: int
     before: float
     after: float
+    doubt: float
     change: Estimate
 
 
@@ -84,6 +85,14 @@ def change_points(
 def change_at(logs: Floats, place: int) -> ChangePoint:
     """Return the change at ``place`` whether it passes the rules or not."""
     return _Series(logs, TOLERANCE).point(0, place, logs.size)
+
+
+def change_point(place: int, before: float, after: float, doubt: float, count: int) -> ChangePoint:
+    """Return the change point that these numbers make; ``count`` values on its shorter side."""
+    step = after - before
+    interval = Interval(_relative(step - doubt), _relative(step + doubt))
+    few = (f"only {count} values on one side",) if count < 2 * PERSISTENCE else ()
+    return ChangePoint(place, before, after, doubt, Estimate(_relative(step), interval, count, few))
 
 
 def search(logs: Floats) -> list[int]:
@@ -192,13 +201,8 @@ class _Series:
 
     def point(self, low: int, place: int, high: int) -> ChangePoint:
         before, after, error = self.levels(low, place, high)
-        step, around = after - before, self.doubt(self.sure, place, error)
-        interval = Interval(float(np.expm1(step - around)), float(np.expm1(step + around)))
         count = min(place - low, high - place, _REACH)
-        few = (f"only {count} values on one side",) if count < 2 * PERSISTENCE else ()
-        return ChangePoint(
-            place, before, after, Estimate(float(np.expm1(step)), interval, count, few)
-        )
+        return change_point(place, before, after, self.doubt(self.sure, place, error), count)
 
 
 def _kept(series: _Series, places: Sequence[int]) -> list[int]:
@@ -227,6 +231,11 @@ def _wandering(logs: Floats, spread: float) -> float:
     apart = np.abs(medians[_STRETCH:] - medians[:-_STRETCH])
     usual = np.quantile(apart, _USUAL) / norm.isf((1 - _USUAL) / 2)
     return float(max(usual**2 - _MEDIAN_VARIANCE * spread**2 * 2 / _STRETCH, 0.0))
+
+
+def _relative(step: float) -> float:
+    """Return the relative change of a difference of logs; finite, so that JSON can hold it."""
+    return float(np.expm1(min(step, LARGEST)))
 
 
 @cache

@@ -46,14 +46,18 @@ def test_the_table_says_how_much_when_and_where_and_fits_into_80_columns(
         ["+49.9", "%", "(49.3", "to", "50.5)", "00000077..00000078", "suite.Class.time_work_0"],
         ["worse", "2020-04-30", "n=0:", "1", "ms", "->", "1.5", "ms", "(+1", "case)"],
     ]
-    assert sum("worse, went away" in line for line in lines) == 1
+    assert [line.split() for line in lines[4:7]] == [
+        ["+100", "%", "(99.3", "to", "101)", "00000031..00000032", "suite.Class.time_work_0"],
+        ["worse,", "went", "away", "2020-02-20", "n=2:", "1", "ms", "->", "2", "ms"],
+        ["until", "0000005a"],
+    ]
 
 
 def test_the_rest_of_a_long_list_is_counted(
     dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert history(dataset, "--limit", "1") == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "2 more; --limit 0 shows all"
+    assert capsys.readouterr().out.splitlines()[-1] == "1 more; --limit 0 shows all"
 
 
 def test_json_holds_every_step(
@@ -61,7 +65,7 @@ def test_json_holds_every_step(
 ) -> None:
     assert history(dataset, "--json", "-") == 0
     found = json.loads(capsys.readouterr().out)
-    assert len(found["steps"]) == 4
+    assert [step["undone_at"] for step in found["steps"]] == [None, None, f"{90:08x}{'0' * 32}"]
     first = found["steps"][0]
     assert first["commit"] == f"{120:08x}{'0' * 32}"
     assert first["change"]["interval"]["low"] == pytest.approx(0.5, abs=0.03)
@@ -93,7 +97,7 @@ def test_what_went_away_or_got_better_does_not_fail_on_worse(tmp_path: Path) -> 
     over = write_dataset(frame[rows], tmp_path / "over")
     lasting = write_dataset(frame[rows & (frame["commit_hash"] < f"{90:08x}")], tmp_path / "now")
     assert history(over, "--fail-on", "worse") == 0
-    assert history(over, "--fail-on", "any") == 1  # it got better again
+    assert history(over, "--fail-on", "any") == 0
     assert history(lasting, "--fail-on", "worse") == 1
 
 
@@ -102,6 +106,20 @@ def test_nothing_found_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str
     quiet = write_dataset(frame[frame["case"].eq("n=4")], tmp_path / "quiet")
     assert history(quiet) == 0
     assert capsys.readouterr().out == "no lasting change in 1 series\n"
+
+
+@pytest.mark.parametrize("commits", [1, 2, 3])
+def test_a_history_of_a_few_commits_is_said_to_be_too_short(
+    commits: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = made_up()
+    short = write_dataset(frame[frame["commit_hash"] < f"{commits:08x}"], tmp_path / "short")
+    assert history(short, "--fail-on", "any") == 0
+    assert capsys.readouterr().out == "6 of 6 series are too short: 8 values are needed\n"
+    assert history(short, "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "steps": [], "shifts": [], "new_series": [], "series": 6, "short": 6, "unfit": 0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

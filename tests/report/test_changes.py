@@ -64,7 +64,7 @@ def test_every_benchmark_of_every_project_gets_its_files(tmp_path: Path) -> None
         [digests(2), history(commits=2), history("a/b.time_x", commits=2, project="other")],
         ignore_index=True,
     )
-    written = list(plot(frame, tmp_path, ["svg"]))
+    written = list(plot(frame, tmp_path, ["svg"], []))
     assert all(path.read_text().startswith("<?xml") for path in written)
     names = [path.name for path in written]
     assert names[1:] == [

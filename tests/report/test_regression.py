@@ -9,7 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from sparsebench.report import canvas
-from sparsebench.report.history import commit_order, short_hash
+from sparsebench.report.history import commit_order, short_hash, steps
 from sparsebench.report.regression import draw
 from sparsebench.report.story import BREAK_NOTE, Story, describe, figures, notes, tell
 from tests.synthetic import LONG, SHORT, commit_place, failed, hashes, history, slowed
@@ -19,7 +19,7 @@ TWO = {"case": SHORT[:1], "implementation": ["sparsebench", "torch.ao"]}
 
 def drawn(frame: pd.DataFrame, name: str = "step.Short.time_step") -> tuple[Story, Figure]:
     with canvas.style():
-        story = tell(name, figures(frame)[name], commit_order(frame))
+        story = tell(name, figures(frame)[name], commit_order(frame), steps(frame))
         figure = draw(story)
         figure.canvas.draw()
     return story, figure
@@ -143,21 +143,23 @@ def long(commits: int, **axes: list[str]) -> pd.DataFrame:
 
 
 def test_the_long_grid_is_eight_panels_below_an_overview_that_names_what_moved() -> None:
-    frame = long(12)
+    frame = long(16)
     slow = frame["case"].eq("shape=255x324, level=0.6, block=4x1, zeros=2")
-    story, figure = drawn(
-        slowed(frame, slow & (commit_place(frame) >= 8), 1.5), "step.Long.time_step"
-    )
+    moved = slowed(frame, slow & (commit_place(frame) >= 8), 1.5)
+    story, figure = drawn(moved, "step.Long.time_step")
     overview, *panels = figure.axes
     assert len(panels) == 8
     assert (
         overview.get_title(loc="left")
-        == "all 288 cases relative to their start; numbered: the 1 that moved most"
+        == "all 288 cases relative to their start; numbered: what changed for good, at most 5"
     )
     named = overview.get_legend()
     assert named is not None
     (entry,) = (text.get_text().replace("\n", " ") for text in named.get_texts())
-    assert entry.startswith("1: 1.49x  shape")
+    (step,) = steps(moved)
+    assert step.commit == hashes(16)[8]
+    percent = f"{100 * step.change.value:+.3g} %"
+    assert entry.startswith(f"1: {percent} at {short_hash(step.commit)}  shape")
     assert entry.endswith("shape 255x324 · level 0.6 · block 4x1 · zeros 2")
     assert legend(figure) == [f"level {level}" for level in ("0", "0.3", "0.6", "0.9", "0.99", "1")]
     for axes in panels:

@@ -1,8 +1,10 @@
 import numpy as np
 import pandas as pd
-import pytest
 
+from sparsebench.report.history import commit_order, steps
+from sparsebench.report.points import points
 from sparsebench.report.trend import moved_series, relative, summary
+from tests.synthetic import commit_place, history, slowed
 
 
 def table_of(values: np.ndarray, error: float = 0.02) -> pd.DataFrame:
@@ -48,26 +50,14 @@ def test_a_start_at_zero_has_no_ratio() -> None:
     assert relative(table_of(np.array([[0.0], [1.0]]))).isna().all()
 
 
-@pytest.mark.parametrize("commits", [3, 12, 60])
-def test_in_noise_nothing_moves_and_a_step_is_found(commits: int) -> None:
-    quiet = 0
-    for seed in range(10):
-        values = np.random.default_rng(seed).lognormal(sigma=0.02, size=(commits, 300))
-        quiet += len(moved_series(table_of(values)))
-        values[-max(commits // 3, 1) :, 7] *= 1.3
-        found = moved_series(table_of(values))
-        assert found[0].series == 7
-        assert found[0].change == pytest.approx(1.3, rel=0.1)
-    assert quiet <= 2
-
-
-def test_a_step_within_overlapping_intervals_is_not_certain() -> None:
-    table = table_of(np.array([[1.0], [1.1]]), error=0.2)
-    assert moved_series(table) == []
-    assert len(moved_series(table_of(np.array([[1.0], [1.1]]), error=0.01))) == 1
-
-
-def test_at_most_five_are_named_the_largest_change_first() -> None:
-    values = np.ones((6, 40))
-    values[3:, :8] = [1.1, 1.2, 0.5, 1.4, 1.5, 1.6, 1.7, 1.8]
-    assert [moved.series for moved in moved_series(table_of(values))] == [2, 7, 6, 5, 4]
+def test_the_series_named_are_those_with_a_step_still_there_most_important_first() -> None:
+    frame = history(commits=60, axes={"n": [f"{number}" for number in range(9)]}, noise=0.005)
+    later = commit_place(frame) >= 30
+    for number, factor in enumerate([1.2, 1.1, 1.9, 1.8, 1.7, 1.6, 1.5]):
+        frame = slowed(frame, later & frame["case"].eq(f"n={number}"), factor)
+    over = (commit_place(frame) >= 45) & frame["case"].eq("n=2")
+    frame.loc[over, "value"] /= 1.9
+    found = steps(frame)
+    moved = moved_series(points(frame, commit_order(frame), found), found)
+    assert [one.step.case for one in moved] == ["n=3", "n=4", "n=5", "n=6", "n=0"]
+    assert all(one.step in found for one in moved)

@@ -12,11 +12,12 @@ Status = Literal["there", "went away"]
 
 @dataclass(frozen=True)
 class Step:
-    """One series changed its level for good, or until another step took that back.
+    """One series changed its level for good, or until another step undid that.
 
     ``after_commit`` is the last commit measured before the change, ``commit`` the first one after
     it, ``date`` the latter's. ``before`` and ``after`` are the levels in ``unit``, ``change`` is
-    after / before - 1. It went away if the newest values lie nearer to ``before``.
+    after / before - 1. It went away if a later step undid it, at the commit ``undone_at``, or the
+    newest values lie nearer to ``before``.
     """
 
     project: str
@@ -34,6 +35,7 @@ class Step:
     change: Estimate
     worse: bool
     status: Status
+    undone_at: str | None
     importance: float
 
 
@@ -42,8 +44,8 @@ class Shift:
     """Most series of a machine moved at one commit: the machine, its environment, or all code.
 
     ``change`` is that of the median series of ``series``; ``moved`` of them moved by more or less
-    than it, which cannot be told from the shift and is no step. ``reason`` names what is recorded
-    of the machine and changed there; "" if nothing did.
+    than it, which cannot be told from the shift and is no step. ``reason`` is "" until `explained`
+    names what is recorded of the machine and changed there.
     """
 
     project: str

@@ -25,7 +25,8 @@ def listing(history: History, limit: int) -> Group:
     groups = _groups(history.steps)
     shown = groups[:limit] if limit else groups
     parts: list[Any] = [_table(shown, history.steps)] if shown else []
-    notes = [*_notes(history, len(groups) - len(shown))]
+    doubtful = any(group[0].change.warnings for group in shown)
+    notes = [*_notes(history, len(groups) - len(shown), doubtful=doubtful)]
     return Group(*parts, *(Text(note) for note in notes))
 
 
@@ -53,7 +54,7 @@ def _groups(steps: Sequence[Step]) -> list[list[Step]]:
     for step in steps:
         same = (
             step.project, step.machine, step.env_name, step.benchmark, step.commit, step.worse,
-            step.status,
+            step.undone_at, step.status,
         )  # fmt: skip
         order.setdefault(same, []).append(step)
     return list(order.values())
@@ -78,7 +79,8 @@ def _change(step: Step) -> str:
 
 def _when(step: Step) -> str:
     date = "" if pd.isna(step.date) else f"{step.date:%Y-%m-%d}"
-    return f"{short_hash(step.after_commit)}..{short_hash(step.commit)}\n{date}"
+    until = f"\nuntil {short_hash(step.undone_at)}" if step.undone_at else ""
+    return f"{short_hash(step.after_commit)}..{short_hash(step.commit)}\n{date}{until}"
 
 
 def _what(group: Sequence[Step], *, several: bool) -> str:
@@ -98,13 +100,13 @@ def _percent(change: Estimate) -> str:
     return f"{100 * change.value:+.3g} %{around}"
 
 
-def _notes(history: History, hidden: int) -> Iterator[str]:
+def _notes(history: History, hidden: int, *, doubtful: bool) -> Iterator[str]:
     """Yield one line each on what the table leaves out or what is doubtful in it."""
-    if not history.steps:
+    if not history.steps and (history.short < history.series or not history.series):
         yield f"no lasting change in {history.series} series"
     if hidden:
         yield f"{hidden} more; --limit 0 shows all"
-    if any(step.change.warnings for step in history.steps):
+    if doubtful:
         yield "* fewer than 8 values on one side: the next ones may move it"
     yield from map(_shift_note, history.shifts)
     yield from _new_notes(history.new_series)

@@ -19,8 +19,7 @@ class Machine:
     """One environment of one machine.
 
     ``values`` has the shape (series, commits), NaN where nothing was measured. ``series`` has a row
-    a series: benchmark, case, fingerprint, unit, direction. ``rows`` tells for each commit one row
-    of the frame, which says what the machine was like then.
+    a series: benchmark, case, fingerprint, unit, direction.
     """
 
     project: str
@@ -30,7 +29,6 @@ class Machine:
     series: pd.DataFrame
     commits: list[str]
     dates: pd.Series
-    rows: NDArray[np.int64]
 
 
 def machines(frame: pd.DataFrame) -> Iterator[Machine]:
@@ -89,5 +87,4 @@ def _machine(
         series=about.reset_index(drop=True),
         commits=[str(commit) for commit in seen["commit_hash"].iloc[order]],
         dates=dates.iloc[order].reset_index(drop=True),
-        rows=rows[first_of_commit][order],
     )

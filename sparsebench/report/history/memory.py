@@ -6,15 +6,29 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from sparsebench.stats.change_points import SEARCH
+from sparsebench.stats import change_points
 from sparsebench.stats.median import Floats
 
 
-def key(values: Floats) -> str:
-    """Return the content's name: equal values and an equal search method give equal ones."""
-    return hashlib.blake2b(values.tobytes(), digest_size=16, person=SEARCH).hexdigest()
+def key(values: Floats, what: str) -> str:
+    """Return the name of ``what`` is known of some values.
+
+    The code that finds it is part of the name: a changed rule is not answered with what an older
+    one found.
+    """
+    name = hashlib.blake2b(values.tobytes(), digest_size=16, salt=_code())
+    name.update(what.encode())
+    return name.hexdigest()
+
+
+@cache
+def _code() -> bytes:
+    source = Path(change_points.__code__.co_filename).read_bytes()
+    return hashlib.blake2b(source, digest_size=16).digest()
 
 
 def usual_place() -> Path:
@@ -24,7 +38,7 @@ def usual_place() -> Path:
 
 
 class Memory:
-    """A file of candidates by content; without a path it is empty.
+    """A file of what was found, by content; without a path it is empty.
 
     It only ever saves work: results are the same without it, so a file that cannot be read or
     written is no error. Several processes may use it at once.
@@ -33,18 +47,18 @@ class Memory:
     def __init__(self, path: Path | None) -> None:
         self.path = path
 
-    def recall(self, keys: Iterable[str]) -> dict[str, list[int]]:
+    def recall(self, keys: Iterable[str]) -> dict[str, list[Any]]:
         """Return what is known of ``keys``."""
         wanted = json.dumps(list(dict.fromkeys(keys)))
         query = "SELECT * FROM found WHERE content IN (SELECT value FROM json_each(?))"
-        known: dict[str, list[int]] = {}
+        known: dict[str, list[Any]] = {}
         with suppress(sqlite3.Error, OSError), self._open() as database:
             rows = database.execute(query, [wanted])
             known |= {name: json.loads(places) for name, places in rows}
         return known
 
-    def keep(self, found: dict[str, list[int]]) -> None:
-        """Add what was found; places count from the begin of their window."""
+    def keep(self, found: dict[str, list[Any]]) -> None:
+        """Add what was found, as plain JSON; places count from the begin of what was searched."""
         rows = [(name, json.dumps(places)) for name, places in found.items()]
         with suppress(sqlite3.Error, OSError), self._open() as database:
             database.executemany("INSERT OR IGNORE INTO found VALUES (?, ?)", rows)

@@ -32,7 +32,8 @@ def new_series(tables: Sequence[Machine]) -> list[NewSeries]:
         for old, new in pairwise(rows.to_dict("records"))
         if new["begin"] > old["end"]
     ]  # fmt: skip
-    return sorted(_counted(pd.DataFrame(found)), key=lambda new: new.date, reverse=True)
+    newest = sorted(_counted(pd.DataFrame(found)), key=lambda new: (new.commit, new.reason))
+    return sorted(newest, key=lambda new: new.date, reverse=True)
 
 
 def _counted(found: pd.DataFrame) -> Iterator[NewSeries]:

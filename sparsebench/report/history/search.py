@@ -12,6 +12,7 @@ from sparsebench.report.history.memory import Memory, key
 from sparsebench.stats.change_points import (
     WINDOW,
     ChangePoint,
+    change_point,
     change_points,
     windows,
     within,
@@ -41,8 +42,29 @@ def search(
 ) -> list[list[ChangePoint]]:
     """Return the change points of each of ``series`` (logs), the same for any memory and count.
 
-    Only whole windows are remembered: the last one changes with the next commit.
+    What is remembered: of a series that did not change all its points, of one that grew the
+    candidates in its whole windows.
     """
+    wholes = [key(values, f"points {tolerance}") for values in series]
+    done = memory.recall(wholes)
+    left = [number for number, name in enumerate(wholes) if name not in done]
+    found, windowed = _searched_all(
+        [series[n] for n in left], tolerance, memory, processes, progress
+    )
+    fresh = {wholes[n]: _plain(points) for n, points in zip(left, found, strict=True)}
+    memory.keep(fresh | windowed)
+    known = done | fresh
+    return [[change_point(*numbers) for numbers in known[name]] for name in wholes]
+
+
+def _searched_all(
+    series: Sequence[Floats],
+    tolerance: float,
+    memory: Memory,
+    processes: int,
+    progress: Progress | None,
+) -> tuple[list[list[ChangePoint]], dict[str, list[int]]]:
+    """Return the change points of each series, and by name the candidates of new whole windows."""
     names = [_names(values) for values in series]
     known = memory.recall(chain.from_iterable(found.values() for found in names))
     tasks = [
@@ -57,8 +79,11 @@ def search(
         fresh |= {own[begin]: places for begin, places in added.items() if begin in own}
         if progress:
             progress(number, len(tasks))
-    memory.keep(fresh)
-    return points
+    return points, fresh
+
+
+def _plain(points: Sequence[ChangePoint]) -> list[tuple[int, float, float, float, int]]:
+    return [(p.place, p.before, p.after, p.doubt, p.change.count) for p in points]
 
 
 _Result = tuple[list[ChangePoint], dict[int, list[int]]]
@@ -89,4 +114,8 @@ def _searched(task: _Task, tolerance: float) -> _Result:
 
 
 def _names(values: Floats) -> dict[int, str]:
-    return {begin: key(window) for begin, window in windows(values) if window.size == WINDOW}
+    return {
+        begin: key(window, "candidates")
+        for begin, window in windows(values)
+        if window.size == WINDOW
+    }

@@ -11,16 +11,16 @@ from sparsebench.report.history.machines import Floats, Machine, machines
 from sparsebench.report.history.memory import Memory
 from sparsebench.report.history.new_series import new_series
 from sparsebench.report.history.search import Progress, search
+from sparsebench.report.history.undone import told
 from sparsebench.stats import ChangePoint, change_points, common_factor
-from sparsebench.stats.change_points import PERSISTENCE, TOLERANCE, change_at
+from sparsebench.stats.change_points import LARGEST, PERSISTENCE, TOLERANCE, change_at
 from sparsebench.stats.common_factor import LEAST_SERIES
 
-# What `survey` needs of a dataset; what a machine is like is used where it is there.
+# What `survey` needs of a dataset.
 COLUMNS: Final = [
     "project", "machine", "commit_hash", "commit_date", "env_name", "benchmark", "case", "value",
     "unit", "direction", "status", "benchmark_version", "fingerprint", "started_at",
 ]  # fmt: skip
-HARDWARE: Final = ["arch", "os", "cpu", "num_cpu", "ram", "gpu", "cuda", "driver", "python"]
 
 _NEWEST: Final = 8  # values that say where a series is now
 _BESIDE: Final = 2  # snapshots by which two series may place the same shift differently
@@ -67,12 +67,11 @@ def survey(
     for table in tables:
         own, points = points[: len(table.values)], points[len(table.values) :]
         moved = table.shifts(own, tolerance)
-        shifts += [table.shift(place, own, frame) for place in moved]
+        shifts += [table.shift(place, own) for place in moved]
         found += [
-            table.step(number, point)
+            table.step(number, point, undoing)
             for number, some in enumerate(own)
-            for point in some
-            if not _near(table.places[number][point.place], moved)
+            for point, undoing in told(table.apart(number, some, moved), tolerance)
         ]
     sizes = np.array([values.size for values in series])
     return History(
@@ -118,7 +117,7 @@ class _Table:
                 moved.append(place)
         return sorted(moved)
 
-    def shift(self, place: int, points: Sequence[list[ChangePoint]], frame: pd.DataFrame) -> Shift:
+    def shift(self, place: int, points: Sequence[list[ChangePoint]]) -> Shift:
         """Return the shift at ``place``, and how many series moved by more or less than it."""
         moved = sum(
             any(_near(self.places[number][point.place], [place]) for point in some)
@@ -129,30 +128,35 @@ class _Table:
             change=change_at(self.factor, place).change,
             series=int(self.live[place]),
             moved=moved,
-            reason=_reason(frame, *self.machine.rows[[place - 1, place]]),
+            reason="",
         )
 
-    def step(self, number: int, point: ChangePoint) -> Step:
+    def apart(
+        self, number: int, points: Sequence[ChangePoint], moved: Sequence[int]
+    ) -> list[ChangePoint]:
+        """Return a series' change points that cannot be part of a shift of the machine."""
+        places = self.places[number]
+        return [point for point in points if not _near(places[point.place], moved)]
+
+    def step(self, number: int, point: ChangePoint, undoing: ChangePoint | None) -> Step:
         """Return one series' change point as it is told."""
         series, places, values = self.series[number], self.places[number], self.values[number]
         old, new = places[point.place - 1], places[point.place]
         machine = float(np.median(self.factor[max(new - PERSISTENCE, 0) : new + PERSISTENCE]))
-        newest = float(np.median(values[-_NEWEST:]))
-        gone = abs(newest - point.before) < abs(newest - point.after)
-        beyond = (newest - point.after) * (point.after - point.before) > 0
         worse = (point.after > point.before) == (series["direction"] != "higher")
-        there = beyond or not gone
+        there = undoing is None and not _gone(point, values)
         return Step(
             **self._identity(old, new),
             benchmark=str(series["benchmark"]),
             case=str(series["case"]),
             fingerprint=_text(series["fingerprint"]),
             unit=_text(series["unit"]),
-            before=float(np.exp(point.before + machine)),
-            after=float(np.exp(point.after + machine)),
+            before=_value(point.before + machine),
+            after=_value(point.after + machine),
             change=point.change,
             worse=worse,
             status="there" if there else "went away",
+            undone_at=self.machine.commits[places[undoing.place]] if undoing else None,
             importance=_importance(point, worse=worse, there=there),
         )
 
@@ -174,20 +178,19 @@ def _near(place: int, others: Sequence[int]) -> bool:
 
 def _importance(point: ChangePoint, *, worse: bool, there: bool) -> float:
     """Return the least that the change can be, as a log, weighed by what it means to a reader."""
-    interval = point.change.interval
-    assert interval is not None, "a change point has an interval"
-    least = min(abs(np.log1p(interval.low)), abs(np.log1p(interval.high)))
+    least = abs(point.after - point.before) - point.doubt
     return float(least * (1 if worse else _IMPROVED) * (1 if there else _GONE))
 
 
-def _reason(frame: pd.DataFrame, old: int, new: int) -> str:
-    """Return what is recorded of the machine and differs between two rows of the frame."""
-    changed = []
-    for name in [name for name in HARDWARE if name in frame]:
-        before, after = frame[name].iloc[old], frame[name].iloc[new]
-        if _text(before) != _text(after):
-            changed.append(f"{name} {_text(before) or '-'} -> {_text(after) or '-'}")
-    return ", ".join(changed)
+def _gone(point: ChangePoint, values: Floats) -> bool:
+    """Whether the newest values lie nearer to the level before the point."""
+    newest = float(np.median(values[-_NEWEST:]))
+    return abs(newest - point.before) < abs(newest - point.after)
+
+
+def _value(level: float) -> float:
+    """Return the value of a log; finite, as a shift of the machine may lift it out of reach."""
+    return float(np.exp(min(level, LARGEST)))
 
 
 def _text(value: Any) -> str:

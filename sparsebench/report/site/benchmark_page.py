@@ -60,7 +60,7 @@ class Made:
 def make_benchmark_page(task: BenchmarkTask, about: About, output: Output) -> Made:
     """Write one page with its pictures and data; return what the overview needs of it."""
     output = Output(output.root)
-    story = tell(task.title, task.rows, task.commits)
+    story = tell(task.title, task.rows, task.commits, task.steps)
     pictures = _pictures(story, task, about, output)
     content = page(
         "benchmark.html",

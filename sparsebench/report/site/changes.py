@@ -41,7 +41,7 @@ def change_frame(steps: Iterable[Step]) -> pd.DataFrame:
                 "before": step.before, "after": step.after, "change": step.change.value,
                 "low": step.change.interval.low if step.change.interval else None,
                 "high": step.change.interval.high if step.change.interval else None,
-                "worse": step.worse, "status": step.status,
+                "worse": step.worse, "status": step.status, "undone_at": step.undone_at,
             }
             for step in steps
         ]

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparsebench.report.history import COLUMNS, History, Step, steps, survey
+from sparsebench.report.history import COLUMNS, History, Step, explained, steps, survey
 from sparsebench.report.history.memory import Memory
+from sparsebench.report.history.reasons import HARDWARE
 from tests import histories
 from tests.histories import as_frame, eventful, quiet
 
@@ -44,7 +45,6 @@ def test_a_step_says_where_when_how_much_and_whether_it_is_still_there() -> None
     assert first.change.value == pytest.approx(first.after / first.before - 1)
     assert [(s.case, s.worse, s.status) for s in found] == [
         ("n=1", True, "there"),
-        ("n=2", False, "there"),
         ("n=2", True, "went away"),
     ]
     assert [s.importance for s in found] == sorted((s.importance for s in found), reverse=True)
@@ -92,9 +92,13 @@ def test_a_shift_names_what_changed_of_the_machine() -> None:
     logs = quiet(30, 60, 2).logs
     logs[:, 30:] += 0.2
     frame = frame_of(logs)
-    frame["cpu"] = np.where(frame["commit_hash"] < f"{30:08x}", "old", "new")
     (shift,) = survey(frame).shifts
-    assert (shift.series, shift.reason) == (30, "cpu old -> new")
+    assert (shift.series, shift.reason) == (30, "")
+    frame = frame.assign(**dict.fromkeys(HARDWARE))
+    frame["cpu"] = np.where(frame["commit_hash"] < f"{30:08x}", "old", "new")
+    frame.loc[frame["commit_hash"] >= f"{30:08x}", "gpu"] = "H200"
+    (shift,) = explained([shift], frame)
+    assert (shift.series, shift.reason) == (30, "cpu old -> new, gpu - -> H200")
 
 
 def test_another_harness_starts_a_new_series_and_is_no_regression() -> None:
@@ -142,16 +146,25 @@ def test_the_same_is_found_from_memory_with_processes_and_with_a_broken_memory(
     _, frame, expected = made_up
     memory = Memory(tmp_path / "deep" / "memory.sqlite")
     calls: list[tuple[int, int]] = []
-    assert survey(frame, memory=memory, progress=lambda *done: calls.append(done)) == expected
+    before = frame[frame["commit_hash"] < frame["commit_hash"].max()]
+    survey(before, memory=memory, progress=lambda *done: calls.append(done))
     assert calls[-1] == (expected.series, expected.series)
     monkeypatch.setattr("sparsebench.report.history.search.within", only_short)
     assert survey(frame, memory=memory) == expected
+    monkeypatch.setattr("sparsebench.report.history.search.change_points", not_again)
+    assert survey(frame, memory=memory) == expected
+    with pytest.raises(AssertionError):
+        survey(frame, 0.03, memory=memory)
     monkeypatch.undo()
     monkeypatch.setattr("sparsebench.report.history.search._WORTH", 1)
     assert survey(frame, processes=2) == expected
     broken = tmp_path / "broken.sqlite"
     broken.write_bytes(b"not a database" * 100)
     assert survey(frame, memory=Memory(broken)) == expected
+
+
+def not_again(*_: object) -> None:
+    raise AssertionError("a series that did not change is remembered")
 
 
 def only_short(values: np.ndarray, begin: int = 0) -> list[int]:

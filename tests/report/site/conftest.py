@@ -21,7 +21,8 @@ def step(benchmark: str, case: str, change: float, **changed: object) -> Step:
         "commit": new, "date": pd.Timestamp("2026-01-07", tz="UTC"), "before": 1e-3,
         "after": 1e-3 * (1 + change),
         "change": Estimate(change, Interval(change - 0.02, change + 0.02), 9),
-        "worse": change > 0, "status": "there", "fingerprint": "number=1", "importance": 1.0,
+        "worse": change > 0, "status": "there", "undone_at": None, "fingerprint": "number=1",
+        "importance": 1.0,
     }  # fmt: skip
     return Step(**(fields | changed))  # type: ignore[arg-type]  # the fields, by name
 
