@@ -249,3 +249,27 @@ def test_an_editable_install_keeps_commits_apart(home: Path, project: Path, tmp_
     path = tmp_path / "gate.json"
     assert gate("base", "changed", "--bench", "track_digest", "--json", str(path)) == 1
     assert set(verdicts(path).values()) == {"CHANGED RESULT"}
+
+
+def test_bisect_names_the_commit_that_changed_a_result(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Between base and changed lies slower, whose digests are the base's."""
+    changed = git(Path.cwd(), "rev-parse", "changed")
+    assert cli.main(["bisect", "base", "changed", "--case", "suite.Short.track_digest(2)"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"first bad commit: {changed} changed\n"
+    told = [line for line in shown.err.splitlines() if "Side" not in line and ": " in line]
+    assert [
+        line.split()[1].rstrip(",") for line in told if line.endswith((": changed", ": slower"))
+    ] == [
+        "CHANGED",
+        "UNCHANGED",
+    ]
+
+
+def test_bisect_finds_nothing_where_nothing_changed(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bisect", "base", "slower", "--case", "track_digest"]) == 2
+    assert "BAD must be worse than GOOD, but the gate says UNCHANGED" in capsys.readouterr().err
