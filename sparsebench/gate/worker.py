@@ -22,7 +22,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from timeit import default_timer, repeat
+from statistics import median
+from timeit import default_timer
 from typing import Any, TextIO
 
 from asv_runner._aux import update_sys_path
@@ -34,6 +35,7 @@ WARMUP = 0.01  # seconds, where warmup_time is not declared; asv's own default t
 ASV_SAMPLE, ASV_WARMUP = 0.01, -1  # asv's defaults: what differs from them was declared
 CONTROL = 20_000  # additions of a control block, about half a millisecond
 LONGEST = 10_000  # characters of a tracked value: a record holds one a round and side
+PROBES, QUADRUPLES, ADJUSTMENTS = 12, 2, 3  # that tell what wrapping a call costs
 CACHE = "cache.pickle"  # as asv names it, in the folder that its benchmarks run in
 KILL_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
@@ -95,12 +97,27 @@ class Case:
     def slow_down(self, share: float) -> None:
         """Wrap the benchmarked call in extra work of that share of the time that it took.
 
-        What the wrapping itself costs is part of the share.
+        What the wrapping itself costs, and the clock overshoots, is measured beside the bare call
+        in turns, and is part of the share.
         """
         if type(self.benchmark).__name__ == "TimerawBenchmark":
             raise RuntimeError("its call runs in another process and cannot be slowed down")
-        self.benchmark.func = _slowed(self.benchmark.func, share, _wrapping_cost())
-        self.benchmark.do_run()  # hands over a timer of the slowed call
+        number, bare, cost = self.number, self.benchmark.func, 0.0
+        for _ in range(ADJUSTMENTS):
+            calls = [bare, _slowed(bare, share, cost)]
+            timers = [self._timer_of(call) for call in calls]
+            seconds: list[list[float]] = [[], []]
+            for side in [0, 1, 1, 0] * QUADRUPLES:
+                self.benchmark.func, self.timer = calls[side], timers[side]
+                seconds[side].append(self.block(number, PROBES)["seconds"])
+            alone, wrapped = map(median, seconds)
+            cost += wrapped - (1 + share) * alone
+        self._timer_of(_slowed(bare, share, cost))
+
+    def _timer_of(self, call: Any) -> Any:
+        self.benchmark.func = call
+        self.benchmark.do_run()  # hands over asv's timer
+        return self.timer
 
     def value(self) -> Any:
         """What the benchmark returns; a peak memory is that of a process of its own."""
@@ -252,12 +269,6 @@ def _slowed(call: Any, share: float, cost: float) -> Any:
         return result
 
     return slowed
-
-
-def _wrapping_cost() -> float:
-    """Seconds that `_slowed` adds to a call by itself."""
-    bare, wrapped = (lambda: None), _slowed(lambda: None, 0.0, 0.0)
-    return min(repeat(wrapped, number=100)) / 100 - min(repeat(bare, number=100)) / 100
 
 
 def _load(root: str, name: str) -> Any:
