@@ -105,10 +105,20 @@ def test_spans_and_tiles_change_no_bit(
     monkeypatch.setattr(triton_path, "_MOST_PROGRAMS", 4)
     monkeypatch.setattr(triton_path, "_TILE_ELEMENTS", 64)
     monkeypatch.setattr(triton_path, "_COUNT_TILE", 128)
-    weight = weights((30, 41), "ties", torch.float32)
+    weight = weights((30, 41), "ties", torch.float32).round()  # so the threshold is a tie
     assert triton_path._plan(pattern_of(weight.shape, level, block, zeros)).programs == 4
     keep = written(weight, level, block, zeros)
     np.testing.assert_array_equal(keep, oracles.mask(weight, level, block, zeros))
+
+
+@pytest.mark.parametrize("dtype", DTYPES[:2], ids=str)
+def test_signs_of_zero_and_of_nan_do_not_count(dtype: torch.dtype) -> None:
+    nan = float("nan")
+    weight = torch.tensor([[0.0, -0.0, 1.0, nan, -1.0, nan, nan, nan]], dtype=dtype)
+    weight[0, 3::4].neg_()  # NumPy, and so the interpreter, makes negative ones of inf - inf
+    for pattern in ((1.0, (1, 2), 1), (0.2, (1, 1), None), (0.8, (1, 1), None)):
+        keep = written(weight, *pattern, norm=lambda w: w)
+        np.testing.assert_array_equal(keep, oracles.mask(weight, *pattern, lambda w: w))
 
 
 def test_other_norms_strides_and_masks(launches: list[str]) -> None:
