@@ -104,4 +104,6 @@ def write_blocks(
                 weight, own, place, top, left, exists, rows, cols, HEIGHT, WIDTH, NORM
             )
             keep |= before >= zeros
-        tl.store(mask + row * cols + col, keep.to(mask.dtype.element_ty), mask=inside)
+        # By way of float32: the interpreter takes an integer for the bits of a bfloat16.
+        value = keep.to(tl.float32).to(mask.dtype.element_ty)
+        tl.store(mask + row * cols + col, value, mask=inside)
