@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.workloads import devices, digest, grid, weights, workload
 from sparsebench.errors import SparsebenchError
-from sparsebench.pruning.kernels import PATHS, only
+from sparsebench.pruning.kernels import PATHS, is_interpreted, only
 
 TABLE = Path(__file__).parent / "data" / "golden_digests.tsv"
 DIGITS = 16
@@ -108,6 +108,17 @@ class Report:
     different: list[tuple[Mask, str, str]]
 
 
+def check_device(device: str, path: str | None) -> None:
+    """SparsebenchError where the path computes on the other device, so that no other stands in."""
+    if device == "cuda" and path in ("compiled", "numpy"):
+        raise SparsebenchError(f"--implementation: {path} computes on the cpu alone, got cuda")
+    if device == "cpu" and path == "triton" and not is_interpreted():
+        raise SparsebenchError(
+            "--implementation: triton computes on cuda, got cpu; "
+            "TRITON_INTERPRET=1 runs its kernels there, slowly"
+        )
+
+
 def verify(table: Table, grids: Sequence[str], device: str, path: str | None) -> Report:
     """Compute every mask of some grids and compare it with the table.
 
@@ -152,8 +163,7 @@ def command(device: str, implementation: str | None, grids: tuple[str, ...], reb
         return 0
     if device not in devices.available():
         raise SparsebenchError("--device: cuda needs a CUDA device, found none")
-    if device == "cuda" and implementation == "numpy":
-        raise SparsebenchError("--implementation: numpy computes on the cpu alone, got cuda")
+    check_device(device, implementation)
     click.echo(f"torch {torch.__version__}, NumPy {numpy.__version__}, {processor() or machine()}")
     report = verify(read(), grids, device, implementation)
     for mask, expected, found in report.different:

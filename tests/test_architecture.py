@@ -13,7 +13,7 @@ PACKAGE = ROOT / "sparsebench"
 
 # room: the rooms of sparsebench it may import, and the third-party packages
 ARROWS: dict[str, tuple[set[str], set[str]]] = {
-    "pruning": (set(), {"torch", "numpy", "numba", "llvmlite"}),
+    "pruning": (set(), {"torch", "numpy", "numba", "llvmlite", "triton"}),
     "results": (set(), {"pyarrow", "pandas", "numpy"}),
     "stats": (set(), {"numpy", "scipy", "ruptures"}),  # ruptures: its change point search
     "project": ({"results"}, {"asv"}),

@@ -5,7 +5,7 @@ from pathlib import Path
 import golden
 import pytest
 
-from sparsebench.pruning.kernels import PATHS
+from sparsebench.pruning.kernels import CPU_PATHS
 
 LARGE = "shape=4096x4096,level=1,block=1x4,zeros=2"
 
@@ -27,7 +27,7 @@ def test_the_table_has_every_mask_of_the_grid() -> None:
     assert all(len(digest) == golden.DIGITS for digest in digests.values())
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", CPU_PATHS)
 def test_the_seed_grid_has_its_golden_digests(path: str) -> None:
     report = golden.verify(golden.read(), ["short", "long"], "cpu", path)
     assert report == golden.Report(compared=291 * 2 * 4, different=[])
@@ -59,6 +59,7 @@ def test_a_changed_digest_is_reported(table: Path, capsys: pytest.CaptureFixture
 
 def test_bad_input_is_one_line(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert golden.main(["--device", "cuda", "--implementation", "numpy"]) == 2
+    assert golden.main(["--implementation", "triton"]) == 2
     assert golden.main(["--grid", "tiny"]) == 2
     table.write_text("\t".join(golden.COLUMNS) + "\n", encoding="utf-8")
     assert golden.main(["--grid", "short"]) == 2
@@ -67,7 +68,8 @@ def test_bad_input_is_one_line(table: Path, capsys: pytest.CaptureFixture[str]) 
     table.unlink()
     assert golden.main(["--grid", "short"]) == 2
     errors = capsys.readouterr().err.splitlines()
-    assert len(errors) == 5
-    assert "rebuild it" in errors[2]
-    assert "first line must be" in errors[3]
-    assert "No such file" in errors[4]
+    assert len(errors) == 6
+    assert "triton computes on cuda, got cpu" in errors[1]
+    assert "rebuild it" in errors[3]
+    assert "first line must be" in errors[4]
+    assert "No such file" in errors[5]

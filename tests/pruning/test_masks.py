@@ -77,7 +77,7 @@ def test_the_mask_of_scores_is_the_oracle(
     problems(),
     st.sampled_from(sorted(NORMS)),
     st.sampled_from(["contiguous", "transposed", "sliced"]),
-    st.sampled_from(kernels.PATHS),
+    st.sampled_from(kernels.CPU_PATHS),
 )
 def test_every_path_is_the_oracle(
     problem: tuple[Tensor, float, tuple[int, int], int | None], norm: str, layout: str, path: str
@@ -271,7 +271,7 @@ def test_no_fused_multiply_add() -> None:
         wide = row.repeat(8, 1)
         tall = wide.t().contiguous()
         for weight, block in ((wide, (1, 2)), (tall, (2, 1))):
-            for path in kernels.PATHS:
+            for path in kernels.CPU_PATHS:
                 with only(path):
                     keep = written(weight, masks.l2, 0.5, block, None)
                 np.testing.assert_array_equal(keep, oracles.mask(weight, 0.5, block, None))
@@ -283,6 +283,12 @@ def test_without_numba_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(kernels, "_compiled", lambda: None)
     np.testing.assert_array_equal(written(weight, masks.l2, 0.5, (1, 4), 2), compiled)
     with pytest.raises(ConfigError, match="compiled needs numba"), only("compiled"):
+        pass
+
+
+def test_without_triton_its_path_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_triton", lambda: None)
+    with pytest.raises(ConfigError, match="needs the package triton"), only("triton"):
         pass
 
 
@@ -314,7 +320,7 @@ def test_a_strided_mask_is_written_through() -> None:
     np.testing.assert_array_equal(mask.bool().numpy(), oracles.mask(weight, 0.5, (1, 2), None))
 
 
-@pytest.mark.parametrize("path", kernels.PATHS)
+@pytest.mark.parametrize("path", kernels.CPU_PATHS)
 def test_autograd_sees_the_write(path: str) -> None:
     x = torch.ones(4, 4, requires_grad=True)
     mask = torch.ones(4, 4)

@@ -1,0 +1,79 @@
+"""Triton: a weight's score, a score's key, and the keys of all blocks.
+
+The arithmetic is that of ``masks.py``, bit for bit: sums run over a block's places one after the
+other, a division is rounded exactly, and the launches forbid fused multiply-adds. A *key* is an
+unsigned integer that compares as a score does, with -0.0 equal to 0.0 and NaN above infinity.
+"""
+
+# mypy: ignore-errors
+# ruff: noqa: N803, N806
+# Types here are Triton's; by its custom, what is fixed when a kernel is compiled is in capitals.
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def element_score(x, NORM: tl.constexpr):
+    """The importance of elements, float32, or float64 of float64; NORM: l1, l2 or scores."""
+    wide = x.to(tl.float64) if x.dtype == tl.float64 else x.to(tl.float32)
+    if NORM == "l2":
+        wide = wide * wide
+    elif NORM == "l1":
+        wide = tl.abs(wide)
+    return wide
+
+
+@triton.jit
+def key_of(score):
+    """Keys of scores: uint32 of float32, uint64 of float64."""
+    BITS: tl.constexpr = score.dtype.primitive_bitwidth
+    SIGN: tl.constexpr = 1 << (BITS - 1)
+    NAN: tl.constexpr = 2 * SIGN - 2
+    bits = score.to(tl.uint64, bitcast=True) if BITS == 64 else score.to(tl.uint32, bitcast=True)
+    ordered = tl.where(bits < SIGN, bits | SIGN, ~bits)
+    ordered = tl.where(score == 0, SIGN, ordered)
+    return tl.where(score == score, ordered, NAN).to(bits.dtype)
+
+
+@triton.jit
+def _divided(total, count):
+    if total.dtype == tl.float32:
+        return tl.div_rn(total, count)  # of float32, "/" is an approximation
+    else:  # noqa: RET505  # Triton compiles one branch, so it wants both
+        return total / count
+
+
+@triton.jit
+def write_keys(
+    weight,
+    keys,
+    rows,
+    cols,
+    across,
+    blocks,
+    HEIGHT: tl.constexpr,
+    WIDTH: tl.constexpr,
+    NORM: tl.constexpr,
+    TILE: tl.constexpr,
+):
+    """Write the key of every block's mean score, TILE blocks a program.
+
+    Args:
+        weight: shape (rows, cols), contiguous.
+        keys: shape (blocks,).
+        across: blocks in a row of blocks.
+        HEIGHT, WIDTH: of a block.
+    """
+    block = tl.program_id(0) * TILE + tl.arange(0, TILE)
+    top, left = block // across * HEIGHT, block % across * WIDTH
+    exists = block < blocks
+    WIDE: tl.constexpr = tl.float64 if weight.dtype.element_ty == tl.float64 else tl.float32
+    total = tl.zeros([TILE], WIDE)
+    for r in range(HEIGHT):
+        for c in range(WIDTH):
+            inside = exists & (top + r < rows) & (left + c < cols)
+            x = tl.load(weight + (top + r) * cols + left + c, mask=inside, other=0)
+            total += element_score(x, NORM)  # what lies outside adds 0.0, which changes no sum
+    count = tl.minimum(rows - top, HEIGHT) * tl.minimum(cols - left, WIDTH)
+    tl.store(keys + block, key_of(_divided(total, count.to(WIDE))), mask=exists)
