@@ -78,7 +78,7 @@ def _shrunk(variances: Floats, freedom: float, log_times: Floats) -> tuple[Float
     order = np.argsort(log_times)
     times, logs = log_times[order], np.log(variances[order])
     near = np.exp(-0.5 * ((times[:, None] - times) / 0.5) ** 2)
-    trend = _local_line(times, _without_far(logs - _log_bias(freedom)), near)
+    trend = _local_line(times, times, _without_far(logs - _log_bias(freedom)), near)
     prior = _likeliest(logs - trend, np.full(times.size, freedom))
     expected = np.empty_like(variances)
     expected[order] = np.exp(trend + _log_bias(prior))
