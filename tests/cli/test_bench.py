@@ -1,6 +1,5 @@
 """``sparsebench bench`` end to end, on a small asv project of its own."""
 
-import json
 import os
 import signal
 import subprocess
@@ -14,26 +13,9 @@ import pytest
 
 from sparsebench import cli
 from sparsebench.results import read
+from tests.asv_project import make_project
 from tests.conftest import git
 
-CONFIG = {
-    "version": 1,
-    "project": "tiny",
-    "repo": ".",
-    "branches": ["HEAD"],
-    "environment_type": "virtualenv",
-    "launch_method": "forkserver",
-    "build_command": [
-        "python -m pip wheel --no-deps --no-build-isolation -w {build_cache_dir} {build_dir}"
-    ],
-    "install_command": [
-        "in-dir={env_dir} python -m pip install --no-deps --force-reinstall {wheel_file}"
-    ],
-    "benchmark_dir": "benchmarks",
-    "env_dir": ".asv/env",
-    "results_dir": "results/asv",
-}
-SETUP = "from setuptools import setup; setup(name='tiny', version='1', py_modules=['tiny'])"
 BENCHMARKS = """
 import time
 import tiny
@@ -63,21 +45,9 @@ class Slow:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of two commits; at the second the digest changes and size 2 fails."""
     folder = tmp_path_factory.mktemp("tiny")
-    git(folder, "init", "--quiet", "--initial-branch", "main")
-    (folder / "benchmarks").mkdir()
-    (folder / "benchmarks" / "__init__.py").write_text("")
-    (folder / "benchmarks" / "suite.py").write_text(BENCHMARKS)
-    (folder / "asv.conf.json").write_text(json.dumps(CONFIG))
-    (folder / "pyproject.toml").write_text(
-        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
-        '[tool.sparsebench.grids]\nshort = "Short"\nslow = "Slow"\n'
-    )
-    (folder / "setup.py").write_text(SETUP)
-    (folder / ".gitignore").write_text(".asv\nresults\nbuild\n*.egg-info\n__pycache__\n")
-    for body in ("return size", "return 10 / (2 - size)"):
-        (folder / "tiny.py").write_text(f"def work(size):\n    {body}\n")
-        git(folder, "add", "--all")
-        git(folder, "commit", "--quiet", "--message", body)
+    bodies = {"first": "return size", "second": "return 10 / (2 - size)"}
+    commits = {tag: f"def work(size):\n    {body}\n" for tag, body in bodies.items()}
+    make_project(folder, BENCHMARKS, ["Short", "Slow"], commits)
     return folder
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from sparsebench import cli
-from tests.cli.test_bench import CONFIG, SETUP, processes_in
+from tests.asv_project import CONFIG, make_project
+from tests.cli.test_bench import processes_in
 from tests.conftest import git
 
 BENCHMARKS = """
@@ -55,22 +56,7 @@ COMMITS = {
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with a tag a commit; each differs from the first in one way."""
     folder = tmp_path_factory.mktemp("gated")
-    git(folder, "init", "--quiet", "--initial-branch", "main")
-    (folder / "benchmarks").mkdir()
-    (folder / "benchmarks" / "__init__.py").write_text("")
-    (folder / "benchmarks" / "suite.py").write_text(BENCHMARKS)
-    (folder / "asv.conf.json").write_text(json.dumps(CONFIG))
-    (folder / "pyproject.toml").write_text(
-        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
-        '[tool.sparsebench.grids]\nshort = "Short"\n'
-    )
-    (folder / "setup.py").write_text(SETUP)
-    (folder / ".gitignore").write_text(".asv\nresults\nbuild\n*.egg-info\n__pycache__\n")
-    for tag, text in COMMITS.items():
-        (folder / "tiny.py").write_text(text)
-        git(folder, "add", "--all")
-        git(folder, "commit", "--quiet", "--message", tag)
-        git(folder, "tag", tag)
+    make_project(folder, BENCHMARKS, ["Short"], COMMITS)
     git(folder, "checkout", "--quiet", "-B", "main", "base")
     return folder
 

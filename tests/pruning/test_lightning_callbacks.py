@@ -31,7 +31,7 @@ def lightning(monkeypatch: pytest.MonkeyPatch) -> Iterator[type]:
         pass
 
     fake = ModuleType("pytorch_lightning")
-    fake.callbacks = SimpleNamespace(Callback=Callback)  # type: ignore[attr-defined]
+    fake.callbacks = SimpleNamespace(Callback=Callback)  # type: ignore[attr-defined]  # a made-up module
     monkeypatch.setitem(sys.modules, "pytorch_lightning", fake)
     _forget()
     yield Callback

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsebench.gate.findings import Verdict
+from sparsebench.gate.findings import GateResult, Verdict
 from sparsebench.report.gate.forest import MOST_LINES, plot_gate
 from sparsebench.report.gate.power_curve import describe_power, plot_power
 from sparsebench.stats import Interval
@@ -66,8 +66,8 @@ def test_hostile_names_and_endless_numbers_are_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "gate", [result(), result(digest("a", Verdict.UNCHANGED, 1.0, 1.0), finding("b", Verdict.NEW))]
 )
-def test_without_a_change_there_is_no_picture(tmp_path: Path, gate: object) -> None:
-    assert list(plot_gate(gate, tmp_path, ["svg"])) == []  # type: ignore[arg-type]
+def test_without_a_change_there_is_no_picture(tmp_path: Path, gate: GateResult) -> None:
+    assert list(plot_gate(gate, tmp_path, ["svg"])) == []
 
 
 def test_the_power_curve_says_what_was_found_and_the_false_alarms(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_every_finding_is_there_with_everything_in_it() -> None:
     gate = one_of_each()
     loaded = strict(to_json(gate))
     assert loaded["schema"] == SCHEMA
-    assert loaded["outcome"]["code"] == gate.exit_code() == 1  # type: ignore[index]
+    assert loaded["outcome"]["code"] == gate.exit_code() == 1
     assert loaded["base"] == {
         "hash": gate.base.hash, "subject": gate.base.subject, "uncommitted": 0,
     }  # fmt: skip
@@ -39,6 +39,6 @@ def test_what_is_no_number_in_json_is_a_word_and_text_survives() -> None:
     odd = finding(base=float("nan"), head=float("-inf"), unit=NASTY + "\ud800", notes=(NASTY,))
     text = to_json(result(odd), {Verdict.GONE})
     text.encode("ascii")
-    loaded = strict(text)["findings"][0]  # type: ignore[index]
+    loaded = strict(text)["findings"][0]
     assert (loaded["base"], loaded["head"], loaded["change"]) == ("NaN", "-Infinity", None)
     assert loaded["notes"] == [NASTY]

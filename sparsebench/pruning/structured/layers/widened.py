@@ -32,7 +32,8 @@ class Widened(nn.Module):
         shape[self.axis] = len(self.constant)
         along_axis = self.constant.to(x.dtype).reshape(-1, *[1] * (-1 - self.axis))
         whole = along_axis.expand(shape).contiguous()
-        return self.inner(whole.index_copy(x.dim() + self.axis, self.index, x))  # type: ignore[no-any-return]
+        out: Tensor = self.inner(whole.index_copy(x.dim() + self.axis, self.index, x))
+        return out
 
 
 class WholeNorm(Layer):
