@@ -58,6 +58,7 @@ def l2(weight: Tensor) -> Tensor:
 _PURE = (l1, l2)  # change nothing that they are given
 
 
+@torch.no_grad()
 def element_scores(weight: Tensor, norm: Norm = l2) -> Tensor:
     """The importance of every element: ``norm(weight)``, shape and device of ``weight``.
 
@@ -157,8 +158,8 @@ def sparsity_mask(
 def pattern_mask(scores: Tensor, pattern: Pattern) -> Tensor:
     """The same for a checked pattern of the shape of ``scores``."""
     block, zeros = pattern.block, pattern.zeros
-    if pattern.keeps_all:
-        return torch.ones_like(scores, dtype=torch.bool)
+    if pattern.value is not None:
+        return torch.full_like(scores, pattern.value, dtype=torch.bool)
     if pattern.selected == pattern.blocks:
         return lowest_in_blocks(scores, block, zeros).logical_not_()
     pruned = _spread(_lowest(block_scores(scores, block), pattern.selected), block, scores.shape)

@@ -21,6 +21,7 @@ class Pattern:
         grid: (rows, cols) of blocks, edge blocks included.
         blocks: how many there are.
         selected: how many of them are selected, the lowest.
+        value: what every entry of the mask is, 1 or 0; None where the weights decide.
     """
 
     shape: tuple[int, int]
@@ -29,16 +30,7 @@ class Pattern:
     grid: tuple[int, int]
     blocks: int
     selected: int
-
-    @property
-    def keeps_all(self) -> bool:
-        """Whether no element is pruned."""
-        return self.selected == 0 or self.zeros == 0
-
-    @property
-    def prunes_all(self) -> bool:
-        """Whether every element is pruned."""
-        return self.selected == self.blocks and self.zeros == self.block[0] * self.block[1]
+    value: int | None
 
 
 def pattern_of(
@@ -66,21 +58,16 @@ def _pattern_of(
     grid = ceil(rows / height), ceil(cols / width)
     blocks = grid[0] * grid[1]
     selected = selected_blocks(blocks, sparsity_level)
-    return Pattern((rows, cols), (height, width), zeros, grid, blocks, selected)
+    keeps_all = selected == 0 or zeros == 0
+    prunes_all = selected == blocks and zeros == height * width
+    value = 1 if keeps_all else 0 if prunes_all else None
+    return Pattern((rows, cols), (height, width), zeros, grid, blocks, selected, value)
 
 
-def constant_mask(
-    sparsity_level: float, block: BlockShape, zeros_per_block: int | None
-) -> int | None:
-    """What every entry of a mask is, whatever the tensor: 1 or 0; None where the weights decide.
-
-    The settings are valid, see :func:`check_pattern`.
-    """
-    size = block[0] * block[1]
-    zeros = size if zeros_per_block is None else zeros_per_block
-    if sparsity_level <= 0 or zeros == 0:
-        return 1
-    return 0 if sparsity_level >= 1 and zeros == size else None
+def is_constant(level: float, block: BlockShape, zeros_per_block: int | None) -> bool:
+    """Whether valid settings keep all or prune all of a tensor of any shape."""
+    whole = zeros_per_block is None or zeros_per_block == block[0] * block[1]
+    return level <= 0 or zeros_per_block == 0 or (level >= 1 and whole)
 
 
 def selected_blocks(blocks: int, sparsity_level: float) -> int:

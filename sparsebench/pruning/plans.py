@@ -1,16 +1,18 @@
 """What a step found out about a group, kept so that the next step only sees that it still holds."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sparsebench.pruning.groups import Config
-from sparsebench.pruning.layouts import DEFAULT_LAYOUT
+from sparsebench.pruning.layouts import DEFAULT_LAYOUT, matrix_shape
 from sparsebench.pruning.parametrization import has_mask, masking_of, parametrizations_of
-from sparsebench.pruning.pattern import BlockShape, constant_mask
+from sparsebench.pruning.pattern import BlockShape, Pattern, is_constant, pattern_of
 
-Link = tuple[nn.Module, str, nn.Module]
+Modules = dict[str, nn.Module | None]
+Buffers = dict[str, Tensor | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,48 +20,56 @@ class Plan:
     """A checked group, and the way to its mask.
 
     Attributes:
+        model: the root of the way.
         group: the very dict.
-        links: parent, name and child, from the model down to the module that has the mask.
-        settings: the objects that were checked; all of a kind that never changes.
-        shape: of the mask and the tensor.
-        chain: the tensor's parametrizations, the first of which has the mask.
-        value: what every entry of the mask is, whatever the weights; None where they decide.
+        links: the children of a module, the name of one, and that one, from the model down to the
+            module that has the mask.
+        level, block, zeros, layout: the settings that were checked; all of a kind that never
+            changes in place.
+        shape: of the mask and the tensor; None where the settings make a constant mask of any.
+        buffers: those of the module that has the mask.
+        original: where the tensor is, under the name "original".
+        pattern: what the settings are on a matrix of this shape.
     """
 
+    model: nn.Module
     group: Config
-    links: tuple[Link, ...]
-    settings: tuple[float, BlockShape, int | None, str]
-    shape: torch.Size
-    chain: nn.Module
-    value: int | None
+    links: tuple[tuple[Modules, str, nn.Module], ...]
+    level: float
+    block: BlockShape
+    zeros: int | None
+    layout: str
+    shape: torch.Size | None
+    buffers: Buffers
+    original: dict[str, Any]
+    pattern: Pattern
 
-    def holds(self, group: Config) -> bool:
-        """Whether checking ``group`` and finding its mask would end as they did."""
-        level, block, zeros, layout = self.settings
+    def mask(self, model: nn.Module | None, group: Config) -> Tensor | None:
+        """The mask in force, if checking ``group`` would end as it did; else None."""
         if (
             group is not self.group
-            or group["sparsity_level"] is not level
-            or group["sparse_block_shape"] is not block
-            or group["zeros_per_block"] is not zeros
-            or group.get("layout", DEFAULT_LAYOUT) is not layout
+            or model is not self.model
+            or group["sparsity_level"] is not self.level
+            or group["sparse_block_shape"] is not self.block
+            or group["zeros_per_block"] is not self.zeros
+            or group.get("layout", DEFAULT_LAYOUT) is not self.layout
         ):
-            return False
-        for parent, name, child in self.links:
-            if parent._modules.get(name) is not child:
-                return False
-        mask = child._buffers.get("mask")
-        return mask is not None and (self.value is not None or self._fits(mask))
+            return None
+        for children, name, child in self.links:
+            if children.get(name) is not child:
+                return None
+        mask = self.buffers.get("mask")
+        return mask if mask is not None and (self.shape is None or self._fits(mask)) else None
 
     def _fits(self, mask: Tensor) -> bool:
-        """Whether mask and tensor have the shape that was checked."""
-        buffers, parameters = self.chain._buffers, self.chain._parameters
-        original: Tensor | None = parameters.get("original", buffers.get("original"))
-        return original is not None and mask.shape == original.shape == self.shape
+        tensor = self.original.get("original")
+        return tensor is not None and mask.shape == tensor.shape == self.shape
 
     @property
-    def mask(self) -> Tensor | None:
-        """The mask in force, while the plan holds."""
-        return self.links[-1][2]._buffers.get("mask")
+    def tensor(self) -> Tensor:
+        """The tensor before its mask, while the plan holds."""
+        tensor: Tensor = self.original["original"]
+        return tensor
 
 
 def plan(model: nn.Module, group: Config) -> Plan | None:
@@ -73,28 +83,31 @@ def plan(model: nn.Module, group: Config) -> Plan | None:
     chain = parametrizations_of(group["module"], group["tensor_name"])
     masking = masking_of(group["module"], group["tensor_name"])
     shape: torch.Size = masking.mask.shape
-    links = _links(model, [*group["module_fqn"].split("."), *_WITHIN, group["tensor_name"], "0"])
+    names = [*group["module_fqn"].split("."), "parametrizations", group["tensor_name"], "0"]
+    links = _links(model, names)
     level, block, zeros = (group[key] for key in _SETTINGS)
     layout = group.get("layout", DEFAULT_LAYOUT)
     settled = type(level) in (int, float) and type(block) is tuple and chain.is_tensor
     if not links or links[-1][2] is not masking or not settled:
         return None
-    value = constant_mask(level, block, zeros)
+    original = chain._parameters if "original" in chain._parameters else chain._buffers
+    pattern = pattern_of(matrix_shape(shape, layout), level, block, zeros)
     settings = level, block, zeros, layout
-    return Plan(group, links, settings, shape, chain, value)
+    where = masking._buffers, original
+    decides = None if is_constant(level, block, zeros) else shape
+    return Plan(model, group, links, *settings, decides, *where, pattern)
 
 
 _SETTINGS = ("sparsity_level", "sparse_block_shape", "zeros_per_block")
-_WITHIN = ("parametrizations",)
 
 
-def _links(model: nn.Module, names: list[str]) -> tuple[Link, ...]:
+def _links(model: nn.Module, names: list[str]) -> tuple[tuple[Modules, str, nn.Module], ...]:
     """The links along ``names`` (empty ones lead nowhere else), or none where there is no way."""
     links, parent = [], model
     for name in filter(None, names):
         child = parent._modules.get(name)
         if child is None:
             return ()
-        links.append((parent, name, child))
+        links.append((parent._modules, name, child))
         parent = child
     return tuple(links)

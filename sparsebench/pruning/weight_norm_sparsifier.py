@@ -10,11 +10,11 @@ from sparsebench.errors import ConfigError, unknown_name
 from sparsebench.pruning.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.global_level import Ranked, global_masks
 from sparsebench.pruning.groups import Config, settings
-from sparsebench.pruning.kernels import write_mask
+from sparsebench.pruning.kernels import write_pattern
 from sparsebench.pruning.layouts import DEFAULT_LAYOUT, from_matrix, matrix_shape, to_matrix
 from sparsebench.pruning.masks import element_scores, l1, l2
 from sparsebench.pruning.parametrization import masking_of, unmasked_tensor
-from sparsebench.pruning.pattern import BlockShape, pattern_of
+from sparsebench.pruning.pattern import BlockShape, Pattern, pattern_of
 from sparsebench.pruning.plans import Plan, plan
 
 _PATTERN = ("sparsity_level", "sparse_block_shape", "zeros_per_block")
@@ -89,20 +89,18 @@ class WeightNormSparsifier(BaseSparsifier):
     ) -> None:
         """Rank the unmasked tensor and write the mask in place."""
         mask, tensor = masking_of(module, tensor_name).mask, unmasked_tensor(module, tensor_name)
-        matrix = to_matrix(tensor, layout)
-        written = mask if mask.dim() == 2 else torch.empty_like(matrix)
-        pattern = (sparsity_level, sparse_block_shape, zeros_per_block)
-        write_mask(written, matrix, self.norm_fn, *pattern)
-        if written is not mask:
-            mask.copy_(from_matrix(written, mask.shape, layout))
+        shape = matrix_shape(tensor.shape, layout)
+        pattern = pattern_of(shape, sparsity_level, sparse_block_shape, zeros_per_block)
+        self._write(mask, tensor, layout, pattern)
 
     def __getstate__(self) -> dict[str, Any]:
         """As in BaseSparsifier; plans belong to a model."""
         return {**super().__getstate__(), "_plans": []}
 
     def _step(self) -> None:
-        if self._plans_hold():
-            self._follow_plans()
+        masks = self._planned_masks()
+        if masks:
+            self._follow_plans(masks)
             return
         super()._step()
         # Code of a subclass's own may look at anything, so it is called as ever.
@@ -110,29 +108,34 @@ class WeightNormSparsifier(BaseSparsifier):
             assert self.model is not None
             self._plans = [plan(self.model, group) for group in self.groups]
 
-    def _plans_hold(self) -> bool:
-        if not self._plans or len(self._plans) != len(self.groups):
-            return False
+    def _planned_masks(self) -> list[Tensor]:
+        """The masks of all groups, if each has a plan that holds; else none."""
+        if len(self._plans) != len(self.groups):
+            return []
+        masks = []
         for known, group in zip(self._plans, self.groups):  # noqa: B905  # compared above; strict=True costs a microsecond
-            if known is None or known.links[0][0] is not self.model or not known.holds(group):
-                return False
-        return True
+            mask = None if known is None else known.mask(self.model, group)
+            if mask is None:
+                return []
+            masks.append(mask)
+        return masks
 
-    def _follow_plans(self) -> None:
-        """A step of groups that are known to be in order: constant masks need no more than that."""
-        weighed = []
-        for known in self._plans:
+    def _follow_plans(self, masks: Sequence[Tensor]) -> None:
+        """A step of groups that are known to be in order."""
+        for known, mask in zip(self._plans, masks):  # noqa: B905  # as above
             assert known is not None
-            if not known.group.get("mask_update_due", True):
-                continue
-            if known.value is None:
-                weighed.append(known.group)
-            else:
-                mask = known.mask
-                assert mask is not None
-                mask.fill_(1) if known.value else mask.zero_()
-        if weighed:
-            self._update_masks(weighed)
+            if known.group.get("mask_update_due", True):
+                self._write(mask, known.tensor, known.layout, known.pattern)
+
+    def _write(self, mask: Tensor, tensor: Tensor, layout: str, pattern: Pattern) -> None:
+        """Write the mask of ``tensor``, of any dimensions, in place."""
+        if pattern.value is not None or mask.dim() == 2:
+            write_pattern(mask, tensor, self.norm_fn, pattern)
+            return
+        matrix = to_matrix(tensor, layout)
+        written = torch.empty_like(matrix)
+        write_pattern(written, matrix, self.norm_fn, pattern)
+        mask.copy_(from_matrix(written, mask.shape, layout))
 
     def _update_masks(self, groups: Sequence[Config]) -> None:
         if self.level_scope == "tensor":

@@ -52,12 +52,17 @@ def write_mask(
             as it was.
     """
     pattern = pattern_of(weight.shape, sparsity_level, block, zeros_per_block)
-    if pattern.keeps_all:
-        mask.fill_(1)
-    elif pattern.prunes_all:
-        mask.fill_(0)
-    else:
+    write_pattern(mask, weight, norm, pattern)
+
+
+def write_pattern(mask: Tensor, weight: Tensor, norm: Norm, pattern: Pattern) -> None:
+    """The same for a checked pattern of the shape of ``weight``."""
+    if pattern.value is None:
         _path(mask, weight)(mask, weight, norm, pattern)
+    elif pattern.value:
+        mask.fill_(1)
+    else:
+        mask.zero_()  # half a microsecond less than fill_(0)
 
 
 @contextmanager
