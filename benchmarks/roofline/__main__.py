@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks.roofline import fixed, growth, llm, seed
+from benchmarks.roofline import fixed, growth, llm, passes, seed
 from benchmarks.workloads.grid import LLM_SHAPES, Shape
 from benchmarks.workloads.workload import DTYPES
 
@@ -10,7 +10,7 @@ from benchmarks.workloads.workload import DTYPES
 def main() -> None:
     """Measure the part that the command line names."""
     options = _parser().parse_args()
-    parts = {"llm": _llm, "seed": _seed, "growth": _growth, "fixed": _fixed}
+    parts = {"llm": _llm, "seed": _seed, "growth": _growth, "passes": _passes, "fixed": _fixed}
     print(parts[options.part](options))
 
 
@@ -29,8 +29,10 @@ def _parser() -> argparse.ArgumentParser:
     small.add_argument("--slowest", type=int, default=10, help="cases to list")
     size = parts.add_parser("growth", help="time per element from 1024x1024 to 16384x8192")
     size.add_argument("--threads", type=int, default=1)
+    each = parts.add_parser("passes", help="time per pass of the patterns of the LLM grid")
+    each.add_argument("--shape", type=_shape, default=LLM_SHAPES[0], help="as 4096x4096")
     rest = parts.add_parser("fixed", help="time per layer, of the import and of a first step")
-    for part, rounds in ((big, 9), (small, 7), (size, 9), (rest, 5)):
+    for part, rounds in ((big, 9), (small, 7), (size, 9), (each, 9), (rest, 5)):
         part.add_argument("--rounds", type=int, default=rounds, help="median of so many")
     return parser
 
@@ -51,6 +53,10 @@ def _seed(options: argparse.Namespace) -> str:
 
 def _growth(options: argparse.Namespace) -> str:
     return growth.rendered(list(growth.measured(options.rounds, options.threads)))
+
+
+def _passes(options: argparse.Namespace) -> str:
+    return passes.rendered(list(passes.measured(options.shape, options.rounds)))
 
 
 def _fixed(options: argparse.Namespace) -> str:

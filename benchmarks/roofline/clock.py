@@ -15,13 +15,16 @@ def by_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, float]:
     """Median seconds of each call over ``rounds``, one measurement each a round.
 
     Taking turns lets what slows the machine for a while slow all of them. Each call has run twice
-    before, so compiling, first page faults and cold caches do not count. Where PyTorch is set to
-    one thread it is that thread's processor time, to which other processes' turns do not add.
+    before, so compiling and first page faults do not count, and once more in its own turn: the
+    caches are the other call's until then, and OpenMP's threads go on spinning for it, for up to
+    5 ms on the core that this one wants. Where PyTorch is set to one thread it is that thread's
+    processor time, to which other processes' turns do not add.
     """
     numbers = {name: _number(call) for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
+            call()
             times[name].append(_seconds(call, numbers[name]))
     return {name: median(seconds) for name, seconds in times.items()}
 

@@ -29,7 +29,9 @@ SQUARE, MAGNITUDE, AS_IS = np.int8(2), np.int16(1), np.int32(0)
 
 _DIGIT = 11  # bits a pass of the radix selection: 2048 counters stay in the first-level cache
 _CHUNK = 128  # blocks whose elements are ranked side by side: 8 lanes of them are 4 KiB
+_TILE = 64  # wide blocks scored at once: of 16 elements they are 4 KiB, and their lanes as much
 _MOST_COMPARED = 32  # elements a block up to which comparing all pairs beats bisecting the keys
+_FLAGS = 8  # flags of a byte in a word
 _SPLAT = 8  # LLVM turns up to four copies of a flag into shuffles, and more into scalar stores
 _GOLDEN = 0.6180339887498949  # its multiples, modulo 1, cover [0, 1) evenly
 
@@ -214,6 +216,22 @@ def _add_sixteens(scores, lanes, sums, blocks):
 
 
 @_loop
+def _add_wide(part, sums, spare, width, norm):
+    """The same for whole blocks of any width: scored side by side first.
+
+    A stride would leave the scores of half precisions scalar.
+    """
+    scores, lanes = spare[: part.size], spare[part.size :]
+    for c in range(part.size):
+        scores[c] = _score(part[c], norm)
+    if width == 16:
+        _add_sixteens(scores, lanes, sums, sums.size)
+    else:
+        for c in range(width):
+            _add_lane(scores, sums, sums.size, width, c)
+
+
+@_loop
 def _add_row(row, sums, spare, width, norm):
     """Add one row's elements to the sums of their blocks, from left to right."""
     whole = row.size // width
@@ -226,15 +244,11 @@ def _add_row(row, sums, spare, width, norm):
         _add_elements(row, sums, whole, 4, norm)
     elif width == 8:
         _add_elements(row, sums, whole, 8, norm)
-    else:  # scored side by side first, which a stride would leave scalar for half precisions
-        scores, lanes = spare[: row.size], spare[row.size :]
-        for c in range(row.size):
-            scores[c] = _score(row[c], norm)
-        if width == 16:
-            _add_sixteens(scores, lanes, sums, whole)
-        else:
-            for c in range(width):
-                _add_lane(scores, sums, whole, width, c)
+    else:
+        for first in range(0, whole, _TILE):
+            blocks = min(_TILE, whole - first)
+            part = row[first * width : (first + blocks) * width]
+            _add_wide(part, sums[first : first + blocks], spare, width, norm)
     for c in range(whole * width, row.size):
         sums[whole] += _score(row[np.uintp(c)], norm)
 
@@ -242,7 +256,7 @@ def _add_row(row, sums, spare, width, norm):
 @_loop
 def _room_for_sums(across, cols, width):
     """How many sums and scores :func:`_key_row` needs room for."""
-    return across + (0 if width in (1, 2, 4, 8) else 2 * cols)
+    return across + (0 if width in (1, 2, 4, 8) else 2 * min(cols, _TILE * width))
 
 
 @_loop
@@ -295,24 +309,38 @@ def kth(keys, k):
 
 
 @_loop
-def _gather(keys, low, high, gathered, size):
+def _gather(keys, low, high, flags, gathered, size):
     """Append the keys in [low, high] to ``gathered``; the number of keys below, and the new size.
 
-    A full ``gathered`` takes no more, but the size grows on.
+    A full ``gathered`` takes no more, but the size grows on. ``flags`` is scratch of as many bytes
+    as there are keys.
     """
-    below = 0
+    below = _flag_between(keys, low, high, flags)
     if size + keys.size > gathered.size:
-        for x in keys:
-            below += x < low
         return below, gathered.size + 1
-    # Every key is stored, and the next one overwrites it unless it counts: with a branch instead
-    # 4 M keys take 3.3 ms, without 1.8. One unsigned comparison tests both ends.
-    extent = _above(high, low)
-    for x in keys:
-        below += x < low
-        gathered[np.uintp(size)] = x
-        size += np.intp(_above(x, low) <= extent)
+    # Few keys lie between, so eight flags at once are looked at: 4 M keys in 1.4 ms, 2.4 without.
+    whole = keys.size // _FLAGS
+    words = flags[: whole * _FLAGS].view(np.uint64)
+    for word in range(whole):
+        if words[word]:
+            for c in range(_FLAGS):
+                gathered[np.uintp(size)] = keys[np.uintp(word * _FLAGS + c)]
+                size += np.intp(flags[np.uintp(word * _FLAGS + c)])
+    for j in range(whole * _FLAGS, keys.size):
+        gathered[size] = keys[j]
+        size += np.intp(flags[j])
     return below, size
+
+
+@_inlined
+def _flag_between(keys, low, high, flags):
+    """Flag the keys in [low, high]; the number of keys below."""
+    below = 0
+    extent = _above(high, low)  # one unsigned comparison tests both ends
+    for j in range(keys.size):
+        below += keys[j] < low
+        flags[j] = _above(keys[j], low) <= extent
+    return below
 
 
 @_loop
@@ -615,11 +643,12 @@ def score(source, like, start, stop, rows, cols, height, width, norm, keys, low,
     weight, across = _view(source, like, rows * cols), -(-cols // width)
     sums = _scores(like, _room_for_sums(across, cols, width))
     scratch = _keys(like, across)
+    flags = np.empty(across, np.uint8)
     below = size = 0
     for i in range(start, stop):
         row = keys[(i - start) * across : (i - start + 1) * across] if keys.size else scratch
         _key_row(weight, i, (rows, cols), (height, width), norm, sums, row)
-        fewer, size = _gather(row, low, high, gathered, size)
+        fewer, size = _gather(row, low, high, flags, gathered, size)
         below += fewer
     return below, size
 
