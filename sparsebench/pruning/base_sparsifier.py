@@ -4,20 +4,21 @@ import abc
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from sparsebench.errors import ConfigError, unknown_name
+from sparsebench.errors import ConfigError
 from sparsebench.pruning.conversion import convert
+from sparsebench.pruning.element_masks import ElementMasks
 from sparsebench.pruning.groups import (
-    Config,
-    ElementMasks,
+    check_arguments,
     check_distinct,
+    check_layers,
     follow,
+    kept,
     loaded,
     make_group,
     stored,
@@ -27,11 +28,9 @@ from sparsebench.pruning.parametrization import (
     FakeSparsity,
     has_mask,
     masking_of,
-    parametrizations_of,
     unmasked_tensor,
 )
-from sparsebench.pruning.pattern import shown
-from sparsebench.pruning.state import SparsifierState, TensorState, snapshot
+from sparsebench.pruning.state import Config, SparsifierState, TensorState, snapshot
 
 SUPPORTED_MODULES: set[type[nn.Module]] = {nn.Linear}
 
@@ -183,11 +182,9 @@ class BaseSparsifier(abc.ABC):
             ConfigError: squashed already, or a layer or key that no group has.
         """
         self._require_masks("squash_mask")
-        self._check_layers(params_to_keep_per_layer or {})
-        kept = [
-            self._kept(group, params_to_keep, params_to_keep_per_layer) for group in self.groups
-        ]
-        for group, sparse_params in zip(self.groups, kept, strict=True):
+        check_layers(self.groups, params_to_keep_per_layer or {})
+        saved = [kept(group, params_to_keep, params_to_keep_per_layer) for group in self.groups]
+        for group, sparse_params in zip(self.groups, saved, strict=True):
             module = group["module"]
             parametrize.remove_parametrizations(module, group["tensor_name"])
             if sparse_params:
@@ -270,7 +267,7 @@ class BaseSparsifier(abc.ABC):
 
     def _adopt(self, model: nn.Module, config: Sequence[Config] | None) -> None:
         """Take over model and configuration and make the groups, touching nothing of the model."""
-        _check_arguments(model, config)
+        check_arguments(model, config)
         former, self.groups, self.model = self.groups, [], model
         if any("module" in g and has_mask(g["module"], g["tensor_name"]) for g in former):
             raise ConfigError(
@@ -307,36 +304,17 @@ class BaseSparsifier(abc.ABC):
             undo.pop_all()
 
     def _attach(self, group: Config, mask: Tensor | None) -> Callable[[], object]:
-        """Put a mask on one tensor, in the mask that it has, if any; returns what undoes it."""
-        module, name = group["module"], group["tensor_name"]
-        tensor = getattr(module, name).detach()
-        mask = (
-            self._masks.full(tensor) if mask is None else self._masks.fitted(mask, tensor).clone()
-        )
-        if has_mask(module, name):
-            undo = _overwrite(masking_of(module, name).mask, mask)
-            mask = masking_of(module, name).mask
-        else:
-            parametrization = self._masks.parametrization(group)(mask)
-            parametrize.register_parametrization(module, name, parametrization)
-            undo = partial(self._detach, group)
-        self._state[group["tensor_fqn"]]["mask"] = mask
+        """Put a mask on one tensor; returns what undoes it."""
+        in_force, undo = self._masks.attach(group, mask)
+        self._state[group["tensor_fqn"]]["mask"] = in_force
         return undo
-
-    def _detach(self, group: Config) -> None:
-        """Take our mask off a tensor, leaving the unmasked values and other parametrizations."""
-        module, name = group["module"], group["tensor_name"]
-        if len(parametrizations_of(module, name)) == 1:
-            parametrize.remove_parametrizations(module, name, leave_parametrized=False)
-        else:  # torch cannot remove one of several: a mask of ones changes nothing
-            masking_of(module, name).mask.fill_(1)
 
     def _restore(self, group: Config, entry: TensorState) -> None:
         """Give one tensor the mask of a loaded state, in the mask object that it has, if any."""
         module, name = group["module"], group["tensor_name"]
         wanted = self._masks.parametrization(group)
         if has_mask(module, name) and type(masking_of(module, name)) is not wanted:
-            self._detach(group)
+            self._masks.detach(group)
         mask = entry.pop("mask", None)
         if mask is not None or not has_mask(module, name):
             self._attach(group, mask)
@@ -351,7 +329,7 @@ class BaseSparsifier(abc.ABC):
         """Take the mask off every tensor that is not in ``keep``."""
         for group in self.groups:
             if group["tensor_fqn"] not in keep and has_mask(group["module"], group["tensor_name"]):
-                self._detach(group)
+                self._masks.detach(group)
 
     def _in_force(self, group: Config) -> dict[str, Any]:
         """What ``state`` says of a tensor and is kept at its module."""
@@ -372,41 +350,3 @@ class BaseSparsifier(abc.ABC):
                     "was it squashed already?"
                 )
             follow(model, group)
-
-    def _kept(
-        self,
-        group: Config,
-        everywhere: Sequence[str] | None,
-        per_layer: Mapping[str, Sequence[str]] | None,
-    ) -> Config:
-        keys = [*(everywhere or ()), *(per_layer or {}).get(group["module_fqn"], ())]
-        for key in keys:
-            if key not in group:
-                raise ConfigError(f"squash_mask: {unknown_name('parameter to keep', key, group)}")
-        return {key: group[key] for key in keys}
-
-    def _check_layers(self, per_layer: Mapping[str, Sequence[str]]) -> None:
-        known = {group["module_fqn"] for group in self.groups}
-        for layer in per_layer:
-            if layer not in known:
-                raise ConfigError(f"squash_mask: {unknown_name('layer', layer, known)}")
-
-
-def _check_arguments(model: object, config: object) -> None:
-    if not isinstance(model, nn.Module):
-        raise ConfigError(f"prepare: model must be an nn.Module, got {shown(model)}")
-    if config is not None and not isinstance(config, Iterable):
-        raise ConfigError(
-            "config: must be a list of dicts like {'tensor_fqn': 'layer.weight'}, "
-            f"got {shown(config)}"
-        )
-
-
-def _overwrite(mask: Tensor, values: Tensor) -> Callable[[], object]:
-    """Write ``values`` into the mask object that others hold; returns what undoes it."""
-    undo = partial(setattr, mask, "data", mask.detach().clone())
-    if mask.dtype == values.dtype and mask.device == values.device:
-        mask.copy_(values)
-    else:
-        mask.data = values
-    return undo

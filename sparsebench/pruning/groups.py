@@ -10,16 +10,14 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from sparsebench.errors import ConfigError, unknown_name
+from sparsebench.pruning.element_masks import ElementMasks
 from sparsebench.pruning.fqn import fqn_to_module, get_arg_info_from_tensor_fqn
-from sparsebench.pruning.parametrization import FakeSparsity, has_mask, masking_of
+from sparsebench.pruning.parametrization import has_mask, masking_of
 from sparsebench.pruning.pattern import shown
-from sparsebench.pruning.state import TensorState
-
-Config = dict[str, Any]
+from sparsebench.pruning.state import Config, TensorState
 
 LOCATION = ("module", "module_fqn", "tensor_name")  # of a group; found again from its tensor_fqn
 
-# Truth values, in whatever type they were stored: they take the weight's dtype.
 # What can be ranked: complex numbers have no order, and torch computes too little in fp8.
 _RANKED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -27,34 +25,16 @@ _RANKED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _MORE_SETTINGS = ("parametrization", "prune_bias", "mask_update_due")
 _MISSPELT = 0.85  # likeness from which a key that nobody knows is taken for a known one
 
-_TRUTH_VALUES = (torch.bool, torch.uint8, torch.int8)
 
-
-class ElementMasks:
-    """How masks lie on tensors: one entry an element, applied by FakeSparsity."""
-
-    def parametrization(self, group: Config) -> type[nn.Module]:
-        """The class that applies the group's mask: what its configuration says, or the usual."""
-        wanted: type[nn.Module] = group.get("parametrization", FakeSparsity)
-        return wanted
-
-    def full(self, tensor: Tensor) -> Tensor:
-        """The mask that prunes nothing; every mask of ``tensor`` has its shape."""
-        return torch.ones_like(tensor)
-
-    def fitted(self, mask: Tensor, tensor: Tensor) -> Tensor:
-        """``mask`` in the dtype and on the device that it needs for ``tensor``."""
-        return fitted(mask, tensor)
-
-    def check_shape(self, group: Config, holder: Mapping[str, Any]) -> None:
-        """ConfigError where ``holder`` has a ``mask`` of a wrong shape for the group's tensor."""
-        mask = given_mask(group["tensor_fqn"], holder)
-        tensor = getattr(group["module"], group["tensor_name"])
-        if mask is not None and mask.shape != tensor.shape:
-            raise ConfigError(
-                f"{group['tensor_fqn']}: a mask must have the tensor's shape "
-                f"{tuple(tensor.shape)}, got {tuple(mask.shape)}"
-            )
+def check_arguments(model: object, config: object) -> None:
+    """ConfigError unless these are a model and a configuration, by their types."""
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"prepare: model must be an nn.Module, got {shown(model)}")
+    if config is not None and not isinstance(config, Iterable):
+        raise ConfigError(
+            "config: must be a list of dicts like {'tensor_fqn': 'layer.weight'}, "
+            f"got {shown(config)}"
+        )
 
 
 def make_group(model: nn.Module, defaults: Config, entry: Config, masks: ElementMasks) -> Config:
@@ -113,14 +93,6 @@ def settings(group: Config, *keys: str) -> list[Any]:
         ) from None
 
 
-def given_mask(where: str, holder: Mapping[str, Any]) -> Tensor | None:
-    """The ``mask`` of ``holder``, if any; ConfigError where it is no tensor."""
-    mask = holder.get("mask")
-    if mask is not None and not isinstance(mask, Tensor):
-        raise ConfigError(f"{where}: mask must be a tensor, got {shown(mask)}")
-    return mask
-
-
 def located(model: nn.Module, group: Config) -> Config:
     """``group`` with its module and names; a leading dot of ``tensor_fqn`` is dropped."""
     fqn = str(group["tensor_fqn"]).removeprefix(".")
@@ -166,13 +138,6 @@ def check_distinct(groups: Sequence[Config]) -> None:
         seen[key] = group["tensor_fqn"]
 
 
-def fitted(mask: Tensor, tensor: Tensor) -> Tensor:
-    """``mask`` on the device of ``tensor`` and in its dtype; wide integers are the caller's own."""
-    fits = mask.is_floating_point() or mask.dtype in _TRUTH_VALUES
-    dtype = tensor.dtype if fits else mask.dtype
-    return mask.detach().to(device=tensor.device, dtype=dtype)
-
-
 def stored(group: Config) -> Config:
     """A group as it is saved: without its location, which belongs to one model."""
     return {key: value for key, value in group.items() if key not in LOCATION}
@@ -181,6 +146,27 @@ def stored(group: Config) -> Config:
 def without_modules(groups: Iterable[Config]) -> list[Config]:
     """The groups without their modules, as a pickle holds them."""
     return [{key: value for key, value in group.items() if key != "module"} for group in groups]
+
+
+def kept(
+    group: Config,
+    everywhere: Sequence[str] | None,
+    per_layer: Mapping[str, Sequence[str]] | None,
+) -> Config:
+    """What ``squash_mask`` leaves of ``group``: the keys named for all, and those for its layer."""
+    keys = [*(everywhere or ()), *(per_layer or {}).get(group["module_fqn"], ())]
+    for key in keys:
+        if key not in group:
+            raise ConfigError(f"squash_mask: {unknown_name('parameter to keep', key, group)}")
+    return {key: group[key] for key in keys}
+
+
+def check_layers(groups: Iterable[Config], per_layer: Iterable[str]) -> None:
+    """ConfigError where one of ``per_layer`` is the module of no group."""
+    known = {group["module_fqn"] for group in groups}
+    for layer in per_layer:
+        if layer not in known:
+            raise ConfigError(f"squash_mask: {unknown_name('layer', layer, known)}")
 
 
 def loaded(

@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.base_sparsifier import BaseSparsifier
-from sparsebench.pruning.groups import Config, settings
+from sparsebench.pruning.groups import settings
 from sparsebench.pruning.masks import band_mask
 from sparsebench.pruning.parametrization import masking_of
 from sparsebench.pruning.pattern import check_nearliness
+from sparsebench.pruning.state import Config
 
 
 class NearlyDiagonalSparsifier(BaseSparsifier):

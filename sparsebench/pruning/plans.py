@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sparsebench.pruning.groups import Config
 from sparsebench.pruning.layouts import DEFAULT_LAYOUT, matrix_shape
 from sparsebench.pruning.parametrization import has_mask, masking_of, parametrizations_of
 from sparsebench.pruning.pattern import BlockShape, Pattern, is_constant, pattern_of
+from sparsebench.pruning.state import Config
 
 Modules = dict[str, nn.Module | None]
 Buffers = dict[str, Tensor | None]

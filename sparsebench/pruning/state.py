@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+Config = dict[str, Any]  # settings of a tensor, from an entry of a configuration to a whole group
+
 
 class TensorState(dict[str, Any]):
     """The state of one tensor; equal when all values are, tensors by shape, dtype and bits."""

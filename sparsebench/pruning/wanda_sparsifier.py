@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.base_sparsifier import BaseSparsifier, IncompatibleKeys
-from sparsebench.pruning.groups import Config, settings
+from sparsebench.pruning.groups import settings
 from sparsebench.pruning.input_norm import InputNorm, observe, observer_of, stop_observing
 from sparsebench.pruning.masks import element_scores, l1, lowest_in_blocks
 from sparsebench.pruning.parametrization import has_mask, masking_of, unmasked_tensor
 from sparsebench.pruning.pattern import check_level, shown
-from sparsebench.pruning.state import TensorState
+from sparsebench.pruning.state import Config, TensorState
 
 
 class WandaSparsifier(BaseSparsifier):

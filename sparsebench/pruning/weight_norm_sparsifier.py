@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from sparsebench.errors import ConfigError, unknown_name
 from sparsebench.pruning.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.global_level import Ranked, global_masks
-from sparsebench.pruning.groups import Config, settings
+from sparsebench.pruning.groups import settings
 from sparsebench.pruning.kernels import write_pattern
 from sparsebench.pruning.layouts import DEFAULT_LAYOUT, from_matrix, matrix_shape, to_matrix
 from sparsebench.pruning.masks import element_scores, l1, l2
 from sparsebench.pruning.parametrization import masking_of, unmasked_tensor
 from sparsebench.pruning.pattern import BlockShape, Pattern, pattern_of
 from sparsebench.pruning.plans import Plan, plan
+from sparsebench.pruning.state import Config
 
 _PATTERN = ("sparsity_level", "sparse_block_shape", "zeros_per_block")
 _SCOPES = ("tensor", "global")

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from sparsebench.errors import ConfigError, unknown_name
 from sparsebench.pruning.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.data.container import Container, key_of
-from sparsebench.pruning.groups import Config, check_keys, check_spelling, fitted, given_mask
+from sparsebench.pruning.element_masks import fitted, given_mask
+from sparsebench.pruning.groups import check_keys, check_spelling
 from sparsebench.pruning.parametrization import FakeSparsity
-from sparsebench.pruning.state import SparsifierState
+from sparsebench.pruning.state import Config, SparsifierState
 
 Data = Tensor | nn.Embedding | nn.EmbeddingBag
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sparsebench.errors import ConfigError, unknown_name
 from sparsebench.pruning.data.base_data_sparsifier import BaseDataSparsifier, Data
-from sparsebench.pruning.groups import Config, check_dtype, settings
+from sparsebench.pruning.groups import check_dtype, settings
 from sparsebench.pruning.layouts import from_matrix, matrix_shape, to_matrix
 from sparsebench.pruning.masks import (
     BlockShape,
@@ -18,6 +18,7 @@ from sparsebench.pruning.masks import (
     l2,
     sparsity_mask,
 )
+from sparsebench.pruning.state import Config
 
 _PATTERN = ("sparsity_level", "sparse_block_shape", "zeros_per_block")
 _NORMS = {"L1": l1, "L2": l2}

@@ -1,6 +1,6 @@
 """BaseStructuredSparsifier: masks on whole rows, and prune(), which takes the rows out."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,9 +9,8 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.base_sparsifier import BaseSparsifier
-from sparsebench.pruning.groups import Config
-from sparsebench.pruning.parametrization import has_mask
-from sparsebench.pruning.structured.bias import mask_bias, release_bias, unlink
+from sparsebench.pruning.state import Config
+from sparsebench.pruning.structured.bias import release_bias
 from sparsebench.pruning.structured.prune import prune
 from sparsebench.pruning.structured.row_masks import RowMasks
 from sparsebench.pruning.structured.rows import check_level
@@ -116,21 +115,6 @@ class BaseStructuredSparsifier(BaseSparsifier):
         with torch.no_grad():
             prune(model, [(group["tensor_fqn"], group["module"]) for group in self.groups])
         return model
-
-    def _attach(self, group: Config, mask: Tensor | None) -> Callable[[], object]:
-        module, name = group["module"], group["tensor_name"]
-        shared = has_mask(module, name)
-        undo = super()._attach(group, mask)
-        if not shared:
-            mask_bias(module, name, group.get("prune_bias", True))
-        return undo
-
-    def _detach(self, group: Config) -> None:
-        module, name = group["module"], group["tensor_name"]
-        if isinstance(module, nn.LSTM):
-            unlink(module, name)
-        release_bias(module, name, masked=False)
-        super()._detach(group)
 
 
 def _weights(module: nn.Module) -> list[str]:

@@ -1,13 +1,16 @@
 """How row masks lie on tensors."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning.groups import Config, ElementMasks, given_mask
+from sparsebench.pruning.element_masks import ElementMasks, given_mask
+from sparsebench.pruning.parametrization import has_mask
+from sparsebench.pruning.state import Config
+from sparsebench.pruning.structured.bias import mask_bias, release_bias, unlink
 from sparsebench.pruning.structured.gates import GateSparsity
 from sparsebench.pruning.structured.parametrization import FakeStructuredSparsity
 
@@ -38,3 +41,20 @@ class RowMasks(ElementMasks):
                 f"{group['tensor_fqn']}: a mask must have one entry a row, shape "
                 f"{tuple(tensor.shape[:1])}, got {tuple(mask.shape)}"
             )
+
+    def attach(self, group: Config, mask: Tensor | None) -> tuple[Tensor, Callable[[], object]]:
+        """As of any mask; the bias loses the rows of the weight, unless ``prune_bias`` is False."""
+        module, name = group["module"], group["tensor_name"]
+        shared = has_mask(module, name)
+        in_force, undo = super().attach(group, mask)
+        if not shared:
+            mask_bias(module, name, group.get("prune_bias", True))
+        return in_force, undo
+
+    def detach(self, group: Config) -> None:
+        """As of any mask; an LSTM's gates and the bias are set free first."""
+        module, name = group["module"], group["tensor_name"]
+        if isinstance(module, nn.LSTM):
+            unlink(module, name)
+        release_bias(module, name, masked=False)
+        super().detach(group)
