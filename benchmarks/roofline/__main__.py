@@ -5,6 +5,7 @@ import argparse
 from benchmarks.roofline import fixed, growth, llm, passes, seed
 from benchmarks.workloads.grid import LLM_SHAPES, Shape
 from benchmarks.workloads.workload import DTYPES
+from sparsebench.pruning.kernels import CPU_PATHS, only
 
 
 def main() -> None:
@@ -24,6 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     big.add_argument("--shape", type=_shape, nargs="+", default=LLM_SHAPES, help="as 4096x4096")
     big.add_argument("--dtype", choices=DTYPES, nargs="+", default=["float32"])
     big.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    big.add_argument("--path", choices=CPU_PATHS, default=CPU_PATHS[0], help="that computes them")
     big.add_argument("--upstream", type=int, default=0, help="rounds of torch.ao.pruning")
     small = parts.add_parser("seed", help="the seed grid beside torch.ao.pruning")
     small.add_argument("--slowest", type=int, default=10, help="cases to list")
@@ -44,7 +46,8 @@ def _shape(text: str) -> Shape:
 
 def _llm(options: argparse.Namespace) -> str:
     asked = options.shape, options.dtype, options.threads, options.rounds, options.upstream
-    return llm.rendered(list(llm.measured(*asked)))
+    with only(options.path):
+        return llm.rendered(list(llm.measured(*asked)))
 
 
 def _seed(options: argparse.Namespace) -> str:
