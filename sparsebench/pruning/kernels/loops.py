@@ -263,6 +263,11 @@ def _room_for_sums(across, cols, width):
 def _key_row(weight, i, shape, block, norm, room, keys):
     """The keys of block row ``i``; ``room`` is scratch, see :func:`_room_for_sums`."""
     (rows, cols), (height, width) = shape, block
+    if height == 1 and width == 1:  # the mean of one is itself
+        row = weight[i * cols : (i + 1) * cols]
+        for c in range(cols):
+            keys[c] = _key(_score(row[c], norm))
+        return
     first, last = i * height, min(i * height + height, rows)
     sums, spare = room[: keys.size], room[keys.size :]
     sums[:] = 0
