@@ -186,7 +186,7 @@ def _measured(name: str, cells: Sequence[Any], stats: Sequence[Any]) -> Measured
         _milliseconds(started_at),
         as_float(duration),
         values,
-        _fitted(_nested(samples), size),
+        _fitted(_nested(samples), size) if samples else [None] * size,
         {
             key: each if type(each) is list and len(each) == size else [None] * size
             for key, each in zip(STATS, stats, strict=True)
@@ -260,7 +260,7 @@ def as_int(value: Any) -> int | None:
 
 def _milliseconds(value: Any) -> int | None:
     """A time that every reader can show (years 1 to 9999); anything else is not known."""
-    number = as_int(value)
+    number = value if type(value) is int else as_int(value)
     return (
         number
         if number is not None and -62_135_596_800_000 <= number < 253_402_300_800_000

@@ -16,14 +16,14 @@ import pyarrow.parquet as pq
 
 from sparsebench.errors import SparsebenchError
 from sparsebench.results.dataset import Key, Survey, survey
+from sparsebench.results.encoded import TEXT, encoded
 from sparsebench.results.files import File, Run, combined, identities, write_file
-from sparsebench.results.merge import as_stored, settle
+from sparsebench.results.merge import settle
 from sparsebench.results.schema import SCHEMA, SCHEMA_VERSION
 from sparsebench.results.store import Store, open_store, telling
 
 # Rows of one file: a fleet's history of millions is a few files, and one fits easily in memory.
 FILE_ROWS: Final = 500_000
-_TEXT: Final = [field.name for field in SCHEMA if pa.types.is_string(field.type)]
 
 
 @dataclass(frozen=True)
@@ -95,17 +95,19 @@ def rewrite(store: Store, known: Survey, names: Sequence[str]) -> None:
 
 
 def read_encoded(store: Store, file: File) -> pa.Table | None:
-    """All rows of a file, of the columns of `SCHEMA`, text as dictionaries; None if it has gone."""
+    """All rows of a file, with the columns of `ENCODED`; None if it has gone."""
     old = file.version < SCHEMA_VERSION  # it may have other types
     try:
         with telling(store.show(file.name), "cannot be read"), store.open(file.name) as source:
-            table = pq.ParquetFile(source, read_dictionary=None if old else _TEXT).read()
+            table = pq.ParquetFile(source, read_dictionary=None if old else TEXT).read()
     except SparsebenchError:
         if store.gone(file.name):
             return None
         raise
-    columns = [_encoded(table, field) for field in SCHEMA]
-    return pa.Table.from_arrays(columns, names=SCHEMA.names)
+    for field in SCHEMA:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return encoded(table.select(SCHEMA.names))
 
 
 def standing_rows(files: Sequence[File], tables: Sequence[pa.Table]) -> pa.Table:
@@ -135,17 +137,6 @@ def in_order(table: pa.Table) -> pa.Table:
     dates = table["commit_date"].cast(pa.int64()).fill_null(0).to_numpy()
     commits = table["commit_hash"].chunk(0).indices.to_numpy(zero_copy_only=False)
     return table.take(pa.array(np.lexsort((commits, dates, codes))))
-
-
-def _encoded(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
-    wanted = pa.dictionary(pa.int32(), pa.string()) if field.name in _TEXT else field.type
-    if field.name not in table.column_names:
-        return pa.chunked_array([pa.nulls(table.num_rows, wanted)])
-    column = table[field.name]
-    if column.type == wanted:
-        return column
-    plain = as_stored(column, field.type)
-    return plain.dictionary_encode() if field.name in _TEXT else plain
 
 
 def _of(table: pa.Table, owner: tuple[str, str]) -> pa.Table:

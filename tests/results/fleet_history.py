@@ -4,10 +4,10 @@ Two machines, 1,433 files, some 2.6 million values, 273 MB: what is known of the
 dataset is held to. `scripts/make_fleet_history` calls it; docs/results.md tells what was measured.
 
 Each value is made as asv makes it. Samples are drawn, with a factor for the machine's day, for each
-process and for each sample; the value is their median in full precision, interval and quartiles are
-what asv computes of them, cut to five digits as asv cuts them; the number of calls is what fits into
-asv's sample time. So how alike neighbouring values are, on which a Parquet file's size depends,
-follows from the noise, and that is of the size seen on real machines.
+process and for each sample; the value is their median in full precision, interval and quartiles
+are what asv computes of them, cut to five digits as asv cuts them; the number of calls is what fits
+into asv's sample time. So how alike neighbouring values are, on which a Parquet file's size
+depends, follows from the noise, and that is of the size seen on real machines.
 """
 
 import hashlib
@@ -223,9 +223,7 @@ def make(into: Path, files: int = 1433, benchmarks: int = 340, with_samples: boo
         machine = content["params"]["machine"]
         name = f"{content['commit_hash'][:8]}-{content['env_name']}.json"
         size += write(into / machine / name, content)
-        values += sum(
-            math.prod(map(len, row[1])) for row in content["results"].values()
-        )
+        values += sum(math.prod(map(len, row[1])) for row in content["results"].values())
     for machine, facts in MACHINES.items():
         write(into / machine / "machine.json", {"machine": machine, **facts, "version": 1})
     return f"{files:,} files, {values:,} values, {size / 1e6:.0f} MB"
@@ -238,7 +236,7 @@ def make(into: Path, files: int = 1433, benchmarks: int = 340, with_samples: boo
 @click.option("--samples", is_flag=True, help="Record the samples, as `asv run` does if asked.")
 def main(into: Path, files: int, benchmarks: int, samples: bool) -> None:
     """Make up an asv results tree INTO, of the size and make-up of a project's many years."""
-    print(f"{into}: {make(into, files, benchmarks, samples)}")
+    click.echo(f"{into}: {make(into, files, benchmarks, samples)}")
 
 
 if __name__ == "__main__":

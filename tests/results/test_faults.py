@@ -64,6 +64,15 @@ def test_one_name_and_other_hardware_are_two_machines(tmp_path, write_result):
     assert read(dataset)["machine"].nunique() == 2
 
 
+@pytest.mark.parametrize("rounds", [10**400, 1e19, float("inf"), 2**63 - 1], ids=range(4))
+def test_an_absurd_number_of_rounds_is_not_fatal(tmp_path, write_result, rounds):
+    asked = {"type": "time", "rounds": rounds, "timeout": rounds}
+    row = [[1.0], [], "v", 1, 1.0, None, None, None, None, [7], [3]]
+    path = write_result({"time_x": row, "time_y": [None]}, benchmarks={"time_x": asked})
+    assert ingest([path], tmp_path / "dataset").problems == ()
+    assert len(read(tmp_path / "dataset")["fingerprint"]) == 2
+
+
 def test_infinity_and_every_bit_of_a_sample_come_back(tmp_path, write_result):
     samples = [np.nextafter(0.1, 1), 5e-324, 1.7976931348623157e308, float("inf")]
     path = write_result(
