@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from sparsebench.results.asv_files import Measured, as_float, as_int
+from sparsebench.results.asv_files import STATS, Measured, as_float, as_int
 
 STATUSES: Final = ("ok", "failed", "skipped", "timeout")
 OK, FAILED, SKIPPED, LATE = range(4)
@@ -44,20 +44,15 @@ def dense(benchmarks: Sequence[Measured], lost: Sequence[int]) -> Dense:
     odd = [int(place) for place in places if values[place] is not None]
     status[places] = np.repeat(lost, [len(m.values) for m in benchmarks])[places]
     status[odd] = FAILED
-    stats = {
-        name: _array(
-            _chained(m.stats[name] if m.stats else [None] for m in benchmarks),
-            pa.float64() if name in FLOATS else pa.int64(),
-            as_float if name in FLOATS else as_int,
-        )
-        for name in (*FLOATS, *INTEGERS)
-    }
+    columns = zip(*(measured.stats for measured in benchmarks), strict=True)
+    stats = dict(zip(STATS, columns, strict=True)) if benchmarks else dict.fromkeys(STATS, ())
     samples = _chained(measured.samples for measured in benchmarks)
     arrays = {
         "value": pa.array(numbers, mask=absent | skipped),
         "status": pa.array(status),
         "samples": _array(samples, pa.list_(pa.float64()), _floats),
-        **stats,
+        **{name: _array(_chained(stats[name]), pa.float64(), as_float) for name in FLOATS},
+        **{name: _array(_chained(stats[name]), pa.int64(), as_int) for name in INTEGERS},
     }
     return Dense(arrays, values, odd)
 

@@ -1,5 +1,6 @@
 """asv results into the dataset: walk the sources, skip what has not changed, report what is bad."""
 
+import hashlib
 import os
 import time
 from collections import defaultdict
@@ -124,10 +125,14 @@ def _look(
     """What becomes of each file that need not be parsed: unchanged, or bad; None for the rest."""
     runs = {o: run for file in known.files.values() for run in file.runs for o in run.origins}
 
+    if not runs:
+        return dict.fromkeys(files)
+
     def look(path: Path) -> Outcome | None:
         context = contexts[path.parent]
         try:
-            run = runs.get(origin_of(read_bytes(path), context))
+            digest = hashlib.sha256(read_bytes(path)).hexdigest()
+            run = runs.get(origin_of(digest, context))
         except BadFileError as error:
             return Outcome(path, "bad", problem=str(error))
         same = run is not None and not run.unlisted & context.benchmarks.keys()

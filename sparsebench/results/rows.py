@@ -6,7 +6,7 @@ and spread over the rows by an index, and only what differs row by row goes thro
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -43,13 +43,9 @@ class _Kind:
     is_digest: bool
 
 
-class _Block(NamedTuple):  # not a dataclass, like `Measured`
-    """The rows of one benchmark of one file; ``start`` is the first one's place."""
-
-    kind: int
-    file: int
-    start: int
-    size: int
+# The rows of one benchmark of one file: the places of its kind, its file and its first row, and how
+# many they are. Bare tuples, for a fleet's history makes half a million of them.
+_Block = tuple[int, int, int, int]
 
 
 class Rows:
@@ -79,7 +75,7 @@ class Rows:
         for measured in file.benchmarks:
             place = self._kind(measured)
             size = len(measured.values)
-            self._blocks.append(_Block(place, number, self._size, size))
+            self._blocks.append((place, number, self._size, size))
             self._measured.append((measured.version, measured.started_at, measured.duration))
             known = self._kinds[place].known
             late = measured.values[0] is None and harness.timed_out(measured, known)
@@ -104,7 +100,7 @@ class Rows:
         if not self._files:
             return
         rows = {n: pa.concat_arrays([d[n] for d in self._dense]) for n in self._dense[0]}
-        blocks = np.array(self._blocks, dtype=np.int64).reshape(-1, len(_Block._fields))
+        blocks = np.array(self._blocks, dtype=np.int64).reshape(-1, 4)
         owners = [(columns["project"], columns["machine"]) for columns in self._files]
         for owner in dict.fromkeys(owners):
             mine = np.array([other == owner for other in owners])
