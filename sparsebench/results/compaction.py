@@ -22,8 +22,10 @@ from sparsebench.results.merge import settle
 from sparsebench.results.schema import SCHEMA, SCHEMA_VERSION
 from sparsebench.results.store import Store, open_store, telling
 
-# Rows of one file: a fleet's history of millions is a few files, and one fits easily in memory.
+# At most this much is one file, so that a fleet's history of millions is a few of them, and merging
+# such a one takes well under 1 GB: some 700 MB of rows, 600 MB where they hold samples.
 FILE_ROWS: Final = 500_000
+FILE_BYTES: Final = 32_000_000
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Compacted:
 
 
 def compact(dataset: str | Path) -> Compacted:
-    """Merge small files into files of up to half a million rows, one set a project and machine.
+    """Merge small files into files of up to half a million rows or 32 MB, by project and machine.
 
     Readers and writers go on meanwhile, also on other machines. Conflicts are settled by the rule
     of `sparsebench.results.merge`, files of an older schema version are brought to today's, and
@@ -155,7 +157,7 @@ def _groups(contested: dict[Key, dict[str, Run]]) -> list[list[str]]:
 
 
 def _small(known: Survey) -> Iterable[list[str]]:
-    """Sets of files to be made one each: neighbours in a folder, up to `FILE_ROWS` together.
+    """Sets of files to be made one each: neighbours in a folder that together are not too large.
 
     A file that is large enough, of today's version and without small neighbours, stays.
     """
@@ -163,17 +165,21 @@ def _small(known: Survey) -> Iterable[list[str]]:
     for name, file in known.files.items():
         folders[name.rpartition("/")[0]].append(file)
     for files in folders.values():
-        full = [f for f in files if f.rows >= FILE_ROWS // 2]
-        chosen = [[f] for f in full]
-        rows = FILE_ROWS
-        for file in sorted((f for f in files if f not in full), key=lambda f: f.rows):
-            if rows + file.rows > FILE_ROWS:
+        chosen = [[file] for file in files if _share(file) >= 0.5]
+        filled = 1.0
+        for file in sorted((f for f in files if _share(f) < 0.5), key=_share):
+            if filled + _share(file) > 1:
                 chosen.append([])
-                rows = 0
+                filled = 0
             chosen[-1].append(file)
-            rows += file.rows
+            filled += _share(file)
         yield from (
             [file.name for file in group]
             for group in chosen
             if len(group) > 1 or group[0].version < SCHEMA_VERSION
         )
+
+
+def _share(file: File) -> float:
+    """How much of a file at its largest it is."""
+    return max(file.rows / FILE_ROWS, file.size / FILE_BYTES)

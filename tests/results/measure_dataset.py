@@ -45,6 +45,11 @@ began = time.perf_counter()
 {}
 print(time.perf_counter() - began)
 """
+PLAIN: Final = """
+import pathlib, sys
+from tests.results.measure_dataset import plainly_stored
+print(plainly_stored(*map(pathlib.Path, sys.argv[1:])))
+"""
 ONE: Final = "read(dataset, benchmark=one)"
 IMPORTS: Final = "import sparsebench.cli.ingest, sparsebench.results.ingestion"
 TIMES: Final = 5  # of which the median is told; what takes seconds runs three times
@@ -105,7 +110,7 @@ def stored(tree: Path, dataset: Path, floor: float) -> Iterator[tuple[str, str]]
     json_size, ours = size(tree, "*-*.json"), size(dataset, "*.parquet")
     files = len(list(dataset.rglob("*.parquet")))
     yield "dataset", f"{ours / 1e6:.1f} MB, {ours / json_size:.1%} of the JSON, {files} files"
-    plain = plainly_stored(dataset, dataset.with_name("plain.parquet"))
+    plain = int(run("-c", PLAIN, dataset, dataset.with_name("plain.parquet")).printed)
     yield (
         "the same rows in one Parquet file by plain zstd",
         f"{plain / 1e6:.1f} MB, {plain / json_size:.1%}",
