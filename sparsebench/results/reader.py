@@ -95,10 +95,14 @@ def latest(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _newest(table: pa.Table) -> "np.ndarray[Any, np.dtype[np.int64]]":
     """The places of the rows that `latest` keeps, by codes instead of texts."""
-    series = np.zeros(table.num_rows, dtype=np.int64)
+    series, size = np.zeros(table.num_rows, dtype=np.int64), 1
     for name in table.column_names[:5]:
-        codes, size = _codes(table[name])
-        series = pd.factorize(series * size + codes)[0]
+        codes, more = _codes(table[name])
+        if size * more >= 2**63:
+            series, known = pd.factorize(series)
+            size = len(known)
+        series, size = series * more + codes, size * more
+    series = pd.factorize(series)[0]
     commit_date, started_at = (
         table[name].cast(pa.int64()).fill_null(-(2**62)).to_numpy()
         for name in table.column_names[5:]
