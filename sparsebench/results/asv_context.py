@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from sparsebench.results.asv_files import Strings
+from sparsebench.results.asv_files import Strings, as_float, as_int
 from sparsebench.results.json_files import BadFileError, check_version, parse_object, read_bytes
 
 # Folders that say what they hold and not whose it is.
@@ -130,7 +130,7 @@ def _benchmark(entry: dict[str, Any]) -> Benchmark:
         unit=entry.get("unit") if isinstance(entry.get("unit"), str) else None,
         param_names=tuple(map(str, names)) if isinstance(names, list) else (),
         timeout=_positive(entry.get("timeout")),
-        rounds=int(_positive(rounds) or 0) or None,
+        rounds=as_int(_positive(rounds)) or None,
         timing=tuple(
             (key, _setting(key, timing[key])) for key in _TIMING if timing.get(key) is not None
         ),
@@ -144,5 +144,5 @@ def _setting(key: str, value: Any) -> str:
 
 
 def _positive(value: Any) -> float | None:
-    known = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-    return float(value) if known else None
+    number = None if isinstance(value, bool) else as_float(value)
+    return number if number is not None and number > 0 else None

@@ -7,11 +7,10 @@ version 1 as a bare number, or a dict of result, params, samples and stats. Both
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeGuard
 
 from sparsebench.errors import SparsebenchError
@@ -40,7 +39,7 @@ class Measured(NamedTuple):  # not a dataclass: a fleet's history makes half a m
     duration: float | None = None  # seconds, over all combinations and rounds
     values: Sequence[Any] = (None,)
     samples: Sequence[Any] = (None,)
-    stats: Mapping[str, Sequence[Any]] = MappingProxyType({})  # by the names in STATS
+    stats: tuple[Sequence[Any], ...] = ((None,),) * len(STATS)  # in the order of STATS
     problem: str | None = None  # what makes it unusable; then it is one failed row
 
     @property
@@ -179,6 +178,7 @@ def _measured(name: str, cells: Sequence[Any], stats: Sequence[Any]) -> Measured
         return Measured(name, problem="too many parameter combinations to have been run")
     if len(values) != size:
         return Measured(name, problem=f"{len(values)} values for {size} parameter combinations")
+    blank = [None] * size
     return Measured(
         name,
         params,
@@ -186,11 +186,8 @@ def _measured(name: str, cells: Sequence[Any], stats: Sequence[Any]) -> Measured
         _milliseconds(started_at),
         as_float(duration),
         values,
-        _fitted(_nested(samples), size),
-        {
-            key: each if type(each) is list and len(each) == size else [None] * size
-            for key, each in zip(STATS, stats, strict=True)
-        },
+        _fitted(_nested(samples), size) if samples else blank,
+        tuple([each if type(each) is list and len(each) == size else blank for each in stats]),
     )
 
 
@@ -260,7 +257,7 @@ def as_int(value: Any) -> int | None:
 
 def _milliseconds(value: Any) -> int | None:
     """A time that every reader can show (years 1 to 9999); anything else is not known."""
-    number = as_int(value)
+    number = value if type(value) is int else as_int(value)
     return (
         number
         if number is not None and -62_135_596_800_000 <= number < 253_402_300_800_000

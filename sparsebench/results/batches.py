@@ -18,9 +18,9 @@ from typing import Any
 from sparsebench.errors import SparsebenchError
 from sparsebench.results import facts
 from sparsebench.results.asv_context import Context
-from sparsebench.results.asv_files import parse_result_file
+from sparsebench.results.asv_files import load_result_file
 from sparsebench.results.files import Run, write_file
-from sparsebench.results.json_files import BadFileError, read_bytes
+from sparsebench.results.json_files import BadFileError
 from sparsebench.results.rows import ROWS_VERSION, Rows
 from sparsebench.results.store import open_store
 
@@ -52,9 +52,13 @@ class Result:
     problem: str | None = None
 
 
-def origin_of(content: bytes, context: Context) -> str:
-    """A hash over all that makes a file's rows, but for asv's benchmarks.json (see `Run`)."""
-    digest = hashlib.sha256(content).hexdigest()
+def origin_of(digest: str, context: Context) -> str:
+    """A hash over all that makes a file's rows, but for asv's benchmarks.json (see `Run`).
+
+    Args:
+        digest: the file's SHA-256.
+        context: what lies beside it.
+    """
     made_of = f"{digest}\n{context.sha256}\n{context.project}\n{ROWS_VERSION}"
     return hashlib.sha256(made_of.encode("utf-8", "replace")).hexdigest()[:32]
 
@@ -99,14 +103,13 @@ class _Layer:
 
 def _taken(source: Source, context: Context, layers: list[_Layer]) -> Result:
     try:
-        content = read_bytes(source.path)
-        file = parse_result_file(source.path, content)
+        file = load_result_file(source.path)
         run = Run(
             facts.machine_of(facts.columns_of(file, context)),
             file.commit_hash,
             file.env_name,
             source.sequence,
-            frozenset([origin_of(content, context)]),
+            frozenset([origin_of(file.sha256, context)]),
             frozenset(m.name for m in file.benchmarks) - context.benchmarks.keys(),
         )
         layer = next((layer for layer in layers if run.key not in layer.runs), None)

@@ -16,14 +16,16 @@ import pyarrow.parquet as pq
 
 from sparsebench.errors import SparsebenchError
 from sparsebench.results.dataset import Key, Survey, survey
+from sparsebench.results.encoded import TEXT, encoded
 from sparsebench.results.files import File, Run, combined, identities, write_file
-from sparsebench.results.merge import as_stored, settle
+from sparsebench.results.merge import settle
 from sparsebench.results.schema import SCHEMA, SCHEMA_VERSION
 from sparsebench.results.store import Store, open_store, telling
 
-# Rows of one file: a fleet's history of millions is a few files, and one fits easily in memory.
+# At most this much is one file, so that a fleet's history of millions is a few of them, and merging
+# such a one takes well under 1 GB: some 700 MB of rows, 600 MB where they hold samples.
 FILE_ROWS: Final = 500_000
-_TEXT: Final = [field.name for field in SCHEMA if pa.types.is_string(field.type)]
+FILE_BYTES: Final = 32_000_000
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Compacted:
 
 
 def compact(dataset: str | Path) -> Compacted:
-    """Merge small files into files of up to half a million rows, one set a project and machine.
+    """Merge small files into files of up to half a million rows or 32 MB, by project and machine.
 
     Readers and writers go on meanwhile, also on other machines. Conflicts are settled by the rule
     of `sparsebench.results.merge`, files of an older schema version are brought to today's, and
@@ -95,17 +97,19 @@ def rewrite(store: Store, known: Survey, names: Sequence[str]) -> None:
 
 
 def read_encoded(store: Store, file: File) -> pa.Table | None:
-    """All rows of a file, of the columns of `SCHEMA`, text as dictionaries; None if it has gone."""
+    """All rows of a file, with the columns of `ENCODED`; None if it has gone."""
     old = file.version < SCHEMA_VERSION  # it may have other types
     try:
         with telling(store.show(file.name), "cannot be read"), store.open(file.name) as source:
-            table = pq.ParquetFile(source, read_dictionary=None if old else _TEXT).read()
+            table = pq.ParquetFile(source, read_dictionary=None if old else TEXT).read()
     except SparsebenchError:
         if store.gone(file.name):
             return None
         raise
-    columns = [_encoded(table, field) for field in SCHEMA]
-    return pa.Table.from_arrays(columns, names=SCHEMA.names)
+    for field in SCHEMA:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return encoded(table.select(SCHEMA.names))
 
 
 def standing_rows(files: Sequence[File], tables: Sequence[pa.Table]) -> pa.Table:
@@ -137,17 +141,6 @@ def in_order(table: pa.Table) -> pa.Table:
     return table.take(pa.array(np.lexsort((commits, dates, codes))))
 
 
-def _encoded(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
-    wanted = pa.dictionary(pa.int32(), pa.string()) if field.name in _TEXT else field.type
-    if field.name not in table.column_names:
-        return pa.chunked_array([pa.nulls(table.num_rows, wanted)])
-    column = table[field.name]
-    if column.type == wanted:
-        return column
-    plain = as_stored(column, field.type)
-    return plain.dictionary_encode() if field.name in _TEXT else plain
-
-
 def _of(table: pa.Table, owner: tuple[str, str]) -> pa.Table:
     keys = identities(table)
     return table.filter(pa.array([(m.project, m.name) == owner for m, _, _ in keys]))
@@ -164,7 +157,7 @@ def _groups(contested: dict[Key, dict[str, Run]]) -> list[list[str]]:
 
 
 def _small(known: Survey) -> Iterable[list[str]]:
-    """Sets of files to be made one each: neighbours in a folder, up to `FILE_ROWS` together.
+    """Sets of files to be made one each: neighbours in a folder that together are not too large.
 
     A file that is large enough, of today's version and without small neighbours, stays.
     """
@@ -172,17 +165,21 @@ def _small(known: Survey) -> Iterable[list[str]]:
     for name, file in known.files.items():
         folders[name.rpartition("/")[0]].append(file)
     for files in folders.values():
-        full = [f for f in files if f.rows >= FILE_ROWS // 2]
-        chosen = [[f] for f in full]
-        rows = FILE_ROWS
-        for file in sorted((f for f in files if f not in full), key=lambda f: f.rows):
-            if rows + file.rows > FILE_ROWS:
+        chosen = [[file] for file in files if _share(file) >= 0.5]
+        filled = 1.0
+        for file in sorted((f for f in files if _share(f) < 0.5), key=_share):
+            if filled + _share(file) > 1:
                 chosen.append([])
-                rows = 0
+                filled = 0
             chosen[-1].append(file)
-            rows += file.rows
+            filled += _share(file)
         yield from (
             [file.name for file in group]
             for group in chosen
             if len(group) > 1 or group[0].version < SCHEMA_VERSION
         )
+
+
+def _share(file: File) -> float:
+    """How much of a file at its largest it is."""
+    return max(file.rows / FILE_ROWS, file.size / FILE_BYTES)

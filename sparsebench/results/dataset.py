@@ -46,6 +46,10 @@ class Survey:
         """The names of all benchmarks, sorted."""
         return sorted(set().union(*(file.benchmarks for file in self.files.values())))
 
+    def commits(self) -> set[str]:
+        """The hashes of all commits."""
+        return {run.commit_hash for file in self.files.values() for run in file.runs}
+
     def machines(self) -> dict[tuple[str, str], set[tuple[Any, ...]]]:
         """By project and name, the different hardware behind that name."""
         found: defaultdict[tuple[str, str], set[tuple[Any, ...]]] = defaultdict(set)
@@ -69,7 +73,7 @@ def survey(store: Store, before: Survey | None = None) -> Survey:
     for attempt in range(_TRIES):
         names = store.names()
         look = partial(_look, store, known)
-        with ThreadPoolExecutor(1 if store.local else _REQUESTS) as pool:
+        with ThreadPoolExecutor(at_once(store)) as pool:
             looks = dict(zip(names, pool.map(look, names), strict=True))
         gone = any(look is None for look in looks.values())
         known |= {name: look for name, look in looks.items() if isinstance(look, File)}
@@ -78,6 +82,11 @@ def survey(store: Store, before: Survey | None = None) -> Survey:
     problems = {name: look for name, look in looks.items() if isinstance(look, str)}
     present = {name: known[name] for name in names if name in known and looks[name] is not None}
     return _sorted_out(present, problems)
+
+
+def at_once(store: Store) -> int:
+    """How many files to look at side by side."""
+    return 1 if store.local else _REQUESTS
 
 
 def _look(store: Store, known: Mapping[str, File], name: str) -> File | str | None:

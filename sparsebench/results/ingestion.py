@@ -1,5 +1,6 @@
 """asv results into the dataset: walk the sources, skip what has not changed, report what is bad."""
 
+import hashlib
 import os
 import time
 from collections import defaultdict
@@ -9,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sparsebench.errors import SparsebenchError
 from sparsebench.results.asv_context import Context, load_context
 from sparsebench.results.asv_files import find_result_files
 from sparsebench.results.batches import Batch, Result, Source, origin_of
 from sparsebench.results.compaction import settle_conflicts
 from sparsebench.results.dataset import Survey, survey
 from sparsebench.results.json_files import BadFileError, read_bytes
-from sparsebench.results.store import open_store
+from sparsebench.results.store import Store, open_store
 from sparsebench.results.workers import cores, store_all
 
 # JSON that becomes one Parquet file: some 410 MB of memory on the way. Less than the smaller figure
@@ -84,7 +86,8 @@ def ingest(
 
     Raises:
         SparsebenchError: a source does not exist or holds no result file, the dataset is of a
-            newer schema version, or it cannot be read or written (full, read-only, vanished).
+            newer schema version, it cannot be read or written (full, read-only, vanished), or what
+            was stored just now has gone.
     """
     walks = [find_result_files(source) for source in sources]
     files = list(dict.fromkeys(path for found in walks for path in found.files))
@@ -109,6 +112,7 @@ def ingest(
         results = store_all(batches, tick)
         looked |= {result.source: _outcome(result) for result in results}
         added = survey(store, known)
+        _still_there(store, results, added)
         merged = _merged(results, added)
         known = settle_conflicts(store, added)
     beside = dict.fromkeys(line for context in contexts.values() for line in context.problems)
@@ -124,10 +128,14 @@ def _look(
     """What becomes of each file that need not be parsed: unchanged, or bad; None for the rest."""
     runs = {o: run for file in known.files.values() for run in file.runs for o in run.origins}
 
+    if not runs:
+        return dict.fromkeys(files)
+
     def look(path: Path) -> Outcome | None:
         context = contexts[path.parent]
         try:
-            run = runs.get(origin_of(read_bytes(path), context))
+            digest = hashlib.sha256(read_bytes(path)).hexdigest()
+            run = runs.get(origin_of(digest, context))
         except BadFileError as error:
             return Outcome(path, "bad", problem=str(error))
         same = run is not None and not run.unlisted & context.benchmarks.keys()
@@ -165,6 +173,17 @@ def _next_sequence(known: Survey) -> int:
     """Larger than all that is stored, also where a clock was set back; else by the clock."""
     stored = [run.sequence for file in known.files.values() for run in file.runs]
     return max(time.time_ns() // 1_000_000, 1 + max(stored, default=0))
+
+
+def _still_there(store: Store, results: Sequence[Result], known: Survey) -> None:
+    """Refuse to call stored what has gone since: a disk that was unmounted, an emptied bucket."""
+    there = {origin for file in known.files.values() for run in file.runs for origin in run.origins}
+    gone = [r.source for r in results if r.run is not None and not r.run.origins <= there]
+    if gone:
+        raise SparsebenchError(
+            f"{store.shown}: {len(gone):,} of the files that were just stored are gone, the first "
+            f"is {gone[0]}; is the store still there? the same command stores them again"
+        )
 
 
 def _merged(results: Sequence[Result], known: Survey) -> int:

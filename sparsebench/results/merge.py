@@ -19,7 +19,6 @@ takes the place of the standing one unless it says less:
 What two machines wrote at once is merged by the same rule, in the order of their sequence numbers.
 """
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparsebench.results.files import IDENTITY_COLUMNS, identities
-from sparsebench.results.schema import SCHEMA
 
 NEEDED = (
     *IDENTITY_COLUMNS,
@@ -129,23 +127,3 @@ def _known(table: pa.Table) -> list[int]:
         (unit is not None) + (name is not None) + (told is not None and told[:7] != "runner=")
         for unit, name, told in zip(units, names, prints, strict=True)
     ]
-
-
-def conformed(table: pa.Table) -> pa.Table:
-    """``table`` with the columns of `SCHEMA`; one that an older version lacked is null."""
-    columns = [_column(table, field) for field in SCHEMA]
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
-
-
-def _column(table: pa.Table, field: pa.Field) -> Any:
-    if field.name not in table.column_names:
-        return pa.nulls(table.num_rows, field.type)
-    return as_stored(table[field.name], field.type)
-
-
-def as_stored(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    """``column`` as the schema has it; version 1's maps become the text of a JSON object."""
-    if pa.types.is_map(column.type):
-        texts = [None if pairs is None else json.dumps(dict(pairs)) for pairs in column.to_pylist()]
-        return pa.chunked_array([pa.array(texts, wanted)])
-    return column.cast(wanted)

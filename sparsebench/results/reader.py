@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparsebench.errors import SparsebenchError, unknown_name
+from sparsebench.results.dataset import Survey
 from sparsebench.results.scan import Opened, open_dataset
 from sparsebench.results.schema import SCHEMA, Status
 from sparsebench.results.store import first_line
@@ -94,10 +95,14 @@ def latest(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _newest(table: pa.Table) -> "np.ndarray[Any, np.dtype[np.int64]]":
     """The places of the rows that `latest` keeps, by codes instead of texts."""
-    series = np.zeros(table.num_rows, dtype=np.int64)
+    series, size = np.zeros(table.num_rows, dtype=np.int64), 1
     for name in table.column_names[:5]:
-        codes, size = _codes(table[name])
-        series = pd.factorize(series * size + codes)[0]
+        codes, more = _codes(table[name])
+        if size * more >= 2**63:
+            series, known = pd.factorize(series)
+            size = len(known)
+        series, size = series * more + codes, size * more
+    series = pd.factorize(series)[0]
     commit_date, started_at = (
         table[name].cast(pa.int64()).fill_null(-(2**62)).to_numpy()
         for name in table.column_names[5:]
@@ -129,7 +134,7 @@ def _matching(
     source = open_dataset(dataset)
     rest = {name: value for name, value in wanted.items() if name != "machine"}
     machines = _matches("machine", wanted["machine"]) if "machine" in wanted else None
-    matching = _expression(rest, source.known.benchmarks())
+    matching = _expression(rest, source.known)
     table = source.table(columns or SCHEMA.names, matching, machines)
     _check_names("status", _listed(wanted.get("status", ())), get_args(Status))
     if table.num_rows == 0 or any(len(_listed(value)) > 1 for value in wanted.values()):
@@ -142,6 +147,7 @@ _OBJECTS: Final = ("requirements", "env_vars")
 
 
 def _to_frame(table: pa.Table) -> pd.DataFrame:
+    table = table.cast(pa.schema([SCHEMA.field(name) for name in table.column_names]))
     for index, field in enumerate(table.schema):
         if pa.types.is_timestamp(field.type):
             table = table.set_column(index, field.name, pc.assume_timezone(table[index], "UTC"))
@@ -155,7 +161,7 @@ def _to_frame(table: pa.Table) -> pd.DataFrame:
 
 def _objects(column: pa.ChunkedArray) -> pd.Series:
     """A dict a row, the same one where the text is the same: there are few."""
-    encoded = column.dictionary_encode().unify_dictionaries().combine_chunks()
+    encoded = column.dictionary_encode().combine_chunks()
     known = [json.loads(text) for text in encoded.dictionary.to_pylist()]
     objects = [None if code is None else known[code] for code in encoded.indices.to_pylist()]
     return pd.Series(objects, dtype=object)
@@ -171,16 +177,26 @@ def _check_names(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
 _COLUMNS: Final = {"commit": "commit_hash"}  # filters that are not called like their column
 
 # `zeros` is null for the whole block, and where there is no such parameter; the case tells which.
-_WHOLE_BLOCK: Final = pc.match_substring_regex(pc.field("case"), r"(^|, )zeros=(all|None)(, |$)")
+_WHOLE_BLOCK: Final = pc.match_substring_regex(
+    pc.field("case").cast(pa.string()), r"(^|, )zeros=(all|None)(, |$)"
+)
 
 
-def _expression(filters: dict[str, Any], benchmarks: Sequence[str]) -> pc.Expression | None:
-    """All filters in one; ``benchmarks``: the names that there are."""
+def _expression(filters: dict[str, Any], known: Survey) -> pc.Expression | None:
+    """All filters in one; what is asked by a part of a name is looked up in ``known``."""
     parts = [
-        _named(value, benchmarks) if name == "benchmark" else _matches(name, value)
+        _named(value, known.benchmarks())
+        if name == "benchmark"
+        else _matches("commit_hash", _begun(value, known.commits()))
+        if name == "commit"
+        else _matches(name, value)
         for name, value in filters.items()
     ]
     return reduce(lambda a, b: a & b, parts) if parts else None
+
+
+def _begun(prefixes: Any, commits: Iterable[str]) -> list[str]:
+    return [commit for commit in commits if commit.startswith(tuple(_listed(prefixes)))]
 
 
 def _named(pattern: str, benchmarks: Sequence[str]) -> pc.Expression:
@@ -194,9 +210,6 @@ def _named(pattern: str, benchmarks: Sequence[str]) -> pc.Expression:
 
 
 def _matches(name: str, value: Any) -> pc.Expression:
-    if name == "commit":
-        anyone = [pc.starts_with(pc.field("commit_hash"), prefix) for prefix in _listed(value)]
-        return reduce(lambda a, b: a | b, anyone)
     if name == "zeros" and (rest := [v for v in _listed(value) if v != "all"]) != _listed(value):
         return _matches("zeros", rest) | _WHOLE_BLOCK
     return pc.field(name).isin(pa.array(_listed(value), SCHEMA.field(name).type))

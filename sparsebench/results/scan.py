@@ -1,8 +1,12 @@
-"""The standing rows of a dataset as an Arrow table, with columns and filters pushed to Parquet."""
+"""The standing rows of a dataset as an Arrow table, with columns and filters pushed to Parquet.
+
+Filters see texts as dictionaries: of these Arrow compares and looks up, but matches no pattern.
+"""
 
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,14 +16,17 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pds
 
 from sparsebench.errors import SparsebenchError, SparsebenchWarning
-from sparsebench.results.dataset import Survey, survey
+from sparsebench.results.dataset import Survey, at_once, survey
+from sparsebench.results.encoded import ENCODED, TEXT, encoded
 from sparsebench.results.files import HARDWARE_IDENTITY, File
-from sparsebench.results.merge import as_stored, settle
+from sparsebench.results.merge import settle
 from sparsebench.results.schema import SCHEMA, SCHEMA_VERSION
 from sparsebench.results.store import Store, first_line, open_store, telling
 
 _TRIES: Final = 5
 _TYPES_CHANGED: Final = frozenset({"requirements", "env_vars"})  # since version 1
+_PLAIN: Final = pds.ParquetFileFormat()
+_ENCODED: Final = pds.ParquetFileFormat(dictionary_columns=TEXT)
 
 
 class DatasetWarning(SparsebenchWarning):
@@ -56,7 +63,7 @@ class Opened:
         matching: pc.Expression | None = None,
         machines: pc.Expression | None = None,
     ) -> pa.Table:
-        """The rows that stand and match, as plain `SCHEMA` columns in the wanted order.
+        """The rows that stand and match, as `ENCODED` columns in the wanted order.
 
         Should a file be replaced by another writer meanwhile, all is read again.
 
@@ -120,26 +127,37 @@ class Opened:
     def _read(
         self, files: Sequence[File], columns: Sequence[str], matching: pc.Expression | None
     ) -> pa.Table:
-        paths = [self.store.path(file.name) for file in files]
-        source = pds.dataset(paths, schema=SCHEMA, format="parquet", filesystem=self.store.system)
         try:
-            return source.to_table(columns=list(columns), filter=matching)
+            with ThreadPoolExecutor(at_once(self.store)) as pool:
+                found = list(pool.map(lambda file: self._fragment(file, matching), files))
+            return _all_of(found, self.store).to_table(columns=list(columns), filter=matching)
         except (OSError, pa.ArrowException):
             if any(self.store.gone(file.name) for file in files):
                 raise _Gone from None
             # A whole footer over damaged data: find out whose.
-            whole = list(self._whole_tables(source, columns, matching))
-            return pa.concat_tables([SCHEMA.empty_table().select(list(columns)), *whole])
+            whole = list(self._whole_tables(files, columns, matching))
+            return pa.concat_tables([ENCODED.empty_table().select(list(columns)), *whole])
+
+    def _fragment(self, file: File, matching: pc.Expression | None) -> pds.ParquetFileFragment:
+        """The row groups of a file that may hold matching rows.
+
+        Which, Arrow tells only where texts are plain; but those take it twice as long to read.
+        """
+        path, system = self.store.path(file.name), self.store.system
+        if matching is None:
+            return _ENCODED.make_fragment(path, system)
+        near = _PLAIN.make_fragment(path, system).subset(matching, schema=SCHEMA)
+        return _ENCODED.make_fragment(path, system, row_groups=[g.id for g in near.row_groups])
 
     def _whole_tables(
-        self, source: pds.Dataset, columns: Sequence[str], matching: pc.Expression | None
+        self, files: Sequence[File], columns: Sequence[str], matching: pc.Expression | None
     ) -> Iterator[pa.Table]:
-        for fragment in source.get_fragments():
+        for file in files:
             try:
-                yield fragment.to_table(schema=SCHEMA, columns=list(columns), filter=matching)
+                one = _all_of([self._fragment(file, matching)], self.store)
+                yield one.to_table(columns=list(columns), filter=matching)
             except (OSError, pa.ArrowException) as error:
-                shown = self.store.show(fragment.path.removeprefix(f"{self.store.root}/"))
-                problem = f"{shown}: damaged, skipped ({first_line(error)})"
+                problem = f"{self.store.show(file.name)}: damaged, skipped ({first_line(error)})"
                 warnings.warn(problem, DatasetWarning, stacklevel=9)
 
     def _converted(
@@ -158,13 +176,15 @@ class Opened:
             if self.store.gone(file.name):
                 raise _Gone from None
             raise
-        fields = [SCHEMA.field(name) for name in columns]
-        arrays = [as_stored(table[field.name], field.type) for field in fields]
-        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+        return encoded(table)
 
 
 class _Gone(Exception):  # noqa: N818 - no error: another writer replaced a file
     pass
+
+
+def _all_of(fragments: Sequence[pds.ParquetFileFragment], store: Store) -> pds.Dataset:
+    return pds.FileSystemDataset(fragments, ENCODED, _ENCODED, store.system)
 
 
 def _both(one: pc.Expression | None, other: pc.Expression | None) -> pc.Expression | None:
@@ -220,4 +240,4 @@ def _renamed(table: pa.Table, alike: dict[tuple[str, str], dict[tuple[Any, ...],
             renamed[key] = known.get(tuple(hardware), machine)
         told.append(renamed[key])
     place = table.column_names.index("machine")
-    return table.set_column(place, "machine", pa.array(told, pa.string()))
+    return table.set_column(place, "machine", pa.array(told, pa.string()).dictionary_encode())

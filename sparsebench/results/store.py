@@ -25,6 +25,9 @@ from sparsebench.results.walk import walk
 _URI: Final = re.compile(r"[a-z][a-z0-9+.-]+:/")
 _SECRET: Final = re.compile(r"//[^/@]*@")
 
+# Left to itself, Google's client asks a store that does not answer for a quarter of an hour.
+_PATIENCE: Final = 30  # seconds
+
 # A writer needs a fraction of a second to rename what it wrote; this old, it has lost its writer.
 _ABANDONED_AFTER: Final = 3600.0  # seconds
 
@@ -153,6 +156,8 @@ def slug(text: str) -> str:
 
 def _file_system(uri: str) -> tuple[pafs.FileSystem, str]:
     """The one of pyarrow where it has one for the scheme, else fsspec's."""
+    if uri.startswith(("gs:", "gcs:")) and "retry_limit_seconds=" not in uri:
+        uri += f"{'&' if '?' in uri else '?'}retry_limit_seconds={_PATIENCE}"
     try:
         system, root = pafs.FileSystem.from_uri(uri)
     except pa.ArrowInvalid:

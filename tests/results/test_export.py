@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -77,6 +79,36 @@ def test_asv_reads_what_is_written_for_it_as_it_reads_its_own(dataset, tmp_path)
             assert mine.benchmark_version[key] == original.benchmark_version[key]
             assert mine.started_at[key] == original.started_at[key]
             assert mine.duration[key] == original.duration[key]
+
+
+def test_asv_publishes_what_is_written_for_it(repository, write_result, tmp_path):
+    folder, commit = repository
+    params = [["'a'", "'b'"], ["1", "2"]]
+    listed = {"time_x": {"type": "time", "unit": "seconds", "param_names": ["kind", "n"]}}
+    for number, subject in enumerate(["one", "two", "three"], 1):
+        values = [float(number * (n + 1)) for n in range(3)]
+        row = [[*values, math.nan], params, "v", 1, 1.0]
+        date = 1_700_000_000_000 + number
+        path = write_result(
+            {"time_x": row}, benchmarks=listed, commit_hash=commit(subject), date=date
+        )
+        ingest([path], tmp_path / "dataset", project="tiny")
+    export(tmp_path / "dataset", tmp_path / "trees", "asv")
+    config = {"version": 1, "project": "tiny", "repo": ".", "branches": ["main"]}
+    config["results_dir"] = str(tmp_path / "trees" / "tiny")
+    (folder / "asv.conf.json").write_text(json.dumps(config))
+    subprocess.run(
+        [sys.executable, "-m", "asv", "publish", "--no-pull"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    (graph,) = (folder / "html" / "graphs").glob("**/branch-main/**/time_x.json")
+    points = json.loads(graph.read_text())
+    assert [point[1] for point in points] == [[n, 2 * n, 3 * n, None] for n in (1.0, 2.0, 3.0)]
+    index = json.loads((folder / "html" / "index.json").read_text())
+    assert index["benchmarks"]["time_x"]["params"] == params
+    assert index["benchmarks"]["time_x"]["param_names"] == ["kind", "n"]
 
 
 def test_what_was_written_for_asv_can_be_ingested_again(dataset, tmp_path):

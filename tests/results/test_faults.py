@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +66,15 @@ def test_one_name_and_other_hardware_are_two_machines(tmp_path, write_result):
     assert read(dataset)["machine"].nunique() == 2
 
 
+@pytest.mark.parametrize("rounds", [10**400, 1e19, float("inf"), 2**63 - 1], ids=range(4))
+def test_an_absurd_number_of_rounds_is_not_fatal(tmp_path, write_result, rounds):
+    asked = {"type": "time", "rounds": rounds, "timeout": rounds}
+    row = [[1.0], [], "v", 1, 1.0, None, None, None, None, [7], [3]]
+    path = write_result({"time_x": row, "time_y": [None]}, benchmarks={"time_x": asked})
+    assert ingest([path], tmp_path / "dataset").problems == ()
+    assert len(read(tmp_path / "dataset")["fingerprint"]) == 2
+
+
 def test_infinity_and_every_bit_of_a_sample_come_back(tmp_path, write_result):
     samples = [np.nextafter(0.1, 1), 5e-324, 1.7976931348623157e308, float("inf")]
     path = write_result(
@@ -111,3 +122,28 @@ def test_nonsense_is_one_failed_row_a_benchmark(tmp_path, content):
     assert report.problems == ()
     assert set(read(tmp_path / "dataset")["status"]) == {"failed"}
     assert read(tmp_path / "dataset").columns.tolist() == SCHEMA.names
+
+
+LITTLE_MEMORY = """
+import resource, sys
+import pandas, pyarrow.dataset, sparsebench.results.ingestion, sparsebench.results.compaction
+from sparsebench.cli import main
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 150_000_000, size + 150_000_000))
+import sparsebench.results.workers
+sparsebench.results.workers.cores = lambda: 1
+sys.exit(main(["ingest", *sys.argv[1:3], "--into", sys.argv[3]]))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
+def test_a_file_too_large_for_the_memory_is_one_line_and_the_rest_lands(tmp_path, write_result):
+    """As a file of 500 MB is on a small machine."""
+    large = write_result({"time_x": [[1.0]]}, folder="large/results")
+    large.write_text(large.read_text().replace("1.0", ", ".join(["0.5"] * 10_000_000)))
+    small = write_result({"time_x": [[1.0]]}, folder="small/results")
+    command = [sys.executable, "-c", LITTLE_MEMORY, large, small, tmp_path / "dataset"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr == f"{large}: too large for this machine's memory\n"
+    assert done.returncode == 2
+    assert read(tmp_path / "dataset")["project"].tolist() == ["small"]

@@ -1,4 +1,4 @@
-"""A dataset on an object store: a real S3-protocol server, and fsspec's file systems."""
+"""A dataset on object stores: servers of the S3 and Google protocols, fsspec's file systems."""
 
 import json
 import re
@@ -6,6 +6,8 @@ import subprocess
 import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,41 +16,77 @@ import pytest
 from sparsebench.cli import main
 from sparsebench.errors import SparsebenchError
 from sparsebench.results import compact, ingest, read
+from sparsebench.results.store import Store, open_store
 from tests.results.writers import FILES, ROWS, make_source, start_writer, whole_files
 
 DATA = Path(__file__).parents[1] / "data" / "asv"
-SERVER = """
+SERVERS = {
+    "s3": """
 import sys
 from moto.server import ThreadedMotoServer
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()  # until the test closes it, or dies
-"""
+""",
+    "gs": """
+import sys
+from gcp_storage_emulator.server import create_server
+server = create_server("127.0.0.1", 0, in_memory=True)
+server.start()
+print(server._api._httpd.server_address[1], flush=True)
+sys.stdin.read()
+server.stop()
+""",
+}
 
 
-@pytest.fixture(scope="module")
-def server():
-    """The port of an S3 server on loopback, ended with the module."""
+@contextmanager
+def serving(scheme):
+    """The port of a server on loopback that speaks the protocol, and a function that ends it."""
     with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", SERVER],
+        [sys.executable, "-W", "ignore", "-c", SERVERS[scheme]],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     ) as process:
-        yield int(process.stdout.readline())
+        yield int(process.stdout.readline()), process.kill
         process.stdin.close()
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request):
+    """Makes the URI of a folder in a bucket of this name."""
+    with serving(request.param) as (port, _):
+        yield partial(uri_of, request.param, port)
+
+
+def uri_of(scheme, port, name):
+    where = f"scheme=http&endpoint_override=127.0.0.1:{port}"
+    if scheme == "s3":
+        return f"s3://key:secret@{name}/benchmarks?{where}&region=us-east-1"
+    return f"gs://anonymous@{name}/benchmarks?{where}&retry_limit_seconds=2"
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def make_bucket(uri, name):
+    place = f"http://{uri.partition('endpoint_override=')[2].partition('&')[0]}"
+    asked = urllib.request.Request(f"{place}/{name}", method="PUT")
+    if uri.startswith("gs:"):
+        body = json.dumps({"name": name}).encode()
+        asked = urllib.request.Request(f"{place}/storage/v1/b?project=p", body, JSON)
+    urllib.request.urlopen(asked).close()
 
 
 @pytest.fixture
 def bucket(server, request):
     """The URI of a folder in a bucket of its own."""
     name = re.sub("[^a-z]+", "-", request.node.name.lower())[:50].strip("-")
-    asked = urllib.request.Request(f"http://127.0.0.1:{server}/{name}", method="PUT")
-    urllib.request.urlopen(asked).close()
-    options = f"scheme=http&endpoint_override=127.0.0.1:{server}&region=us-east-1"
-    return f"s3://key:secret@{name}/benchmarks?{options}"
+    make_bucket(server(name), name)
+    return server(name)
 
 
 def test_what_is_stored_in_a_bucket_is_what_is_stored_in_a_folder(bucket, tmp_path, capsys):
@@ -92,17 +130,40 @@ def test_updates_of_one_commit_by_many_are_all_there(bucket, write_result, tmp_p
     assert sorted(read(bucket)["value"]) == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 
 
-def test_a_vanished_bucket_is_one_line(server, write_result):
-    uri = (
-        "s3://key:secret@nowhere/x?scheme=http&region=us-east-1"
-        f"&endpoint_override=127.0.0.1:{server}"
-    )
-    with pytest.raises(SparsebenchError, match=r"s3://nowhere/x: no such dataset"):
-        read(uri)
-    with pytest.raises(SparsebenchError, match=r"s3://nowhere/x/.*cannot be written: ") as caught:
-        ingest([write_result({"time_x": [[1.0]]})], uri)
+def test_a_bucket_that_is_not_there_is_one_line(server, write_result):
+    with pytest.raises(SparsebenchError, match=r"^..://nowhere/benchmarks: no such dataset"):
+        read(server("nowhere"))
+    with pytest.raises(SparsebenchError, match=r"^..://nowhere/.*cannot be written: ") as caught:
+        ingest([write_result({"time_x": [[1.0]]})], server("nowhere"))
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", SERVERS)
+def test_a_server_that_goes_away_while_it_is_written_to_is_one_line(
+    scheme, write_result, monkeypatch
+):
+    def put_then_end(store, name, content):
+        original(store, name, content)
+        end()
+
+    source, original = make_source(write_result), Store.put
+    monkeypatch.setattr(Store, "put", put_then_end)
+    with serving(scheme) as (port, end):
+        uri = uri_of(scheme, port, "short-lived")
+        make_bucket(uri, "short-lived")
+        with pytest.raises(SparsebenchError, match=r"^..://short-lived/benchmarks") as caught:
+            ingest([source], uri)
+    assert "what was stored stays, the same command continues" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_google_store_that_does_not_answer_is_not_asked_for_a_quarter_of_an_hour():
+    told = [open_store(f"gs://b/x{options}").system.__reduce__()[1][0] for options in LIMITS]
+    assert [each["retry_time_limit"].seconds for each in told] == [30, 30, 7]
+
+
+LIMITS = ["", "?scheme=http", "?retry_limit_seconds=7"]
 
 
 def test_fsspec_opens_what_pyarrow_does_not(write_result):
