@@ -10,10 +10,11 @@ apart anyway (drift and modes that come and go), and its whole interval lies bey
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import median_filter
 from scipy.special import stdtrit
 from scipy.stats import norm
@@ -31,6 +32,7 @@ _FALSE_ALARMS: Final = 0.5  # in a whole series of Gaussian noise, before the ot
 _WIDTH: Final = 0.2  # of the kernel, exp(-width d^2), d in standard deviations of the noise
 _PENALTY: Final = 4.5  # what a change must explain; a value far off explains about 1.5
 _NEAR: Final = 6  # values by which a candidate may be off its place
+_NEARLY: Final = 0.75  # of a change: how far a series must have come to have been there before
 _STRETCH: Final = 7  # values whose median is compared with that of the next ones
 _BAND: Final = 100  # neighbouring values whose range bounds what wandering can do ...
 _BAND_ENDS: Final = (0.02, 0.98)  # ... but for the outliers among them
@@ -79,7 +81,8 @@ def change_points(
     if not places:
         return []
     series = _Series(numbers, tolerance)
-    return series.points(series.placed(_kept(series, places)))
+    kept = _without_modes(numbers, _kept(series, places))
+    return series.points(series.placed(_kept(series, kept)))
 
 
 def change_at(logs: Floats, place: int) -> ChangePoint:
@@ -118,7 +121,8 @@ def within(logs: Floats, begin: int = 0) -> list[int]:
 
     scaled = (logs - logs[0]) / noise(logs)
     model = KernelCPD(kernel="rbf", min_size=PERSISTENCE, params={"gamma": _WIDTH})
-    *places, _end = model.fit(scaled).predict(pen=_PENALTY)
+    penalty = _PENALTY * np.log(logs.size) / np.log(WINDOW)  # few values can explain only little
+    *places, _end = model.fit(scaled).predict(pen=penalty)
     return [begin + int(place) for place in places]
 
 
@@ -218,6 +222,38 @@ def _kept(series: _Series, places: Sequence[int]) -> list[int]:
         for near in {number - 1, number} & set(range(len(margins))):
             margins[near] = series.margin(*ends[near : near + 3])
     return ends[1:-1]
+
+
+def _without_modes(logs: Floats, places: list[int]) -> list[int]:
+    """Return the places less those of visits to where the series had been as long before.
+
+    A series that had come this far before, and gone again, is believed only once it stays longer
+    than it ever did; read backwards, the same holds for what it left.
+    """
+    ends = [0, *places, logs.size]
+    lengths = np.diff(ends)
+    levels = np.array([_median(logs[low:high]) for low, high in pairwise(ends)])
+    return [
+        place
+        for number, place in enumerate(places, start=1)
+        if _outstays(levels[::-1], lengths[::-1], levels.size - number)
+        and _outstays(levels, lengths, number)
+    ]
+
+
+def _outstays(levels: Floats, lengths: NDArray[np.int64], number: int) -> bool:
+    """Whether the stay that begins with stretch ``number`` is longer than all visits before it.
+
+    A stay is a run of stretches that come nearly to the level of that one. What stayed longer than
+    ``_REACH`` values was a level, not a visit, and may be returned to.
+    """
+    before = levels[number - 1]
+    there = (levels - before) / (levels[number] - before) > _NEARLY
+    begins = np.flatnonzero(np.diff(there, prepend=~there[0]))
+    stays = np.add.reduceat(lengths, begins)
+    this = int(np.searchsorted(begins, number))
+    earlier = stays[:this][::-1][1::2]
+    return not np.any((earlier >= stays[this]) & (earlier <= _REACH))
 
 
 def _wandering(logs: Floats, spread: float) -> float:
