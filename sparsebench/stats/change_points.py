@@ -34,8 +34,7 @@ _PENALTY: Final = 4.5  # what a change must explain; a value far off explains ab
 _NEAR: Final = 6  # values by which a candidate may be off its place
 _NEARLY: Final = 0.75  # of a change: how far a series must have come to have been there before
 _STRETCH: Final = 7  # values whose median is compared with that of the next ones
-_BAND: Final = 100  # neighbouring values whose range bounds what wandering can do ...
-_BAND_ENDS: Final = (0.02, 0.98)  # ... but for the outliers among them
+_BAND: Final = 100  # neighbouring values whose stretches' range bounds what wandering can do
 _USUAL: Final = 0.75  # the quantile of those differences that a series' wandering is read off
 _FLOOR: Final = 1e-4  # the least noise assumed, of a log: rounding to five digits is not a step
 LARGEST: Final = 709.0  # about the log of the largest number that a float can hold
@@ -141,7 +140,8 @@ class _Series:
     def __init__(self, logs: Floats, tolerance: float) -> None:
         self.logs = logs
         self.noise = noise(logs)
-        self.wandering = _wandering(logs, self.noise)
+        self.medians = median_filter(logs, _STRETCH, mode="nearest")
+        self.wandering = _wandering(self.medians, self.noise)
         self.tolerance = max(float(np.log1p(tolerance)), _FLOOR)
         freedom = max(logs.size // 2, 3)
         self.certain = _quantile(_FALSE_ALARMS / logs.size / 2, freedom)
@@ -165,14 +165,11 @@ class _Series:
         return float(np.hypot(factor * error, reach))
 
     def _band(self, place: int) -> float:
-        """Return how far the neighbouring values lie apart, on the longer side, less outliers."""
-        wide = self.logs[max(0, place - _BAND) : place]
+        """Return how far neighbouring stretches lie apart, on the longer side."""
+        near = self.medians[max(0, place - _BAND) : max(place - _STRETCH // 2, 1)]
         if 2 * place < self.logs.size:
-            wide = self.logs[place : place + _BAND]
-        last = wide.size - 1
-        ends = round(_BAND_ENDS[0] * last), round(_BAND_ENDS[1] * last)
-        low, high = np.partition(wide, ends)[list(ends)]
-        return float(high - low)
+            near = self.medians[place + _STRETCH // 2 : place + _BAND]
+        return float(np.ptp(near))
 
     def margin(self, low: int, place: int, high: int) -> float:
         """Return how far a change clears the rules, negative where it does not."""
@@ -256,15 +253,15 @@ def _outstays(levels: Floats, lengths: NDArray[np.int64], number: int) -> bool:
     return not np.any((earlier >= stays[this]) & (earlier <= _REACH))
 
 
-def _wandering(logs: Floats, spread: float) -> float:
+def _wandering(medians: Floats, spread: float) -> float:
     """Return the variance between medians of neighbouring stretches that noise leaves unexplained.
 
     A real step touches a stretch or two; drift, and modes that come and go, touch most of them.
     """
-    if logs.size < 3 * _STRETCH:
+    if medians.size < 3 * _STRETCH:
         return 0.0
-    medians = median_filter(logs, _STRETCH, mode="nearest")[_STRETCH // 2 : -(_STRETCH // 2)]
-    apart = np.abs(medians[_STRETCH:] - medians[:-_STRETCH])
+    whole = medians[_STRETCH // 2 : -(_STRETCH // 2)]
+    apart = np.abs(whole[_STRETCH:] - whole[:-_STRETCH])
     usual = np.quantile(apart, _USUAL) / norm.isf((1 - _USUAL) / 2)
     return float(max(usual**2 - _MEDIAN_VARIANCE * spread**2 * 2 / _STRETCH, 0.0))
 
