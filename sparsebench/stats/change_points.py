@@ -14,13 +14,13 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import median_filter
-from scipy.special import stdtrit
-from scipy.stats import norm
+from scipy.special import ndtri, stdtrit
 
 from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Interval
-from sparsebench.stats.median import Floats
+
+Floats = NDArray[np.float64]
 
 TOLERANCE: Final = 0.02
 PERSISTENCE: Final = 4  # values: a level that lasted three snapshots may have been a neighbour's
@@ -140,7 +140,7 @@ class _Series:
     def __init__(self, logs: Floats, tolerance: float) -> None:
         self.logs = logs
         self.noise = noise(logs)
-        self.medians = median_filter(logs, _STRETCH, mode="nearest")
+        self.medians = _running_median(logs)
         self.wandering = _wandering(self.medians, self.noise)
         self.tolerance = max(float(np.log1p(tolerance)), _FLOOR)
         freedom = max(logs.size // 2, 3)
@@ -241,16 +241,23 @@ def _without_modes(logs: Floats, places: list[int]) -> list[int]:
 def _outstays(levels: Floats, lengths: NDArray[np.int64], number: int) -> bool:
     """Whether the stay that begins with stretch ``number`` is longer than all visits before it.
 
-    A stay is a run of stretches that come nearly to the level of that one. What stayed longer than
-    ``_REACH`` values was a level, not a visit, and may be returned to.
+    A stay is a run of stretches that come nearly to the level of that one. One of ``_REACH`` values
+    or more was no visit but a level, and may be returned to.
     """
     before = levels[number - 1]
     there = (levels - before) / (levels[number] - before) > _NEARLY
     begins = np.flatnonzero(np.diff(there, prepend=~there[0]))
     stays = np.add.reduceat(lengths, begins)
     this = int(np.searchsorted(begins, number))
-    earlier = stays[:this][::-1][1::2]
-    return not np.any((earlier >= stays[this]) & (earlier <= _REACH))
+    visits = stays[1:this][::-1][1::2]  # without the first stay, whose begin nobody saw
+    return not np.any((visits >= stays[this]) & (visits < _REACH))
+
+
+def _running_median(logs: Floats) -> Floats:
+    """Return the median of the ``_STRETCH`` values around each; the ends stand in for others."""
+    half = _STRETCH // 2
+    near = sliding_window_view(np.pad(logs, half, mode="edge"), _STRETCH)
+    return np.asarray(np.partition(near, half, axis=-1)[:, half])
 
 
 def _wandering(medians: Floats, spread: float) -> float:
@@ -262,7 +269,7 @@ def _wandering(medians: Floats, spread: float) -> float:
         return 0.0
     whole = medians[_STRETCH // 2 : -(_STRETCH // 2)]
     apart = np.abs(whole[_STRETCH:] - whole[:-_STRETCH])
-    usual = np.quantile(apart, _USUAL) / norm.isf((1 - _USUAL) / 2)
+    usual = np.quantile(apart, _USUAL) / ndtri((1 + _USUAL) / 2)
     return float(max(usual**2 - _MEDIAN_VARIANCE * spread**2 * 2 / _STRETCH, 0.0))
 
 

@@ -8,6 +8,7 @@ from itertools import chain
 from multiprocessing import get_context
 from typing import Final
 
+from sparsebench.report.history.machines import Floats
 from sparsebench.report.history.memory import Memory, key
 from sparsebench.stats.change_points import (
     WINDOW,
@@ -17,7 +18,6 @@ from sparsebench.stats.change_points import (
     windows,
     within,
 )
-from sparsebench.stats.median import Floats
 
 Progress = Callable[[int, int], None]  # series done, series in all
 
