@@ -17,7 +17,7 @@ from sparsebench.stats.change_points import TOLERANCE
 
 
 def rows(dataset: str | Path, benchmark: str | None, machines: Sequence[str]) -> pd.DataFrame:
-    """Return what `survey` needs of a dataset, where it is whole benchmarks with texts as categories.
+    """Return what `survey` needs of a dataset; unless a benchmark is asked for, texts as categories.
 
     A history of millions of rows takes a tenth of the memory so, and a fraction of the time.
     """

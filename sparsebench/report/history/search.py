@@ -22,7 +22,7 @@ from sparsebench.stats.change_points import (
 Progress = Callable[[int, int], None]  # series done, series in all
 
 _SHARE: Final = 100  # series handed to a process at once
-_WORTH: Final = 2000  # windows to search: below, starting processes takes longer than they save
+_WORTH: Final = 3000  # windows to search: below, starting processes takes longer than they save
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ _Result = tuple[list[ChangePoint], dict[int, list[int]]]
 def _results(tasks: list[_Task], tolerance: float, processes: int) -> Iterator[_Result]:
     """Yield what each task gives, in order."""
     work = partial(_searched, tolerance=tolerance)
-    missing = sum(-(-task.values.size // (WINDOW // 2)) - len(task.known) for task in tasks)
+    missing = sum(sum(1 for _ in windows(task.values)) - len(task.known) for task in tasks)
     if processes < 2 or missing < _WORTH:
         yield from map(work, tasks)
         return
