@@ -17,9 +17,9 @@ from sparsebench.stats.change_points import TOLERANCE
 
 
 def rows(dataset: str | Path, benchmark: str | None, machines: Sequence[str]) -> pd.DataFrame:
-    """Return what `survey` needs of a dataset; unless a benchmark is asked for, texts as categories.
+    """Return what `survey` needs of a dataset; where it is all benchmarks, texts as categories.
 
-    A history of millions of rows takes a tenth of the memory so, and a fraction of the time.
+    A history of millions of rows takes a fifth of the memory so, and a fraction of the time.
     """
     if benchmark is None:
         host = pc.field("machine").isin(pa.array(machines, pa.string())) if machines else None
