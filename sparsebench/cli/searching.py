@@ -30,9 +30,12 @@ def rows(dataset: str | Path, benchmark: str | None, machines: Sequence[str]) ->
 
 
 def _with_categories(table: pa.Table) -> pd.DataFrame:
-    dates = pc.assume_timezone(table["commit_date"], "UTC")
-    place = table.column_names.index("commit_date")
-    return table.set_column(place, "commit_date", dates).to_pandas()
+    for place, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            zoned = pc.assume_timezone(table[place], "UTC")
+            table = table.set_column(place, field.name, zoned)
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
 
 
 def searched(frame: pd.DataFrame, tolerance: float = TOLERANCE) -> History:
