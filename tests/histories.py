@@ -21,18 +21,21 @@ CASES: Final = 6  # of a benchmark: they share code, and part of the noise
 class Noise:
     """How one fleet scatters; all on the log scale, so .01 is one percent."""
 
-    spread: float = 0.008  # the median series' standard deviation
-    spread_of_spread: float = 0.7
+    spread: float = 0.005  # the median series' standard deviation
+    spread_of_spread: float = 1.0
     bimodal: float = 0.2  # of series: a second mode, 2 to 12 % slower, come upon at random
-    sticky: float = 0.35  # of those: the mode stays for ``stay`` snapshots
+    sticky: float = 0.25  # of those: the mode stays for ``stay`` snapshots
     stay: int = 4
     wander: float = 0.3  # of series: a slow random walk
-    outliers: float = 0.006  # of values; a third of them last for two or three snapshots
-    slow_runs: float = 0.01  # of snapshots: the whole run was slow
+    outliers: float = 0.0005  # of values; a third of them last for two or three snapshots
+    slow_runs: float = 0.003  # of snapshots: the whole run was slow
 
 
 CPU: Final = Noise()
-GPU: Final = Noise(spread=0.015, bimodal=0.4, sticky=0.7, stay=8, wander=0.6)
+GPU: Final = Noise(
+    spread=0.01, spread_of_spread=0.7, bimodal=0.4, sticky=0.7, stay=8, wander=0.6, outliers=0.022,
+    slow_runs=0.01,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ import click
 from rich.console import Console
 
 from sparsebench.cli import options
-from sparsebench.cli.searching import searched
+from sparsebench.cli.searching import rows, searched
 from sparsebench.errors import SparsebenchError
 from sparsebench.report.history import (
-    COLUMNS,
     REASON_COLUMNS,
     History,
     Shift,
@@ -78,7 +77,7 @@ def command(
     target: str | None,
 ) -> int:
     """Search, print, and judge."""
-    frame = read(dataset, columns=COLUMNS, benchmark=benchmark, machine=machine or None)
+    frame = rows(dataset, benchmark, machine)
     if frame.empty:
         raise SparsebenchError(f"{dataset}: no rows match; `sparsebench show` lists what there is")
     commits = set(since(frame, start)["commit_hash"]) if start else None

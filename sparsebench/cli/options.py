@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from sparsebench.report import canvas
+from sparsebench.report.formats import FORMATS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -32,8 +32,8 @@ machine: Decorator = click.option(
 formats: Decorator = click.option(
     "--format",
     "formats",
-    type=click.Choice(canvas.FORMATS),
+    type=click.Choice(FORMATS),
     multiple=True,
-    default=canvas.FORMATS,
+    default=FORMATS,
     help="png or svg (repeatable); both by default.",
 )

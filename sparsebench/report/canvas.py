@@ -20,9 +20,9 @@ from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, N
 from numpy.typing import ArrayLike
 
 from sparsebench.errors import SparsebenchError, unknown_name
+from sparsebench.report.formats import FORMATS
 from sparsebench.report.units import human, scale_of
 
-FORMATS: Final = ("png", "svg")
 PNG_DPI: Final = 144
 QUIET: Final = "0.35"  # the grey of what is said beside the data
 DASHES: Final = ("", (4, 1.5), (1, 1))

@@ -20,7 +20,7 @@ def plot(
     Args:
         frame: rows of the dataset, in the columns of its schema; several projects do not mix.
         into: the folder; made where it is missing.
-        formats: of `canvas.FORMATS`.
+        formats: of `formats.FORMATS`.
         steps: what changed over the history, most important first; those still there are marked.
 
     Raises:

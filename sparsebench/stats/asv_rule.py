@@ -4,7 +4,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import mannwhitneyu
 
 FACTOR: Final = 1.1
 P_THRESHOLD: Final = 0.002
@@ -18,6 +17,8 @@ def asv_finds_slower(base: ArrayLike, head: ArrayLike) -> bool:
 
     Source: asv 0.6.6, its command ``compare`` with default settings.
     """
+    from scipy.stats import mannwhitneyu  # half a second to import
+
     before, after = (np.asarray(side, dtype=np.float64).ravel() for side in (base, head))
     if not before.size or not after.size:
         return False

@@ -10,16 +10,17 @@ apart anyway (drift and modes that come and go), and its whole interval lies bey
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.ndimage import median_filter
-from scipy.special import stdtrit
-from scipy.stats import norm
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri, stdtrit
 
 from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Interval
-from sparsebench.stats.median import Floats
+
+Floats = NDArray[np.float64]
 
 TOLERANCE: Final = 0.02
 PERSISTENCE: Final = 4  # values: a level that lasted three snapshots may have been a neighbour's
@@ -31,9 +32,9 @@ _FALSE_ALARMS: Final = 0.5  # in a whole series of Gaussian noise, before the ot
 _WIDTH: Final = 0.2  # of the kernel, exp(-width d^2), d in standard deviations of the noise
 _PENALTY: Final = 4.5  # what a change must explain; a value far off explains about 1.5
 _NEAR: Final = 6  # values by which a candidate may be off its place
+_NEARLY: Final = 0.75  # of a change: how far a series must have come to have been there before
 _STRETCH: Final = 7  # values whose median is compared with that of the next ones
-_BAND: Final = 100  # neighbouring values whose range bounds what wandering can do ...
-_BAND_ENDS: Final = (0.02, 0.98)  # ... but for the outliers among them
+_BAND: Final = 100  # neighbouring values whose stretches' range bounds what wandering can do
 _USUAL: Final = 0.75  # the quantile of those differences that a series' wandering is read off
 _FLOOR: Final = 1e-4  # the least noise assumed, of a log: rounding to five digits is not a step
 LARGEST: Final = 709.0  # about the log of the largest number that a float can hold
@@ -79,7 +80,8 @@ def change_points(
     if not places:
         return []
     series = _Series(numbers, tolerance)
-    return series.points(series.placed(_kept(series, places)))
+    kept = _without_modes(numbers, _kept(series, places))
+    return series.points(series.placed(_kept(series, kept)))
 
 
 def change_at(logs: Floats, place: int) -> ChangePoint:
@@ -118,7 +120,8 @@ def within(logs: Floats, begin: int = 0) -> list[int]:
 
     scaled = (logs - logs[0]) / noise(logs)
     model = KernelCPD(kernel="rbf", min_size=PERSISTENCE, params={"gamma": _WIDTH})
-    *places, _end = model.fit(scaled).predict(pen=_PENALTY)
+    penalty = _PENALTY * np.log(logs.size) / np.log(WINDOW)  # few values can explain only little
+    *places, _end = model.fit(scaled).predict(pen=penalty)
     return [begin + int(place) for place in places]
 
 
@@ -137,7 +140,8 @@ class _Series:
     def __init__(self, logs: Floats, tolerance: float) -> None:
         self.logs = logs
         self.noise = noise(logs)
-        self.wandering = _wandering(logs, self.noise)
+        self.medians = _running_median(logs)
+        self.wandering = _wandering(self.medians, self.noise)
         self.tolerance = max(float(np.log1p(tolerance)), _FLOOR)
         freedom = max(logs.size // 2, 3)
         self.certain = _quantile(_FALSE_ALARMS / logs.size / 2, freedom)
@@ -161,14 +165,11 @@ class _Series:
         return float(np.hypot(factor * error, reach))
 
     def _band(self, place: int) -> float:
-        """Return how far the neighbouring values lie apart, on the longer side, less outliers."""
-        wide = self.logs[max(0, place - _BAND) : place]
+        """Return how far neighbouring stretches lie apart, on the longer side."""
+        near = self.medians[max(0, place - _BAND) : max(place - _STRETCH // 2, 1)]
         if 2 * place < self.logs.size:
-            wide = self.logs[place : place + _BAND]
-        last = wide.size - 1
-        ends = round(_BAND_ENDS[0] * last), round(_BAND_ENDS[1] * last)
-        low, high = np.partition(wide, ends)[list(ends)]
-        return float(high - low)
+            near = self.medians[place + _STRETCH // 2 : place + _BAND]
+        return float(np.ptp(near))
 
     def margin(self, low: int, place: int, high: int) -> float:
         """Return how far a change clears the rules, negative where it does not."""
@@ -220,16 +221,55 @@ def _kept(series: _Series, places: Sequence[int]) -> list[int]:
     return ends[1:-1]
 
 
-def _wandering(logs: Floats, spread: float) -> float:
+def _without_modes(logs: Floats, places: list[int]) -> list[int]:
+    """Return the places less those of visits to where the series had been as long before.
+
+    A series that had come this far before, and gone again, is believed only once it stays longer
+    than it ever did; read backwards, the same holds for what it left.
+    """
+    ends = [0, *places, logs.size]
+    lengths = np.diff(ends)
+    levels = np.array([_median(logs[low:high]) for low, high in pairwise(ends)])
+    return [
+        place
+        for number, place in enumerate(places, start=1)
+        if _outstays(levels[::-1], lengths[::-1], levels.size - number)
+        and _outstays(levels, lengths, number)
+    ]
+
+
+def _outstays(levels: Floats, lengths: NDArray[np.int64], number: int) -> bool:
+    """Whether the stay that begins with stretch ``number`` is longer than all visits before it.
+
+    A stay is a run of stretches that come nearly to the level of that one. One of ``_REACH`` values
+    or more was no visit but a level, and may be returned to.
+    """
+    before = levels[number - 1]
+    there = (levels - before) / (levels[number] - before) > _NEARLY
+    begins = np.flatnonzero(np.diff(there, prepend=~there[0]))
+    stays = np.add.reduceat(lengths, begins)
+    this = int(np.searchsorted(begins, number))
+    visits = stays[1:this][::-1][1::2]  # without the first stay, whose begin nobody saw
+    return not np.any((visits >= stays[this]) & (visits < _REACH))
+
+
+def _running_median(logs: Floats) -> Floats:
+    """Return the median of the ``_STRETCH`` values around each; the ends stand in for others."""
+    half = _STRETCH // 2
+    near = sliding_window_view(np.pad(logs, half, mode="edge"), _STRETCH)
+    return np.asarray(np.partition(near, half, axis=-1)[:, half])
+
+
+def _wandering(medians: Floats, spread: float) -> float:
     """Return the variance between medians of neighbouring stretches that noise leaves unexplained.
 
     A real step touches a stretch or two; drift, and modes that come and go, touch most of them.
     """
-    if logs.size < 3 * _STRETCH:
+    if medians.size < 3 * _STRETCH:
         return 0.0
-    medians = median_filter(logs, _STRETCH, mode="nearest")[_STRETCH // 2 : -(_STRETCH // 2)]
-    apart = np.abs(medians[_STRETCH:] - medians[:-_STRETCH])
-    usual = np.quantile(apart, _USUAL) / norm.isf((1 - _USUAL) / 2)
+    whole = medians[_STRETCH // 2 : -(_STRETCH // 2)]
+    apart = np.abs(whole[_STRETCH:] - whole[:-_STRETCH])
+    usual = np.quantile(apart, _USUAL) / ndtri((1 + _USUAL) / 2)
     return float(max(usual**2 - _MEDIAN_VARIANCE * spread**2 * 2 / _STRETCH, 0.0))
 
 

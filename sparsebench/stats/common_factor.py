@@ -3,8 +3,9 @@
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sparsebench.stats.median import Floats
+Floats = NDArray[np.float64]
 
 LEAST_SERIES: Final = 20  # of fewer, one series' own change would pass for everybody's
 _MEMORY: Final = 8  # earlier values of a series that say where it usually lies
@@ -31,7 +32,7 @@ def common_factor(logs: Floats) -> Floats:
         measured = ~np.isnan(values)
         known = measured & (seen > 0)
         previous = factor[place - 1] if place else 0.0
-        moved = values[known] - np.median(memory[known], axis=1)
+        moved = values[known] - _middle(memory[known])
         factor[place] = np.median(moved) if moved.size >= LEAST_SERIES else previous
         new = np.flatnonzero(measured & (seen == 0))
         memory[new] = (values[new] - factor[place])[:, None]
@@ -39,3 +40,10 @@ def common_factor(logs: Floats) -> Floats:
         memory[rows, seen[rows] % _MEMORY] = values[rows] - factor[place]
         seen[rows] += 1
     return factor
+
+
+def _middle(rows: Floats) -> Floats:
+    """Return the median of each row; NumPy's own takes three times as long on so few numbers."""
+    half = _MEMORY // 2
+    both = np.partition(rows, (half - 1, half), axis=1)
+    return np.asarray(both[:, half - 1] + both[:, half]) / 2

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Interval, too_few
 
@@ -64,7 +64,7 @@ def interval_rank(count: int, confidence_level: float = CONFIDENCE_LEVEL) -> int
     The largest r with P(Binomial(count, 1/2) < r) at most half of what the level leaves over.
     """
     ranks = np.arange(1, count // 2 + 1)
-    return int(np.count_nonzero(binom.cdf(ranks - 1, count, 0.5) <= (1 - confidence_level) / 2))
+    return int(np.count_nonzero(bdtr(ranks - 1, count, 0.5) <= (1 - confidence_level) / 2))
 
 
 @cache

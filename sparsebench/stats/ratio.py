@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binom, norm, t
+from scipy.special import bdtr, ndtri, stdtrit
 
 from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Interval, too_few
 from sparsebench.stats.median import Floats
@@ -46,7 +46,7 @@ def ratio_of_medians(
     if count < LEAST_COUNT:
         return Estimate(value, None, count, (too_few(LEAST_COUNT, count, confidence_level),))
     error = np.hypot(_median_error(np.log(upper)), _median_error(np.log(lower)))
-    return Estimate(value, _around(value, norm.ppf((1 + confidence_level) / 2) * error), count)
+    return Estimate(value, _around(value, ndtri((1 + confidence_level) / 2) * error), count)
 
 
 def geometric_mean(ratios: ArrayLike, confidence_level: float = CONFIDENCE_LEVEL) -> Estimate:
@@ -67,7 +67,7 @@ def geometric_mean(ratios: ArrayLike, confidence_level: float = CONFIDENCE_LEVEL
         few = too_few(2, 1, confidence_level, what="ratios")
         return Estimate(value, None, 1, (*warnings, few))
     error = logs.std(ddof=1) / np.sqrt(logs.size)
-    margin = t.ppf((1 + confidence_level) / 2, logs.size - 1) * error
+    margin = stdtrit(logs.size - 1, (1 + confidence_level) / 2) * error
     return Estimate(value, _around(value, margin), logs.size, warnings)
 
 
@@ -76,7 +76,7 @@ def _median_error(numbers: Floats) -> float:
     count = numbers.size
     rank = max(round((count + 1) / 2 - np.sqrt(count)), 1)
     distance = np.partition(numbers, [rank - 1, count - rank])
-    z = norm.isf(binom.cdf(rank - 1, count, 0.5))
+    z = -ndtri(bdtr(rank - 1, count, 0.5))
     return float((distance[count - rank] - distance[rank - 1]) / (2 * z))
 
 

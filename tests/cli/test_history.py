@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from sparsebench.cli import main
+from sparsebench.cli.searching import rows
+from sparsebench.report.history import COLUMNS
+from sparsebench.results import read
 from tests import histories
 from tests.histories import as_frame
 from tests.synthetic import write_dataset
@@ -89,6 +93,14 @@ def test_fail_on_asks_for_changes_that_are_still_there(
     dataset: Path, arguments: list[str], code: int
 ) -> None:
     assert history(dataset, *arguments) == code
+
+
+def test_the_rows_of_a_history_are_those_that_read_gives(dataset: Path) -> None:
+    plain = read(dataset, columns=COLUMNS)
+    for machines in ((), ("m",)):
+        found = rows(dataset, None, machines)
+        assert_frame_equal(found.astype(plain.dtypes), plain)
+        assert_frame_equal(rows(dataset, "time_work", machines), plain)
 
 
 def test_what_went_away_or_got_better_does_not_fail_on_worse(tmp_path: Path) -> None:

@@ -61,6 +61,50 @@ def test_a_mode_that_comes_and_goes_is_wandering_and_a_level_beyond_it_is_a_chan
     assert 250 in [point.place for point in change_points(logs)]
 
 
+def visits(*lengths: int) -> np.ndarray:
+    """A series that goes between two levels, 10 % apart, and stays so long each time."""
+    up = np.repeat(np.arange(len(lengths)) % 2, lengths)
+    return series(up.size, noise=0.005) + np.log(1.1) * up
+
+
+@pytest.mark.parametrize(
+    ("lengths", "found"),
+    [
+        pytest.param((60, 8, 60), [60, 68], id="a lone visit may have been a step"),
+        pytest.param((60, 8, 60, 8, 60), [], id="two of them are a mode"),
+        pytest.param((60, 8, 60, 8, 60, 8), [], id="it is there now"),
+        pytest.param((60, 8, 60, 8, 60, 9), [196], id="it stays longer than ever"),
+        pytest.param((9, 60, 8, 60, 8, 60), [9], id="the same read backwards"),
+        pytest.param((60, 40, 60, 40, 60), [60, 100, 160, 200], id="long stays are levels"),
+    ],
+)
+def test_where_a_series_was_before_it_must_stay_longer(
+    lengths: tuple[int, ...], found: list[int]
+) -> None:
+    assert [point.place for point in change_points(visits(*lengths))] == found
+
+
+@pytest.mark.parametrize("before", [4, 8, 16])
+def test_a_great_step_is_found_in_a_young_history(before: int) -> None:
+    for seed in range(20):
+        logs = series(before + 4, seed=seed)
+        logs[before:] += np.log(2)
+        assert [point.place for point in change_points(logs)] == [before]
+
+
+@pytest.mark.parametrize("count", [8, 12, 20, 30])
+def test_short_histories_of_noise_have_no_change_points(count: int) -> None:
+    assert sum(len(change_points(series(count, 0.03, seed))) for seed in range(100)) <= 2
+
+
+def test_outliers_do_not_pass_for_a_series_that_wanders() -> None:
+    logs = series(200, noise=0.005)
+    logs[:192] += 0.05 * np.repeat(np.arange(24) % 3 == 0, 8)
+    logs[5:190:9] += 0.5
+    logs[192:] += 0.25
+    assert [point.place for point in change_points(logs)] == [192]
+
+
 def test_a_constant_that_changes_is_found_and_a_constant_is_not() -> None:
     assert change_points(np.zeros(50)) == []
     (point,) = change_points(np.repeat([0.0, 0.5], 25))

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparsebench.stats import change_points
-from sparsebench.stats.median import Floats
+from sparsebench.report.history.machines import Floats
+from sparsebench.stats.change_points import change_points
 
 
 def key(values: Floats, what: str) -> str:

@@ -8,6 +8,7 @@ from itertools import chain
 from multiprocessing import get_context
 from typing import Final
 
+from sparsebench.report.history.machines import Floats
 from sparsebench.report.history.memory import Memory, key
 from sparsebench.stats.change_points import (
     WINDOW,
@@ -17,12 +18,11 @@ from sparsebench.stats.change_points import (
     windows,
     within,
 )
-from sparsebench.stats.median import Floats
 
 Progress = Callable[[int, int], None]  # series done, series in all
 
 _SHARE: Final = 100  # series handed to a process at once
-_WORTH: Final = 2000  # windows to search: below, starting processes takes longer than they save
+_WORTH: Final = 3000  # windows to search: below, starting processes takes longer than they save
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ _Result = tuple[list[ChangePoint], dict[int, list[int]]]
 def _results(tasks: list[_Task], tolerance: float, processes: int) -> Iterator[_Result]:
     """Yield what each task gives, in order."""
     work = partial(_searched, tolerance=tolerance)
-    missing = sum(-(-task.values.size // (WINDOW // 2)) - len(task.known) for task in tasks)
+    missing = sum(sum(1 for _ in windows(task.values)) - len(task.known) for task in tasks)
     if processes < 2 or missing < _WORTH:
         yield from map(work, tasks)
         return

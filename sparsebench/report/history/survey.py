@@ -12,7 +12,7 @@ from sparsebench.report.history.memory import Memory
 from sparsebench.report.history.new_series import new_series
 from sparsebench.report.history.search import Progress, search
 from sparsebench.report.history.undone import told
-from sparsebench.stats import ChangePoint, change_points, common_factor
+from sparsebench.stats import ChangePoint, common_factor
 from sparsebench.stats.change_points import LARGEST, PERSISTENCE, TOLERANCE, change_at
 from sparsebench.stats.common_factor import LEAST_SERIES
 
@@ -62,11 +62,13 @@ def survey(
     """
     tables = [_Table(machine) for machine in machines(frame)]
     series = [values for table in tables for values in table.values]
-    points = search(series, tolerance, memory or Memory(None), processes, progress)
+    known = memory or Memory(None)
+    points = search(series, tolerance, known, processes, progress)
+    factors = search([table.factor for table in tables], tolerance, known)
     found, shifts = [], []
-    for table in tables:
+    for table, factor in zip(tables, factors, strict=True):
         own, points = points[: len(table.values)], points[len(table.values) :]
-        moved = table.shifts(own, tolerance)
+        moved = table.shifts(own, factor)
         shifts += [table.shift(place, own) for place in moved]
         found += [
             table.step(number, point, undoing)
@@ -104,9 +106,11 @@ class _Table:
         ends = np.bincount([p[-1] + 1 for p in self.places], minlength=self.factor.size + 1)
         self.live = np.cumsum(begins - ends)[: self.factor.size]  # measured before and from here
 
-    def shifts(self, points: Sequence[list[ChangePoint]], tolerance: float) -> list[int]:
+    def shifts(
+        self, points: Sequence[list[ChangePoint]], factor: Sequence[ChangePoint]
+    ) -> list[int]:
         """Return the places at which the machine moved, or most of its series did."""
-        moved = [point.place for point in change_points(self.factor, tolerance)]
+        moved = [point.place for point in factor]
         counts = np.zeros(self.factor.size)
         for number, some in enumerate(points):
             counts[[self.places[number][point.place] for point in some]] += 1

@@ -163,6 +163,18 @@ def test_the_same_is_found_from_memory_with_processes_and_with_a_broken_memory(
     assert survey(frame, memory=Memory(broken)) == expected
 
 
+def test_categories_give_the_same(
+    made_up: tuple[histories.History, pd.DataFrame, History],
+) -> None:
+    _, frame, expected = made_up
+    texts = frame.columns.difference(["value", "commit_date", "started_at"])
+    coded = frame.astype(dict.fromkeys(texts, "category"))
+    coded["benchmark"] = coded["benchmark"].cat.reorder_categories(
+        coded["benchmark"].cat.categories[::-1]
+    )
+    assert survey(coded) == expected
+
+
 def not_again(*_: object) -> None:
     raise AssertionError("a series that did not change is remembered")
 
