@@ -27,6 +27,7 @@ Floats = NDArray[np.float64]
 
 FORMATS: Final = ("png", "svg")
 PNG_DPI: Final = 144
+SVG_DPI: Final = 72  # as matplotlib has it
 QUIET: Final = "0.35"  # the grey of what is said beside the data
 DASHES: Final = ("", (4, 1.5), (1, 1))
 
@@ -44,6 +45,7 @@ def style() -> Iterator[None]:
     look = sns.axes_style("whitegrid") | sns.plotting_context("paper")
     ours = {
         "figure.constrained_layout.use": True,
+        "figure.constrained_layout.w_pad": 0.07,  # inches
         "font.family": ["DejaVu Sans", "sans-serif"],  # the first comes with matplotlib
         "axes.titlelocation": "left",
         "axes.titlesize": 8.5,
@@ -191,6 +193,7 @@ def _rendered(figure: Figure, kind: str, name: str, alt: str) -> bytes:
 def _lay_out(figure: Figure) -> None:
     """Place everything for good; a figure that still has its layout engine is drawn twice."""
     if layout := figure.get_layout_engine():
+        figure.set_dpi(SVG_DPI)  # or texts come out wider than the room that was left for them
         layout.execute(figure)
         with mpl.rc_context({"figure.constrained_layout.use": False}):
             figure.set_layout_engine(None)

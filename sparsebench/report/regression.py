@@ -101,10 +101,9 @@ def _draw_overview(axes: Axes, story: Story) -> None:
     _draw_lines(axes, story, lines, spread=len(story.hues) <= MOST_SPREADS)
     shown = [lines["value"], lines["low"], lines["high"], *(curve["value"] for curve in curves)]
     canvas.value_axis(axes, np.concatenate(shown), "ratio")
-    cases = story.table["series"].nunique()
     numbered = f"numbered: what changed for good, at most {MOST_MOVED}"
     found = numbered if curves else "none changed for good"
-    axes.set(ylabel="", title=f"all {cases} cases relative to their start; {found}")
+    axes.set(ylabel="", title=f"all {story.cases} cases relative to their start; {found}")
     _mark_breaks(axes, story)
     commit_axis(axes, story.commits, labelled=False)
     if curves:

@@ -54,6 +54,13 @@ class Story:
         return list(self.lines)
 
     @property
+    def cases(self) -> int:
+        """How many cases there are, each machine's counted, whatever their harness was."""
+        dims = [name for name in self.table if str(name).startswith("dim:")]
+        ran = self.table[self.table["status"] != "skipped"]
+        return len(ran[["host", *dims]].drop_duplicates())
+
+    @property
     def has_overview(self) -> bool:
         """Whether cases are summarised, and there is a history to be relative to."""
         return bool(self.layout.summarised) and len(self.commits) > 1
@@ -133,7 +140,8 @@ def about(story: Story) -> str:
     if story.table["low"].notna().any():
         shown = f"{quantity}, median of the samples; bar or band: its 95 % interval"
     if story.layout.summarised:
-        shown = f"{quantity} of the median case; bar or band: the quartiles of the cases"
+        where = "above, bar or band" if story.has_overview else "bar"
+        shown = f"{quantity} of the median case; {where}: the quartiles of the cases"
     if (length := run_length(len(story.commits))) > 1:
         shown += (
             f"; a point: the median of {length} commits in a row, its band takes all of them in"

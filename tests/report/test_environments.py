@@ -38,7 +38,7 @@ def test_an_environment_gives_way_to_one_measured_after_it(
     assert in_turn(rows) is turns
     assert {name for _, _, name in gave_way(rows)} == over
     left = current(rows, gave_way(rows))
-    assert {machine for machine in left["machine"]} == {machine for machine, *_ in spans}
+    assert set(left["machine"]) == {machine for machine, *_ in spans}
     assert len(current(rows, set())) == len(rows)
 
 
@@ -46,7 +46,7 @@ def test_environments_in_turn_are_one_line_with_a_break_and_others_two_dimension
     rows = measured(("a", "old", 0, 4), ("a", "new", 5, 9))
     table = points(rows, commit_order(rows))
     assert breaks(table) == [5]
-    assert table["host"].nunique() == 1
+    assert set(table["host"]) == {0}
     assert set(table["dim:environment"]) == {""}
     both = measured(("a", "old", 0, 9), ("a", "new", 0, 9))
     table = points(both, commit_order(both))

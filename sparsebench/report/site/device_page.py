@@ -191,7 +191,8 @@ def _contents(groups: Sequence[Group], sections: Sequence[Section]) -> Table:
 
 def _mean_cell(group: Group) -> Cell:
     if group.exact:
-        return Cell(exact_verdict(group))
+        same = int((group.pairs["a"] == group.pairs["b"]).sum())
+        return Cell(f"same in {same} of {len(group.pairs)}")
     return Cell(human(group.mean.value, "ratio"), group.mean.value)
 
 

@@ -20,6 +20,10 @@ from sparsebench.report.units import human
 
 PATH = "index.html"
 _QUIET = "No lasting change was found in {searched} series; {short} have too few values to tell."
+_EARLY = (
+    "Nothing to search yet: a lasting change needs eight values of a case or more, measured in one "
+    "way, and none of {searched} series has as many."
+)
 
 
 def make_overview(
@@ -43,10 +47,16 @@ def make_overview(
         changes=change_table(steps, about.links, pages),
         shifts=shift_table(found.shifts, about.links),
         new_series=new_series_table(found.new_series, about.links),
-        quiet=_QUIET.format(searched=f"{found.series:,}", short=f"{found.short:,}"),
+        quiet=_quiet(found),
         benchmarks=_benchmarks(made),
     )
     output.write(PATH, content)
+
+
+def _quiet(found: History) -> str:
+    """Return why there is no table of changes."""
+    words = _EARLY if found.short == found.series else _QUIET
+    return words.format(searched=f"{found.series:,}", short=f"{found.short:,}")
 
 
 def _tiles(
