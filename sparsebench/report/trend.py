@@ -39,7 +39,7 @@ def summary(table: pd.DataFrame, column: str = "value") -> pd.DataFrame:
     cells = wide.ffill().bfill().to_numpy(dtype=float)
     if not cells.size:
         return pd.DataFrame(columns=["x", "value", "low", "high", "least", "most"], dtype=float)
-    least, low, middle, high, most = np.nanquantile(cells, [0, 0.25, 0.5, 0.75, 1], axis=1)
+    least, low, middle, high, most = np.quantile(cells, [0, 0.25, 0.5, 0.75, 1], axis=1)
     return pd.DataFrame(
         {"x": wide.index, "value": middle, "low": low, "high": high, "least": least, "most": most}
     )
