@@ -1,9 +1,13 @@
 """`sparsebench report`: one static site over the stored results."""
 
-from dataclasses import replace
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
+import pandas as pd
+import pyarrow as pa
 
 from sparsebench.cli import options
 from sparsebench.cli.history import only_at
@@ -13,9 +17,9 @@ from sparsebench.errors import SparsebenchError
 from sparsebench.project.commit_url import commit_url, is_web_address
 from sparsebench.report.history import explained
 from sparsebench.report.history import since as rows_since
-from sparsebench.report.site import CommitLinks, Content, build
+from sparsebench.report.site import CommitLinks, Content, build, gather, read_history, runs_of
 from sparsebench.report.units import counted
-from sparsebench.results import latest, read
+from sparsebench.results import read
 
 HELP = """Render one static site: what changed, every benchmark, devices, break-even, machines.
 
@@ -31,13 +35,29 @@ drawn again. Commits are linked as asv.conf.json (show_commit_url) or the git re
 Prints the path of the first page. Exit code 2 when there is nothing to show.
 """
 
-COLUMNS = [
-    "project", "machine", "commit_hash", "commit_date", "env_name", "benchmark", "param_names",
-    "params", "case", "arch", "os", "cpu", "num_cpu", "ram", "gpu", "cuda", "python", "torch",
-    "asv_runner", "driver", "requirements", "env_vars", "shape", "level", "block", "zeros",
-    "device", "dtype", "weights", "implementation", "type", "value", "unit", "direction", "status",
-    "error", "samples", "benchmark_version", "fingerprint", "started_at",
-]  # fmt: skip
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows that a site is made of, read as they are needed; it can go to other processes."""
+
+    dataset: str
+    machine: tuple[str, ...] | None
+    commits: frozenset[str] | None = None
+
+    def __call__(
+        self,
+        columns: list[str],
+        benchmarks: Collection[str],
+        commits: Collection[str] | None = None,
+    ) -> pd.DataFrame:
+        """Return the rows of these benchmarks, and commits where given."""
+        names = f"^({'|'.join(map(re.escape, benchmarks))})$"
+        rows = read(
+            self.dataset, columns=columns, benchmark=names, machine=self.machine,
+            commit=sorted(commits) if commits else None,
+        )  # fmt: skip
+        pa.default_memory_pool().release_unused()  # or what was read keeps its place for long
+        return rows if self.commits is None else rows[rows["commit_hash"].isin(self.commits)]
 
 
 @click.command(help=HELP, short_help="Render one static site over the results.")
@@ -65,16 +85,24 @@ def command(
 ) -> None:
     """Write the site and print where it begins."""
     links = _links(url)
-    frame = read(dataset, columns=COLUMNS, benchmark=benchmark, machine=machine or None)
-    found = searched(frame)
-    found = replace(found, shifts=explained(found.shifts, frame))
+    rows = Rows(str(dataset), machine or None)
+    names = read(dataset, columns=["benchmark"], benchmark=benchmark, machine=rows.machine)
+    counts = names["benchmark"].value_counts().sort_index()
+    sizes = {str(name): int(count) for name, count in counts.items()}
+    with progress("reading rows") as tell:
+        history = read_history(rows, sizes, tell)
+    runs = runs_of(rows, history)
+    found = searched(history)
+    found = replace(found, shifts=explained(found.shifts, runs))
     if since:
-        frame = rows_since(frame, since)
-        found = only_at(found, set(frame["commit_hash"]))
-    measured = frame[frame["status"] != "skipped"]
-    if measured.empty:
+        history = rows_since(history, since)
+        commits = frozenset(map(str, history["commit_hash"].unique()))
+        rows, found = replace(rows, commits=commits), only_at(found, set(commits))
+        runs = runs[runs["commit_hash"].isin(commits)]
+    if history["status"].eq("skipped").all():
         raise SparsebenchError(f"{dataset}: no rows match; `sparsebench show` lists what there is")
-    content = Content(frame, latest(measured), found, str(dataset), links)
+    content = Content(rows, sizes, gather(rows, history), runs, found, str(dataset), links)
+    del history  # millions of rows, while the pages need the memory
     with progress("rendering pages") as tell:
         built = build(content, into, tell)
     drawn = f"{counted(built.drawn, 'picture')} drawn, {built.reused} kept"

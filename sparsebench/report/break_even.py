@@ -117,6 +117,24 @@ def as_table(found: list[BreakEven]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def fastest(found: list[BreakEven], level: float) -> BreakEven | None:
+    """Return the format with the lowest ratio at a measured ``level``; None: none surely below 1.
+
+    A format without an interval there is none of those that are sure.
+    """
+    sure = {
+        float(point["ratio"].iloc[0]): one
+        for one in found
+        if len(point := one.curve[one.curve[LEVEL] == level]) and point["high"].iloc[0] < 1
+    }
+    return sure[min(sure)] if sure else None
+
+
+def ratio_at(one: BreakEven, level: float) -> float:
+    """Return the format's ratio to dense at a measured ``level``."""
+    return float(one.curve.loc[one.curve[LEVEL] == level, "ratio"].iloc[0])
+
+
 def _of_benchmark(benchmark: str, rows: pd.DataFrame) -> Iterator[BreakEven]:
     dims = dimensions(rows)
     if not {FORMAT, LEVEL} <= set(dims) or DENSE not in set(dims[FORMAT]):

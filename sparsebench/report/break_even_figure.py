@@ -84,7 +84,8 @@ def describe(found: list[BreakEven]) -> str:
 
 _MAP_NOTE: Final = (
     "each cell: the sparsity level from which the format is faster than dense, and the range in "
-    "which the 95 % intervals of the times leave it; grey: never faster, at any measured level"
+    "which the 95 % intervals of this run's times leave it (another run can differ by more); grey: "
+    "never faster, at any measured level"
 )
 _CURVE_NOTE: Final = "below 1x the format is faster than dense; bar: 95 % interval of the ratio"
 

@@ -16,19 +16,26 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullLocator
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sparsebench.errors import SparsebenchError, unknown_name
 from sparsebench.report.formats import FORMATS
 from sparsebench.report.units import human, scale_of
 
+Floats = NDArray[np.float64]
+
 PNG_DPI: Final = 144
+SVG_DPI: Final = 72  # as matplotlib has it
 QUIET: Final = "0.35"  # the grey of what is said beside the data
 DASHES: Final = ("", (4, 1.5), (1, 1))
 
 _LOG_FROM: Final = 10.0  # one decade: below it a linear axis shows a change best
 _LEAST_SPAN: Final = 0.2  # an axis never zooms in so far that noise of a percent fills it
+LINE: Final = 0.14  # inches of a line of the small text
+_PATHS: Final = re.compile(rb' d="[^"]*"')
+_DECIMALS: Final = re.compile(rb"(\.\d\d)\d+")
 _NAME_LENGTH: Final = 120  # below every file system's limit, with a suffix to come
 
 
@@ -38,6 +45,7 @@ def style() -> Iterator[None]:
     look = sns.axes_style("whitegrid") | sns.plotting_context("paper")
     ours = {
         "figure.constrained_layout.use": True,
+        "figure.constrained_layout.w_pad": 0.07,  # inches
         "font.family": ["DejaVu Sans", "sans-serif"],  # the first comes with matplotlib
         "axes.titlelocation": "left",
         "axes.titlesize": 8.5,
@@ -69,17 +77,25 @@ def dashes(names: Sequence[str]) -> dict[str, str | tuple[float, ...]]:
 def surround(figure: Figure, name: str, about: str, notes: Sequence[str] = ()) -> None:
     """Write ``name`` and ``about`` above the figure and ``notes`` below it, wrapped to its width.
 
-    They stand outside the figure's box, where no panel can run into them; saving crops around all.
+    The figure grows by as much, so that no panel can run into them; its panels keep their size.
     """
     width, height = figure.get_size_inches()
     columns = int(width * 15)  # characters of this size to an inch, and a little air
     about_lines = _wrapped(about, columns)
-    above = 1 + (0.12 + 0.14 * len(about_lines)) / height
-    figure.text(0.005, above, name, ha="left", va="bottom", fontsize=11, fontweight="bold")
+    note_lines = [line for note in notes for line in _wrapped(note, columns)]
+    head = 0.36 + LINE * len(about_lines)
+    foot = 0.08 + LINE * len(note_lines)
+    total = head + height + foot
+    figure.set_size_inches(width, total)
+    layout = figure.get_layout_engine()
+    assert isinstance(layout, ConstrainedLayoutEngine), "figures are made inside `style`"
+    layout.set(rect=(0, foot / total, 1, height / total))
+    left = 0.08 / width
+    title: dict[str, Any] = {"ha": "left", "va": "top", "fontsize": 11, "fontweight": "bold"}
+    figure.text(left, 1 - 0.07 / total, name, **title)
     small: dict[str, Any] = {"ha": "left", "fontsize": 8, "color": QUIET, "linespacing": 1.25}
-    figure.text(0.005, 1 + 0.06 / height, "\n".join(about_lines), va="bottom", **small)
-    below = [line for note in notes for line in _wrapped(note, columns)]
-    figure.text(0.005, -0.06 / height, "\n".join(below), va="top", **small)
+    figure.text(left, 1 - 0.31 / total, "\n".join(about_lines), va="top", **small)
+    figure.text(left, (foot - 0.02) / total, "\n".join(note_lines), va="top", **small)
 
 
 def value_axis(axes: Axes, values: ArrayLike, unit: str | None) -> None:
@@ -100,6 +116,14 @@ def value_axis(axes: Axes, values: ArrayLike, unit: str | None) -> None:
         axes.set_ylim(*_linear_limits(low, high, from_zero=unit != "ratio"))
         axes.yaxis.set_major_locator(_ScaledLocator(unit))
         label_axis(axes.yaxis, unit, like=high)
+
+
+def spread(values: Floats) -> float:
+    """Return the highest by the lowest of ``values``, 1 of none; infinite from zero down."""
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return 1.0
+    return float(known.max() / known.min()) if known.min() > 0 else np.inf
 
 
 def label_axis(axis: Axis, unit: str | None, like: float | None = None) -> None:
@@ -153,15 +177,31 @@ def _safe_name(name: str, *, unique: bool) -> str:
 
 
 def _rendered(figure: Figure, kind: str, name: str, alt: str) -> bytes:
+    _lay_out(figure)
     buffer = io.BytesIO()
     if kind == "png":
         about: dict[str, str | None] = {"Title": name, "Description": alt, "Software": None}
-        figure.savefig(buffer, format="png", dpi=PNG_DPI, bbox_inches="tight", metadata=about)
+        figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata=about)
         return buffer.getvalue()
     about = {"Title": name, "Date": None, "Creator": None}
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata=about)
+    figure.savefig(buffer, format="svg", metadata=about)
     described = f"</title>\n <desc>{escape(alt)}</desc>"
-    return buffer.getvalue().replace(b"</title>", described.encode(), 1)
+    whole = _PATHS.sub(_shortened, buffer.getvalue())
+    return whole.replace(b"</title>", described.encode(), 1)
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place everything for good; a figure that still has its layout engine is drawn twice."""
+    if layout := figure.get_layout_engine():
+        figure.set_dpi(SVG_DPI)  # or texts come out wider than the room that was left for them
+        layout.execute(figure)
+        with mpl.rc_context({"figure.constrained_layout.use": False}):
+            figure.set_layout_engine(None)
+
+
+def _shortened(path: re.Match[bytes]) -> bytes:
+    """Cut coordinates to hundredths of a point: half the bytes, and no pixel differs."""
+    return _DECIMALS.sub(rb"\1", path[0])
 
 
 def _write(path: Path, content: bytes) -> None:

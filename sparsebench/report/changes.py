@@ -83,7 +83,7 @@ def _draw_bars(axes: Axes, story: Story, found: pd.DataFrame) -> None:
 
 
 def _verdict(story: Story, found: pd.DataFrame) -> str:
-    cases = story.table["series"].nunique()
+    cases = story.cases
     if len(story.commits) == 1:
         return f"{cases} cases at one commit: nothing yet to compare with"
     if found.empty:

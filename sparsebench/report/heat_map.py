@@ -1,5 +1,6 @@
 """Heat maps of a comparison: each case's ratio over level, block and zeros, a panel a shape."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -85,7 +86,7 @@ def draw_heat_map(group: Group, sides: Sides) -> Figure:
         _draw_panel(axes, table, doubts[name] == 1, limit)
         axes.set(title=name, ylabel="")
     _colour_bar(figure, list(grid), group.unit)
-    canvas.surround(figure, group.name, _about(group, sides, axis), _notes(group, axis))
+    canvas.surround(figure, group.name, _about(group, sides, axis), _notes(group, axis, tables))
     return figure
 
 
@@ -164,10 +165,12 @@ def _about(group: Group, sides: Sides, axis: Axis) -> str:
     return " · ".join([verdict(group, sides), f"each cell B/A, columns: {axis.column}", *fixed])
 
 
-def _notes(group: Group, axis: Axis) -> list[str]:
+def _notes(group: Group, axis: Axis, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     notes = ["≈ the interval of the ratio holds 1"] if group.unclear.any() else []
     if axis.averaged:
         notes.append(f"each cell is the geometric mean over {', '.join(axis.averaged)}")
     if int(group.pairs["ratio"].isna().sum()):
         notes.append(f"{group.pairs['ratio'].isna().sum()} cases have no ratio")
-    return [*notes, "grey: no such case with a value on both sides"]
+    if any(table.isna().any(axis=None) for table in tables.values()):
+        notes.append("grey: no such case with a value on both sides")
+    return notes

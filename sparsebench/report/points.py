@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from sparsebench.report.dimensions import dimensions, labels, varying
+from sparsebench.report.dimensions import ENVIRONMENT, dimensions, labels, varying
+from sparsebench.report.environments import in_turn
 from sparsebench.report.history import Step
 from sparsebench.stats import median_intervals
 
 # A line joins values of one such combination only: what else changed would pass for a regression.
 HARNESS: Final = ("fingerprint", "benchmark_version")
 SERIES: Final = ("benchmark", "machine", "env_name", "case", *HARNESS)
-_HOST: Final = ("benchmark", "machine", "env_name")
+_STEP: Final = ("benchmark", "machine", "env_name", "case", "fingerprint", "commit_hash")
 
 
 def points(rows: pd.DataFrame, commits: list[str], steps: Sequence[Step] = ()) -> pd.DataFrame:
@@ -26,12 +27,15 @@ def points(rows: pd.DataFrame, commits: list[str], steps: Sequence[Step] = ()) -
     a host is one benchmark in one environment of one machine), ``step`` (the place in ``steps``,
     which are of the rows' project, of the one that begins at this point; -1: none), and each
     dimension under "dim:" and its name. Of a point measured twice under one harness the newer
-    measurement stays.
+    measurement stays. Environments that came one after the other are no dimension but another
+    harness of the same host.
     """
     rows = rows.sort_values("started_at", kind="stable", na_position="first")
     rows = rows.drop_duplicates([*SERIES, "commit_hash"], keep="last")
     low, high = median_intervals(_samples(rows["samples"]))
     ok = rows["status"].eq("ok") & np.isfinite(rows["value"].astype(float))
+    turns = in_turn(rows)
+    environment = () if turns else ("env_name",)
     table = pd.DataFrame(
         {
             "x": rows["commit_hash"].map({commit: place for place, commit in enumerate(commits)}),
@@ -40,13 +44,15 @@ def points(rows: pd.DataFrame, commits: list[str], steps: Sequence[Step] = ()) -
             "high": np.where(ok, high, np.nan),
             "status": rows["status"].where(ok | rows["status"].ne("ok"), "failed"),
             "series": _numbers(rows, SERIES),
-            "harness": _numbers(rows, HARNESS),
-            "host": _numbers(rows, _HOST),
+            "harness": _numbers(rows, (*HARNESS, "env_name") if turns else HARNESS),
+            "host": _numbers(rows, ("benchmark", "machine", *environment)),
             "step": _step_places(rows, steps),
         },
         index=rows.index,
     )
-    table = pd.concat([table, dimensions(rows).add_prefix("dim:")], axis=1)
+    dims = dimensions(rows)
+    dims = dims.assign(**{ENVIRONMENT: ""}) if turns else dims
+    table = pd.concat([table, dims.add_prefix("dim:")], axis=1)
     return table.sort_values("x", kind="stable").reset_index(drop=True)
 
 
@@ -75,8 +81,7 @@ def _step_places(rows: pd.DataFrame, steps: Sequence[Step]) -> list[int]:
         (step.benchmark, step.machine, step.env_name, step.case, step.fingerprint, step.commit): at
         for at, step in enumerate(steps)
     }
-    names = (*_HOST, "case", "fingerprint", "commit_hash")
-    keys = zip(*(rows[name].fillna("") for name in names), strict=True)
+    keys = zip(*(rows[name].fillna("") for name in _STEP), strict=True)
     return [places.get(key, -1) for key in keys]
 
 

@@ -21,8 +21,8 @@ from sparsebench.report import canvas
 from sparsebench.report.commit_axis import commit_axis, name_commit_axis
 from sparsebench.report.dimensions import varying
 from sparsebench.report.points import breaks, dims_of
-from sparsebench.report.story import Story, about, moved_words, notes, panel_lines, summary_lines
-from sparsebench.report.trend import MOST_MOVED, relative
+from sparsebench.report.story import Story, about, moved_words, notes, summary_lines
+from sparsebench.report.trend import MOST_MOVED, Floats, relative, run_length, thinned
 
 Colour = tuple[float, float, float]
 
@@ -30,6 +30,8 @@ PANEL_WIDTH: Final = 2.9  # inches
 PANEL_HEIGHT: Final = 1.75
 LEAST_WIDTH: Final = 6.0
 OVERVIEW_HEIGHT: Final = 2.2
+LEGEND_LINE: Final = 0.18
+MOST_SHARED: Final = 3.0  # highest by lowest value of panels whose common axis shows each of them
 MOST_COLUMNS: Final = 4
 FEW_COMMITS: Final = 40  # up to here every point has its marker
 FEW_BARS: Final = 16  # ... and its error bar; beyond, a band
@@ -76,28 +78,32 @@ def _grid(story: Story) -> tuple[Figure, Axes | None, list[Axes], int]:
     count, columns = len(story.panels), _columns(story)
     rows = -(-count // columns)
     heights = [OVERVIEW_HEIGHT] * story.has_overview + [PANEL_HEIGHT * rows + 0.5]
-    size = (max(columns * PANEL_WIDTH, LEAST_WIDTH), sum(heights))
-    figure = Figure(figsize=size, layout="constrained")
+    heights[0] += _legend_height(story)
+    figure = Figure(figsize=(_width(story), sum(heights)), layout="constrained")
     *above, below = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     overview = above[0].add_subplot() if above else None
     panels = [below.add_subplot(rows, columns, place + 1) for place in range(count)]
     return figure, overview, panels, columns
 
 
+def _width(story: Story) -> float:
+    return max(_columns(story) * PANEL_WIDTH, LEAST_WIDTH)
+
+
 def _draw_overview(axes: Axes, story: Story) -> None:
     """Draw all cases relative to their start, and by name the ones that moved."""
     table = story.table.assign(value=relative(story.table))
     measured = table[table["value"].notna()]
-    curves = [measured[measured["series"] == one.series] for one in story.moved]
-    lines = summary_lines(table)
+    moved = [measured[measured["series"] == one.series] for one in story.moved]
+    curves = [thinned(curve.assign(line=0), len(story.commits)) for curve in moved]
+    lines = summary_lines(table, len(story.commits))
     axes.axhline(1, color=".6", linewidth=0.8, zorder=1)
-    _draw_lines(axes, story, lines)
+    _draw_lines(axes, story, lines, spread=len(story.hues) <= MOST_SPREADS)
     shown = [lines["value"], lines["low"], lines["high"], *(curve["value"] for curve in curves)]
     canvas.value_axis(axes, np.concatenate(shown), "ratio")
-    cases = story.table["series"].nunique()
     numbered = f"numbered: what changed for good, at most {MOST_MOVED}"
     found = numbered if curves else "none changed for good"
-    axes.set(ylabel="", title=f"all {cases} cases relative to their start; {found}")
+    axes.set(ylabel="", title=f"all {story.cases} cases relative to their start; {found}")
     _mark_breaks(axes, story)
     commit_axis(axes, story.commits, labelled=False)
     if curves:
@@ -111,7 +117,7 @@ def _draw_moved(axes: Axes, story: Story, curves: list[pd.DataFrame]) -> None:
         zip(story.moved, moved_words(story), curves, strict=True), start=1
     ):
         colour = sns.color_palette("colorblind")[(len(story.hues) + rank - 1) % 10]
-        begin = curve["x"].tolist().index(story.commits.index(one.step.commit))
+        begin = int((curve["x"] - story.commits.index(one.step.commit)).abs().argmin())
         handles += axes.plot(
             curve["x"], curve["value"], color=colour, linewidth=1.2, marker="D", markersize=4,
             markevery=[begin], label=textwrap.fill(f"{rank}: {words}", 52),
@@ -141,47 +147,49 @@ def _apart(heights: list[float], least: float = 11.0) -> list[float]:
 
 
 def _draw_panel(axes: Axes, story: Story, name: str) -> None:
-    lines = panel_lines(story, name)
+    lines = story.lines[name]
     if lines.empty:
         axes.text(0.5, 0.5, "no value", transform=axes.transAxes, ha="center", color=canvas.QUIET)
     else:
-        _draw_lines(axes, story, lines)
+        _draw_lines(axes, story, lines, spread=not story.has_overview)
     _mark_failures(axes, story, story.table[story.table["panel"] == name])
     _mark_breaks(axes, story)
     axes.set(title=textwrap.shorten(name, 48, placeholder=" …"), ylabel="")
 
 
-def _draw_lines(axes: Axes, story: Story, lines: pd.DataFrame) -> None:
+def _draw_lines(axes: Axes, story: Story, lines: pd.DataFrame, *, spread: bool) -> None:
+    """Draw a line each hue and harness; with ``spread``, from low to high about it.
+
+    By matplotlib alone, in seaborn's look: `seaborn.lineplot` took three times as long a panel.
+    """
     colours = canvas.palette(story.hues)
+    dashes, offsets = canvas.dashes(story.hues), _offsets(story)
     few = len(story.commits) <= FEW_COMMITS
-    lines = lines.assign(x=lines["x"] + lines["hue"].map(_offsets(story)).astype(float))
-    sns.lineplot(
-        lines, x="x", y="value", units="line", estimator=None, legend=False, ax=axes,
-        hue="hue", hue_order=story.hues, palette=colours,
-        style="hue", style_order=story.hues, dashes=canvas.dashes(story.hues),
-        markers=dict.fromkeys(story.hues, "o") if few else False,
-        markersize=4, markeredgewidth=0.4, linewidth=1.2,
-    )  # fmt: skip
-    if story.layout.summarised and len(story.hues) > MOST_SPREADS:
-        return
     draw_spread = _draw_bars if len(story.commits) <= FEW_BARS else _draw_band
-    for (hue, _line), rows in lines.groupby(["hue", "line"], sort=False):
-        draw_spread(axes, rows, colours[str(hue)])
+    for (name, _line), rows in lines.groupby(["hue", "line"], sort=False):
+        hue = str(name)
+        x = rows["x"].to_numpy(dtype=float) + offsets[hue]
+        axes.plot(
+            x, rows["value"], color=colours[hue], dashes=dashes[hue] or (None, None), linewidth=1.2,
+            marker="o" if few else None, markersize=4, markeredgewidth=0.4, markeredgecolor="white",
+        )  # fmt: skip
+        if spread and rows["low"].notna().any():
+            draw_spread(axes, x, rows, colours[hue])
 
 
-def _draw_bars(axes: Axes, rows: pd.DataFrame, colour: Colour) -> None:
+def _draw_bars(axes: Axes, x: Floats, rows: pd.DataFrame, colour: Colour) -> None:
     """Draw ``low`` to ``high`` of each point; nothing where unknown."""
     below = (rows["value"] - rows["low"]).clip(lower=0)
     above = (rows["high"] - rows["value"]).clip(lower=0)
     axes.errorbar(
-        rows["x"], rows["value"], yerr=[below, above], fmt="none", ecolor=colour,
+        x, rows["value"], yerr=[below, above], fmt="none", ecolor=colour,
         elinewidth=0.9, capsize=1.8, capthick=0.9, zorder=1.5,
     )  # fmt: skip
 
 
-def _draw_band(axes: Axes, rows: pd.DataFrame, colour: Colour) -> None:
+def _draw_band(axes: Axes, x: Floats, rows: pd.DataFrame, colour: Colour) -> None:
     """Fill from ``low`` to ``high`` along the line."""
-    axes.fill_between(rows["x"], rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0)
+    axes.fill_between(x, rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0)
 
 
 def _offsets(story: Story) -> dict[str, float]:
@@ -192,15 +200,17 @@ def _offsets(story: Story) -> dict[str, float]:
 
 
 def _mark_failures(axes: Axes, story: Story, rows: pd.DataFrame) -> None:
-    """Put a mark at the foot of the panel wherever a case failed or ran out of time."""
+    """Put a mark on the upper edge, clear of the values, where a case failed or ran out of time."""
     colours = canvas.palette(story.hues)
-    for status, mark in FAILURES.items():
-        for place, hue in enumerate(story.hues):
-            places = rows.loc[(rows["status"] == status) & (rows["hue"] == hue), "x"].unique()
-            axes.plot(
-                places + _offsets(story)[hue], np.full(len(places), 0.06 + 0.07 * place), mark,
-                markersize=5, color=colours[hue], transform=axes.get_xaxis_transform(), zorder=4,
-            )  # fmt: skip
+    length = run_length(len(story.commits))
+    failures = rows[rows["status"].isin(FAILURES)]
+    for (status, name), failed in failures.groupby(["status", "hue"]):
+        hue = str(name)
+        x = (failed["x"] // length * length).unique() + _offsets(story)[hue]
+        axes.plot(
+            x, np.ones(len(x)), FAILURES[str(status)], markersize=5 if length == 1 else 3,
+            color=colours[hue], transform=axes.get_xaxis_transform(), zorder=4, clip_on=False,
+        )  # fmt: skip
 
 
 def _mark_breaks(axes: Axes, story: Story) -> None:
@@ -209,21 +219,27 @@ def _mark_breaks(axes: Axes, story: Story) -> None:
 
 
 def _scale(panels: list[Axes], story: Story, columns: int) -> None:
-    """Scale the y axes: alike along the rows of a table of panels, else each on its own."""
-    shared = _is_table(story)
-    spans = [
-        panel_lines(story, name)[["value", "low", "high"]].to_numpy(dtype=float)
-        for name in story.panels
-    ]
-    for place, axes in enumerate(panels):
-        row = place // columns * columns
-        members = spans[row : row + columns] if shared else [spans[place]]
-        canvas.value_axis(axes, np.concatenate(members), story.unit)
-        axes.tick_params(axis="y", labelleft=not (shared and place % columns))
+    """Scale the y axes: alike along a table's row whose values are alike, else each on its own."""
+    shown = ["value"] if story.has_overview else ["value", "low", "high"]
+    spans = [lines[shown].to_numpy(dtype=float) for lines in story.lines.values()]
+    for begin in range(0, len(panels), columns):
+        row, members = panels[begin : begin + columns], spans[begin : begin + columns]
+        shared = _is_table(story) and canvas.spread(np.concatenate(members)) < MOST_SHARED
+        for place, (axes, own) in enumerate(zip(row, members, strict=True)):
+            canvas.value_axis(axes, np.concatenate(members) if shared else own, story.unit)
+            axes.tick_params(axis="y", labelleft=not (shared and place))
 
 
 def _legend(figure: SubFigure, story: Story) -> None:
     """Explain colours and marks in a row above the panels, where no data are."""
+    handles = _handles(story)
+    if handles:
+        columns = _legend_columns(handles, _width(story))
+        figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+
+
+def _handles(story: Story) -> list[Line2D]:
+    """Return what the legend explains: colours, marks of failures, new harnesses."""
     colours, dashes = canvas.palette(story.hues), canvas.dashes(story.hues)
     handles = [
         Line2D([], [], color=colours[hue], dashes=dashes[hue] or (None, None), label=hue)
@@ -237,7 +253,16 @@ def _legend(figure: SubFigure, story: Story) -> None:
     ]
     if breaks(story.table):
         handles.append(Line2D([], [], label="new harness", **BREAK_LINE))
-    if handles:
-        letters = max(len(str(handle.get_label())) for handle in handles)
-        columns = max(1, int(figure.bbox.width / figure.figure.dpi * 12) // (letters + 7))
-        figure.legend(handles=handles, loc="outside upper left", ncols=min(columns, len(handles)))
+    return handles
+
+
+def _legend_columns(handles: list[Line2D], width: float) -> int:
+    letters = max(len(str(handle.get_label())) for handle in handles)
+    return min(max(1, int(width * 12) // (letters + 7)), len(handles))
+
+
+def _legend_height(story: Story) -> float:
+    """Return the inches that the legend takes from the panels below it."""
+    handles = _handles(story)
+    rows = -(-len(handles) // _legend_columns(handles, _width(story))) if handles else 0
+    return LEGEND_LINE * rows

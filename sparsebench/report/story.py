@@ -6,16 +6,23 @@ from itertools import groupby
 
 import pandas as pd
 
-from sparsebench.report.dimensions import constants, labels, natural_order, natural_ranks, varying
+from sparsebench.report.dimensions import (
+    ENVIRONMENT,
+    constants,
+    labels,
+    natural_order,
+    natural_ranks,
+    varying,
+)
 from sparsebench.report.history import Step, short_hash
 from sparsebench.report.layout import Layout, choose_layout
 from sparsebench.report.points import breaks, dims_of, points, series_names
-from sparsebench.report.trend import Moved, moved_series, summary
+from sparsebench.report.trend import Moved, moved_series, run_length, summary, thinned
 from sparsebench.report.units import human
 
 _MISSING = {"failed": "failed", "timeout": "timed out", "skipped": "skipped"}
 BREAK_NOTE = (
-    "new harness: number, repeat, timer, runner or the benchmark's code changed; "
+    "new harness: number, repeat, timer, runner, environment or the benchmark's code changed; "
     "values before and after do not compare"
 )
 
@@ -25,8 +32,9 @@ class Story:
     """The points of one figure and the plan for drawing them.
 
     ``table`` is that of `points` with the labels ``panel`` and ``hue``, and ``shared``: whether
-    every colour of the panel has this case, so that their medians compare. ``moved`` are the series
-    whose steps are named.
+    every colour of the panel has this case, so that their medians compare. ``lines`` are what each
+    panel draws: x, value, low, high, hue, and the ``line`` that joins points. ``moved`` are the
+    series whose steps are named.
     """
 
     name: str
@@ -36,9 +44,21 @@ class Story:
     dates: pd.Series
     table: pd.DataFrame
     layout: Layout
-    panels: list[str]
+    lines: dict[str, pd.DataFrame]
     hues: list[str]
     moved: list[Moved]
+
+    @property
+    def panels(self) -> list[str]:
+        """The panels' titles, in order."""
+        return list(self.lines)
+
+    @property
+    def cases(self) -> int:
+        """How many cases there are, each machine's counted, whatever their harness was."""
+        dims = [name for name in self.table if str(name).startswith("dim:")]
+        ran = self.table[self.table["status"] != "skipped"]
+        return len(ran[["host", *dims]].drop_duplicates())
 
     @property
     def has_overview(self) -> bool:
@@ -52,13 +72,24 @@ def figures(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     Twins are the same class and method in several modules, each of one implementation: ours and its
     reference. They are named after the one with the most rows.
     """
-    names = natural_order(frame["benchmark"].unique())
-    kinds = {name: _kind(name, frame[frame["benchmark"] == name]) for name in names}
+    columns = ["benchmark", "implementation", "unit"]
+    listed = frame.groupby(columns, dropna=False, sort=False).size().reset_index(name="rows")
+    return {name: frame[frame["benchmark"].isin(own)] for name, own in twins(listed).items()}
+
+
+def twins(listed: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the benchmarks of each figure, by its name, as `figures` has them.
+
+    Args:
+        listed: how many ``rows`` each (benchmark, implementation, unit) has, of one project.
+    """
+    sizes = listed.groupby("benchmark", observed=True)["rows"].sum()
+    names = natural_order(sizes.index)
+    kinds = {name: _kind(name, listed[listed["benchmark"] == name]) for name in names}
     found = {}
     for _, group in groupby(sorted(names, key=kinds.__getitem__), key=kinds.__getitem__):
         members = sorted(group)
-        rows = frame[frame["benchmark"].isin(members)]
-        found[str(rows["benchmark"].value_counts().idxmax())] = rows
+        found[max(members, key=sizes.__getitem__)] = members
     return {name: found[name] for name in names if name in found}
 
 
@@ -72,8 +103,9 @@ def tell(name: str, rows: pd.DataFrame, commits: list[str], steps: Sequence[Step
     table = points(rows, commits, steps)
     dims = dims_of(table)
     layout = choose_layout(dims, table["value"])
-    table["panel"] = labels(dims, layout.panels)
-    table["hue"] = labels(dims, layout.hues)
+    words = dims.assign(**{ENVIRONMENT: _told_apart(dims[ENVIRONMENT])})
+    table["panel"] = labels(words, layout.panels)
+    table["hue"] = labels(words, layout.hues)
     table["shared"] = _shared(table, dims, layout)
     return Story(
         name=name,
@@ -83,28 +115,22 @@ def tell(name: str, rows: pd.DataFrame, commits: list[str], steps: Sequence[Step
         dates=rows["commit_date"],
         table=table,
         layout=layout,
-        panels=_ordered(table["panel"], dims, layout.panels),
+        lines={
+            panel: _lines(table[table["panel"] == panel], layout, len(commits))
+            for panel in _ordered(table["panel"], dims, layout.panels)
+        },
         hues=_ordered(table["hue"], dims, layout.hues),
         moved=moved_series(table, steps),
     )
 
 
-def panel_lines(story: Story, panel: str) -> pd.DataFrame:
-    """Return what a panel draws: x, value, low, high, hue, and the ``line`` that joins points."""
-    rows = story.table[story.table["panel"] == panel]
-    if story.layout.summarised:
-        return summary_lines(rows[rows["shared"]])
-    measured = rows[rows["value"].notna()]
-    return measured.assign(line=measured["series"])
-
-
-def summary_lines(table: pd.DataFrame) -> pd.DataFrame:
+def summary_lines(table: pd.DataFrame, commits: int) -> pd.DataFrame:
     """Return one summarising line for each colour and harness, one below the other."""
     groups = [
         summary(rows).assign(hue=str(hue), line=line)
         for line, ((hue, _), rows) in enumerate(table.groupby(["hue", "harness"], sort=True))
     ]
-    return pd.concat(groups, ignore_index=True)
+    return thinned(pd.concat(groups, ignore_index=True), commits)
 
 
 def about(story: Story) -> str:
@@ -114,7 +140,12 @@ def about(story: Story) -> str:
     if story.table["low"].notna().any():
         shown = f"{quantity}, median of the samples; bar or band: its 95 % interval"
     if story.layout.summarised:
-        shown = f"{quantity} of the median case; bar or band: the quartiles of the cases"
+        where = "above, bar or band" if story.has_overview else "bar"
+        shown = f"{quantity} of the median case; {where}: the quartiles of the cases"
+    if (length := run_length(len(story.commits))) > 1:
+        shown += (
+            f"; a point: the median of {length} commits in a row, its band takes all of them in"
+        )
     fixed = constants(dims_of(story.table))
     return " · ".join([shown, *(f"{name} {value}" for name, value in fixed.items())])
 
@@ -161,6 +192,14 @@ def moved_words(story: Story) -> list[str]:
     ]
 
 
+def _lines(rows: pd.DataFrame, layout: Layout, commits: int) -> pd.DataFrame:
+    """Return the lines of a panel with these rows: one a case, or one that sums them up."""
+    if layout.summarised:
+        return summary_lines(rows[rows["shared"]], commits)
+    measured = rows[rows["value"].notna()]
+    return thinned(measured.assign(line=measured["series"]), commits)
+
+
 def _alone_note(story: Story, alone: int) -> str:
     """Return where the cases are that the panels leave out, because not every colour has them."""
     if story.has_overview:
@@ -202,6 +241,14 @@ def _ordered(column: pd.Series, dims: pd.DataFrame, names: tuple[str, ...]) -> l
     """Return the labels in the natural order of the dimensions that they are made of."""
     ordered = natural_ranks(dims, names).assign(label=column).drop_duplicates()
     return [str(label) for label in ordered.sort_values([*names, "label"])["label"]]
+
+
+def _told_apart(names: pd.Series) -> pd.Series:
+    """Return names like "py3.11-torch2.1-numba" without the parts that all of them have."""
+    parts = {str(name): str(name).split("-") for name in names.unique()}
+    common = set.intersection(*map(set, parts.values())) if parts else set()
+    short = {name: "-".join(p for p in own if p not in common) for name, own in parts.items()}
+    return names.map(short) if all(short.values()) and len(set(short.values())) > 1 else names
 
 
 def _last(column: pd.Series) -> str | None:

@@ -1,4 +1,4 @@
-"""Many series as few lines: the median case, its spread, and the cases that changed for good.
+"""Many series as few lines, and many points as few: medians, with the spread that they hide.
 
 A case keeps its last value at a commit where it was not measured (and its first before that), so
 that a commit at which only the slow cases ran does not look like a regression.
@@ -17,6 +17,7 @@ from sparsebench.report.history import Step
 Floats = NDArray[np.float64]
 
 MOST_MOVED: Final = 5  # lines that can still be told apart
+MOST_POINTS: Final = 240  # of a line: a panel is hardly wider in pixels
 _START: Final = 5  # at most so many commits make "the start"
 
 
@@ -38,10 +39,35 @@ def summary(table: pd.DataFrame, column: str = "value") -> pd.DataFrame:
     cells = wide.ffill().bfill().to_numpy(dtype=float)
     if not cells.size:
         return pd.DataFrame(columns=["x", "value", "low", "high", "least", "most"], dtype=float)
-    least, low, middle, high, most = np.nanquantile(cells, [0, 0.25, 0.5, 0.75, 1], axis=1)
+    least, low, middle, high, most = np.quantile(cells, [0, 0.25, 0.5, 0.75, 1], axis=1)
     return pd.DataFrame(
         {"x": wide.index, "value": middle, "low": low, "high": high, "least": least, "most": most}
     )
+
+
+def run_length(commits: int) -> int:
+    """Return how many neighbouring commits share a point, so that no line has too many."""
+    return -(-commits // MOST_POINTS)
+
+
+def thinned(lines: pd.DataFrame, commits: int) -> pd.DataFrame:
+    """Return the lines with a point for each run of so many neighbouring commits.
+
+    Args:
+        lines: x, value, low, high, hue, and ``line``: the rows of one line share its number.
+        commits: how many places x has.
+
+    A point is the median of its run at the run's middle; low and high take in all that was there.
+    """
+    length = run_length(commits)
+    if length == 1 or lines.empty:
+        return lines
+    ends = lines.assign(
+        low=lines["low"].fillna(lines["value"]), high=lines["high"].fillna(lines["value"])
+    )
+    runs = ends.groupby([lines["line"], lines["x"] // length], sort=True)
+    values = {"value": "median", "low": "min", "high": "max", "hue": "first", "line": "first"}
+    return runs.agg({"x": "mean", **values}).reset_index(drop=True)
 
 
 def relative(table: pd.DataFrame) -> pd.Series:

@@ -3,7 +3,16 @@ import pandas as pd
 import pytest
 
 from sparsebench.report import canvas
-from sparsebench.report.break_even import ALWAYS, NEVER, as_table, break_evens, crossing
+from sparsebench.report.break_even import (
+    ALWAYS,
+    NEVER,
+    BreakEven,
+    as_table,
+    break_evens,
+    crossing,
+    fastest,
+    ratio_at,
+)
 from sparsebench.report.break_even_figure import describe, draw_curves, draw_map
 from tests.synthetic import failed, history
 
@@ -82,3 +91,16 @@ def test_the_map_says_every_level_and_the_curves_hold_every_ratio() -> None:
     assert list(lines["csr"][0].get_ydata()) == pytest.approx([3.0, 1.5, 0.75, 0.1], rel=0.02)
     assert describe(found).endswith(f"batch 1, cpu, csr {found[0].text}; batch 1, cpu, slow never")
     assert list(as_table(found)["ratio"]) == [*found[0].curve["ratio"], *found[1].curve["ratio"]]
+
+
+def test_the_fastest_format_at_a_level_is_one_that_is_surely_faster_than_dense() -> None:
+    def one(form: str, *points: tuple[float, float, float]) -> BreakEven:
+        curve = pd.DataFrame(points, columns=["ratio", "low", "high"]).assign(level=[0.5, 0.9])
+        return BreakEven("b", {}, form, "4x4", 0.5, 0.5, 0.5, curve)
+
+    csr = one("csr", (0.9, 0.8, 1.1), (0.5, 0.4, 0.6))
+    bsr = one("bsr", (1.2, 1.1, 1.3), (0.3, float("nan"), float("nan")))
+    assert fastest([csr, bsr], 0.5) is None  # the interval of csr holds 1
+    assert fastest([csr, bsr], 0.9) is csr  # of bsr nothing is sure
+    assert fastest([csr], 0.99) is None
+    assert ratio_at(csr, 0.9) == 0.5

@@ -26,12 +26,12 @@ class About:
     menu: tuple[tuple[str, str], ...]
     version: str
 
-    def command(self, verb: str, benchmarks: Iterable[str]) -> str:
+    def command(self, verb: str, benchmarks: Iterable[str], *options: str) -> str:
         """Return the command line that makes a figure, ready to paste into a shell."""
         names = sorted(re.escape(name) for name in set(benchmarks))
         either = names[0] if len(names) == 1 else f"({'|'.join(names)})"
         chosen = ["--dataset", self.dataset, "--benchmark", f"^{either}$"]
-        return shlex.join(["sparsebench", verb, *chosen])
+        return shlex.join(["sparsebench", verb, *chosen, *options])
 
     def plain_command(self, verb: str, *arguments: str) -> str:
         """Return a command line over all benchmarks of the dataset."""

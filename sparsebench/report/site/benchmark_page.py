@@ -1,16 +1,18 @@
 """The page of one benchmark: its pictures, its changes, its newest values case by case."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
 from sparsebench.report.history import Step, short_hash
 from sparsebench.report.site.about import About
 from sparsebench.report.site.changes import change_table
+from sparsebench.report.site.gathering import PAGE, Reader
 from sparsebench.report.site.histories import History, Parameters, parameter_axis
 from sparsebench.report.site.html import page
+from sparsebench.report.site.kept import Page, page_key
 from sparsebench.report.site.newest import Facts, case_names, facts, newest
 from sparsebench.report.site.output import Output
 from sparsebench.report.site.pictures import Shown, show
@@ -18,7 +20,8 @@ from sparsebench.report.site.table import Cell, Column, Table
 from sparsebench.report.story import Story, tell
 from sparsebench.report.units import counted, human
 
-MOST_ROWS: Final = 1000  # of one page; the CSV beside it has all
+MOST_ROWS: Final = 1000  # of one page
+MOST_ERRORS: Final = 5  # different ones
 
 
 @dataclass(frozen=True)
@@ -27,40 +30,62 @@ class BenchmarkTask:
 
     Attributes:
         title: what the page is called; ``file``: its file's name, without suffix.
-        rows: of the dataset, samples among them.
+        project: whose; ``benchmarks``: its names.
         commits: the project's, oldest first.
         steps: what changed in it, most important first.
+        digest: of its rows.
     """
 
     title: str
     file: str
-    rows: pd.DataFrame
+    project: str
+    benchmarks: tuple[str, ...]
     commits: list[str]
     steps: tuple[Step, ...]
+    digest: int
 
     @property
     def path(self) -> str:
         """Where the page stands in the site."""
         return f"benchmarks/{self.file}.html"
 
+    def key(self, about: About) -> str:
+        """Return the name of the page's content, which begins at the first of the commits."""
+        begin = self.commits[0]
+        return page_key(
+            about, self.title, self.file, begin, self.benchmarks, self.steps, self.digest
+        )
+
 
 @dataclass(frozen=True)
 class Made:
-    """A benchmark's page, written: what the overview says of it, and the files that it wrote."""
+    """What the overview says of a benchmark."""
 
     title: str
     path: str
     unit: str | None
     facts: Facts
-    written: frozenset[str]
-    drawn: int
-    reused: int
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> "Made":
+        """Return it from plain values, as a manifest has them."""
+        return cls(plain["title"], plain["path"], plain["unit"], Facts.of(plain["facts"]))
 
 
-def make_benchmark_page(task: BenchmarkTask, about: About, output: Output) -> Made:
-    """Write one page with its pictures and data; return what the overview needs of it."""
+def make_benchmark_pages(
+    tasks: Sequence[BenchmarkTask], read: Reader, about: About, output: Output
+) -> list[Page[Made]]:
+    """Write some pages of rows that are read together, one page after the other."""
+    rows = read(PAGE, [name for task in tasks for name in task.benchmarks])
+    return [make_benchmark_page(task, _rows_of(task, rows), about, output) for task in tasks]
+
+
+def make_benchmark_page(
+    task: BenchmarkTask, rows: pd.DataFrame, about: About, output: Output
+) -> Page[Made]:
+    """Write one page with its pictures and data; ``rows`` are the task's, in full."""
     output = Output(output.root)
-    story = tell(task.title, task.rows, task.commits, task.steps)
+    story = tell(task.title, rows, task.commits, task.steps)
     pictures = _pictures(story, task, about, output)
     content = page(
         "benchmark.html",
@@ -70,48 +95,53 @@ def make_benchmark_page(task: BenchmarkTask, about: About, output: Output) -> Ma
         summary=_summary(story),
         pictures=pictures,
         steps=change_table(task.steps, about.links, {}),
-        errors=_errors(task.rows),
+        errors=_errors(rows),
         newest=newest_table(story, about),
-        code=sorted(task.rows["benchmark"].unique()),
+        every_value=about.command("show", task.benchmarks, "--format", "csv"),
+        code=sorted(task.benchmarks),
     )
     output.write(task.path, content)
     drawn = sum(picture.drawn for picture in pictures)
-    written = frozenset(output.written)
-    return Made(
-        task.title, task.path, story.unit, facts(story), written, drawn, len(pictures) - drawn
-    )
+    made = Made(task.title, task.path, story.unit, facts(story))
+    files = frozenset(output.written)
+    return Page(task.path, task.key(about), made, files, drawn, len(pictures) - drawn)
+
+
+def _rows_of(task: BenchmarkTask, rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["project"].eq(task.project) & rows["benchmark"].isin(task.benchmarks)]
 
 
 def newest_table(story: Story, about: About) -> Table:
     """Return the newest value of each case, in the order of the cases."""
     rows = newest(story)
     cases = case_names(rows)
-    titles = [Column(str(name)) for name in cases]
-    numbers = [Column("value", numeric=True), Column("95 %"), Column("vs before", numeric=True)]
+    sure = bool((rows["low"] <= rows["high"]).any())
+    spans = [Column("95 %")] if sure else []
+    titles = [*(Column(str(name)) for name in cases), Column("value", numeric=True), *spans]
     lines = tuple(
-        (*map(Cell, map(str, case)), *_value_cells(row, story, about))
+        (*map(Cell, map(str, case)), *_value_cells(row, story, about, sure=sure))
         for case, row in zip(
             cases.head(MOST_ROWS).itertuples(index=False, name=None),
             rows.head(MOST_ROWS).to_dict("records"),
             strict=True,
         )
     )
-    cut = f"{MOST_ROWS} of {len(rows)} cases; the CSV of the history has all"
+    cut = f"{MOST_ROWS} of {len(rows)} cases"
     return Table(
         "Newest values",
-        (*titles, *numbers, Column("commit")),
+        (*titles, Column("vs before", numeric=True), Column("commit")),
         lines,
         (cut,) if len(rows) > MOST_ROWS else (),
     )
 
 
 def _pictures(story: Story, task: BenchmarkTask, about: About, output: Output) -> list[Shown]:
-    command = about.command("plot", task.rows["benchmark"])
+    command = about.command("plot", task.benchmarks)
     file = f"benchmark.{task.file}"
     found = [show(History(story), output, file, "Value against commit", command)]
     if x := parameter_axis(story):
         title, picture = f"Newest values over {x}", Parameters(story, x)
-        command = about.command("show", task.rows["benchmark"])
+        command = about.command("show", task.benchmarks)
         found.append(show(picture, output, f"{file}.over", title, command))
     return found
 
@@ -132,14 +162,20 @@ def _summary(story: Story) -> str:
     return " · ".join(parts)
 
 
-def _value_cells(row: Mapping[Hashable, object], story: Story, about: About) -> tuple[Cell, ...]:
+def _value_cells(
+    row: Mapping[Hashable, object], story: Story, about: About, *, sure: bool
+) -> tuple[Cell, ...]:
     value, before = float(str(row["value"])), float(str(row["before"]))
     low, high = float(str(row["low"])), float(str(row["high"]))
     commit = about.links.cell(story.commits[int(str(row["x"]))])
+    spans = [Cell(_span(low, high, story))] if sure else []
     if value != value:
-        return Cell(str(row["status"]), kind="worse"), Cell("-"), Cell("-"), commit
-    span = f"{human(low, story.unit)} to {human(high, story.unit)}" if low <= high else "-"
-    return Cell(_value(value, story), value), Cell(span), _ratio(value, before, story), commit
+        return Cell(str(row["status"]), kind="worse"), *spans, Cell("-"), commit
+    return Cell(_value(value, story), value), *spans, _ratio(value, before, story), commit
+
+
+def _span(low: float, high: float, story: Story) -> str:
+    return f"{human(low, story.unit)} to {human(high, story.unit)}" if low <= high else "-"
 
 
 def _value(value: float, story: Story) -> str:
@@ -160,8 +196,11 @@ def _ratio(value: float, before: float, story: Story) -> Cell:
 
 
 def _errors(rows: pd.DataFrame) -> list[str]:
-    """Return the different errors of the newest commit's failures, the most frequent first."""
-    failed = rows[rows["status"].isin(["failed", "timeout"])]
-    told = failed["error"].dropna() if "error" in failed else failed["status"]
-    counts = told.value_counts().head(5)
-    return [f"{counted(int(count), 'row')}: {text}" for text, count in counts.items()]
+    """Return the errors of the cases whose newest run failed, the most frequent first."""
+    run = rows[rows["status"] != "skipped"].sort_values(
+        ["commit_date", "started_at"], na_position="first", kind="stable"
+    )
+    newest = run.drop_duplicates(["machine", "benchmark", "case"], keep="last")
+    failed = newest[newest["status"].isin(["failed", "timeout"])]
+    counts = failed["error"].fillna(failed["status"]).value_counts().head(MOST_ERRORS)
+    return [f"{counted(int(count), 'case')}: {text}" for text, count in counts.items()]

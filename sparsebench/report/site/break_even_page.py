@@ -5,13 +5,20 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sparsebench.report.break_even import NEVER, BreakEven, as_table, varying_places
+from sparsebench.report.break_even import (
+    NEVER,
+    BreakEven,
+    as_table,
+    fastest,
+    ratio_at,
+    varying_places,
+)
 from sparsebench.report.break_even_figure import describe, draw_curves, draw_map
 from sparsebench.report.site.about import About
 from sparsebench.report.site.html import page
 from sparsebench.report.site.output import Output
 from sparsebench.report.site.pictures import Shown, show
-from sparsebench.report.site.table import Cell, Column, Table
+from sparsebench.report.site.table import Cell, Column, Table, columns
 from sparsebench.report.units import human
 
 PATH = "break-even.html"
@@ -57,7 +64,7 @@ def make_break_even_page(found: list[BreakEven], about: About, output: Output) -
             show(Map(members), output, name, f"{benchmark}: break-even level", command),
             show(Curves(members), output, f"{name}-ratios", "Time against dense", command),
         ]
-        tables.append(_table(benchmark, members))
+        tables += [_choices(benchmark, members), _table(benchmark, members)]
     title = "Break-even"
     output.write(
         PATH, page("break_even.html", about, PATH, title=title, pictures=pictures, tables=tables)
@@ -65,12 +72,40 @@ def make_break_even_page(found: list[BreakEven], about: About, output: Output) -
     return pictures
 
 
+def _choices(benchmark: str, found: list[BreakEven]) -> Table:
+    """Return the fastest format at each level, a row a place and block that zeros come in."""
+    places = list(varying_places(found))
+    levels = sorted({float(level) for one in found for level in one.curve["level"] if level > 0})
+    rows: dict[tuple[str, ...], list[BreakEven]] = {}
+    for one in found:
+        if one.block:
+            where = tuple(one.place.get(name, "") for name in places)
+            rows.setdefault((*where, one.block), []).append(one)
+    return Table(
+        f"{benchmark}: what to use at a level",
+        columns(*places, "zeros in blocks of", *(f"level {level:g}" for level in levels)),
+        tuple(
+            (*map(Cell, where), *(_choice(members, level) for level in levels))
+            for where, members in rows.items()
+        ),
+        ("dense: no format is surely faster; 2x: takes half the time of dense",),
+    )
+
+
+def _choice(members: list[BreakEven], level: float) -> Cell:
+    best = fastest(members, level)
+    if best is None:
+        return Cell("dense", 1.0)
+    times = 1 / ratio_at(best, level)
+    return Cell(f"{best.format}, {human(times, 'ratio')}", times, kind="better")
+
+
 def _table(benchmark: str, found: list[BreakEven]) -> Table:
     places = list(varying_places(found))
     titles = (*places, "format", "block")
     numbers = [Column("faster from level", numeric=True), Column("best vs dense", numeric=True)]
     return Table(
-        benchmark,
+        f"{benchmark}: every format",
         (*map(Column, titles), *numbers, Column("at level")),
         tuple(_row(one, places) for one in found),
     )

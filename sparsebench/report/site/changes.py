@@ -109,21 +109,28 @@ def shift_table(shifts: Sequence[Shift], links: CommitLinks) -> Table:
 
 
 def new_series_table(found: Sequence[NewSeries], links: CommitLinks) -> Table:
-    """Return where benchmarks began to be measured in another way, newest first."""
-    titles = columns("benchmark", "machine", "cases", "from", "date", "reason", numeric=("cases",))
+    """Return where cases began to be measured in another way, newest first: a row a reason."""
+    titles = columns(
+        "machine", "from", "date", "cases", "benchmarks", "for example", "reason",
+        numeric=("cases", "benchmarks"),
+    )  # fmt: skip
+    groups: dict[tuple[str, str, str], list[NewSeries]] = {}
+    for one in found:
+        groups.setdefault((one.machine, one.commit, one.reason), []).append(one)
     rows = tuple(
         (
-            Cell(one.benchmark),
-            Cell(one.machine),
-            Cell(f"{one.count:,}", one.count),
-            links.cell(one.commit),
-            Cell(_day(one.date)),
-            Cell(one.reason),
+            Cell(machine),
+            links.cell(commit),
+            Cell(_day(some[0].date)),
+            Cell(f"{(cases := sum(one.count for one in some)):,}", cases),
+            Cell(f"{len(some):,}", len(some)),
+            Cell(some[0].benchmark),
+            Cell(reason),
         )
-        for one in found[:MOST_ROWS]
+        for (machine, commit, reason), some in list(groups.items())[:MOST_ROWS]
     )
-    cut = f"the newest {MOST_ROWS} of {len(found)}; `sparsebench history --json -` has all"
-    return Table("New series", titles, rows, (cut,) if len(found) > MOST_ROWS else ())
+    cut = f"the newest {MOST_ROWS} of {len(groups)}; `sparsebench history --json -` has all"
+    return Table("New series", titles, rows, (cut,) if len(groups) > MOST_ROWS else ())
 
 
 def _day(date: pd.Timestamp) -> str:

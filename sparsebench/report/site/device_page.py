@@ -1,6 +1,7 @@
 """The pages of comparisons: two devices, machines, implementations, versions or dtypes each."""
 
-from collections.abc import Hashable
+import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Final
@@ -21,7 +22,10 @@ from sparsebench.report.crossing import crossings
 from sparsebench.report.heat_map import describe_heat_map, draw_heat_map, why_no_heat_map
 from sparsebench.report.sides import Sides, values_of
 from sparsebench.report.site.about import About
+from sparsebench.report.site.gathering import digests_of
 from sparsebench.report.site.html import page
+from sparsebench.report.site.kept import Page, page_key
+from sparsebench.report.site.newest import estimate_of
 from sparsebench.report.site.output import Output
 from sparsebench.report.site.pictures import Shown, show
 from sparsebench.report.site.table import Cell, Column, Table, columns
@@ -66,12 +70,18 @@ class DeviceTask:
         """Where the page stands in the site."""
         return f"devices/{self.file}.html"
 
+    def key(self, about: About) -> str:
+        """Return the name of the page's content."""
+        digests = sorted(digests_of(self.rows).items())
+        return page_key(about, self.sides, self.file, digests)
+
 
 @dataclass(frozen=True)
 class Section:
-    """One benchmark of a comparison, as its page shows it."""
+    """One benchmark of a comparison, as its page shows it; ``anchor``: where on the page."""
 
     name: str
+    anchor: str
     verdict: str
     crossings: tuple[str, ...]
     picture: Shown | None
@@ -81,16 +91,21 @@ class Section:
 
 @dataclass(frozen=True)
 class MadePair:
-    """A comparison's page, written; without groups there is none, and nothing was written."""
+    """What the list of comparisons says of one; without benchmarks there is no page."""
 
     sides: Sides
     path: str
     benchmarks: int
     cases: int
     mean: Estimate
-    written: frozenset[str]
-    drawn: int
-    reused: int
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> "MadePair":
+        """Return it from plain values, as a manifest has them."""
+        return cls(
+            Sides(**plain["sides"]), plain["path"], plain["benchmarks"], plain["cases"],
+            estimate_of(plain["mean"]),
+        )  # fmt: skip
 
 
 def pairs_to_compare(frame: pd.DataFrame) -> tuple[list[Sides], list[str]]:
@@ -107,16 +122,23 @@ def pairs_to_compare(frame: pd.DataFrame) -> tuple[list[Sides], list[str]]:
     return found, left_out
 
 
-def make_device_page(task: DeviceTask, about: About, output: Output) -> MadePair:
-    """Write one comparison with its heat maps and data; return what the list says of it."""
+def make_device_pages(
+    tasks: Sequence[DeviceTask], about: About, output: Output
+) -> list[Page[MadePair]]:
+    """Write some comparisons, one after the other."""
+    return [make_device_page(task, about, output) for task in tasks]
+
+
+def make_device_page(task: DeviceTask, about: About, output: Output) -> Page[MadePair]:
+    """Write one comparison with its heat maps and data."""
     output = Output(output.root)
     sides = task.sides
     comparison = compare(task.rows, sides)
-    titles = [f"devices.{task.file}.{group.name}" for group in comparison.groups]
-    names = canvas.safe_names(titles)
+    groups = sorted(comparison.groups, key=_distance, reverse=True)
+    names = canvas.safe_names([f"devices.{task.file}.{group.name}" for group in groups])
     sections = [
-        _section(group, names[title], sides, about, output)
-        for title, group in zip(titles, comparison.groups, strict=True)
+        _section(group, name, sides, about, output)
+        for group, name in zip(groups, names.values(), strict=True)
     ]
     if sections:
         content = page(
@@ -126,6 +148,7 @@ def make_device_page(task: DeviceTask, about: About, output: Output) -> MadePair
             title=f"{sides.b} against {sides.a}",
             sides=sides,
             command=_command(about, sides),
+            contents=_contents(groups, sections),
             sections=sections,
             floors=[distance.text for distance in distances(task.rows, sides)],
             notes=footnotes(comparison),
@@ -133,11 +156,44 @@ def make_device_page(task: DeviceTask, about: About, output: Output) -> MadePair
         output.write(task.path, content)
     pictures = [section.picture for section in sections if section.picture]
     drawn = sum(picture.drawn for picture in pictures)
-    reused, cases = len(pictures) - drawn, sum(len(group.pairs) for group in comparison.groups)
-    written = frozenset(output.written)
-    return MadePair(
-        sides, task.path, len(sections), cases, _mean(comparison), written, drawn, reused
+    cases = sum(len(group.pairs) for group in groups)
+    made = MadePair(sides, task.path, len(sections), cases, _mean(comparison))
+    files = frozenset(output.written)
+    return Page(task.path, task.key(about), made, files, drawn, len(pictures) - drawn)
+
+
+def _distance(group: Group) -> float:
+    """Return how far apart the sides are, in doublings; what has no ratio comes last."""
+    mean = group.mean.value
+    return abs(math.log2(mean)) if mean > 0 else -1.0
+
+
+def _contents(groups: Sequence[Group], sections: Sequence[Section]) -> Table:
+    """Return one row a benchmark, linking to its section."""
+    rows = tuple(
+        (
+            Cell(group.name, href=f"#{section.anchor}"),
+            Cell(f"{len(group.pairs):,}", len(group.pairs)),
+            _mean_cell(group),
+            Cell(interval_text(group.mean.interval)),
+            *(Cell(str(int(which.sum())) if not group.exact else "-", int(which.sum()))
+              for which in (group.above, group.below, group.unclear)),
+        )
+        for group, section in zip(groups, sections, strict=True)
+    )  # fmt: skip
+    numeric = ("cases", "geometric mean B/A", "above 1x", "below 1x", "unclear")
+    return Table(
+        "Benchmarks",
+        columns("benchmark", *numeric[:2], "95 %", *numeric[2:], numeric=numeric),
+        rows,
     )
+
+
+def _mean_cell(group: Group) -> Cell:
+    if group.exact:
+        same = int((group.pairs["a"] == group.pairs["b"]).sum())
+        return Cell(f"same in {same} of {len(group.pairs)}")
+    return Cell(human(group.mean.value, "ratio"), group.mean.value)
 
 
 def pair_table(made: list[MadePair]) -> Table:
@@ -167,6 +223,7 @@ def _section(group: Group, file: str, sides: Sides, about: About, output: Output
         picture = show(heat_map, output, file, title, _command(about, sides))
     return Section(
         name=group.name,
+        anchor=file,
         verdict=exact_verdict(group) if group.exact else verdict(group, sides),
         crossings=tuple(crossing.text for crossing in crossings(group, sides)),
         picture=picture,

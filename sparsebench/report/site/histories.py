@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sparsebench.report import canvas
-from sparsebench.report.changes import describe_changes, draw_changes
+from sparsebench.report.changes import changed, describe_changes, draw_changes
 from sparsebench.report.crossing import size_of
 from sparsebench.report.dimensions import constants, labels, natural_order, varying
 from sparsebench.report.layout import Layout, choose_layout
@@ -33,18 +33,19 @@ class History:
     story: Story
 
     def table(self) -> pd.DataFrame:
-        """A row a point: commit, machine, environment, parameters, value, interval, status."""
-        return point_rows(self.story, self.story.table)
+        """A row a point that is drawn; of exact values a row a change, of which there are few."""
+        story = self.story
+        return point_rows(story, changed(story.table)) if _is_exact(story) else line_rows(story)
 
     def alt(self) -> str:
         """The history in words."""
         story = self.story
-        return describe_changes(story) if story.direction == "exact" else describe(story)
+        return describe_changes(story) if _is_exact(story) else describe(story)
 
     def draw(self) -> Figure:
         """The regression plot."""
         story = self.story
-        return draw_changes(story) if story.direction == "exact" else draw(story)
+        return draw_changes(story) if _is_exact(story) else draw(story)
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,26 @@ def point_rows(story: Story, table: pd.DataFrame) -> pd.DataFrame:
     commits = np.array(story.commits, dtype=object)[table["x"].to_numpy(dtype=int)]
     place = pd.DataFrame({"commit": commits}, index=table.index)
     return pd.concat([place, dims_of(table), table[_NUMBERS].assign(unit=story.unit)], axis=1)
+
+
+def line_rows(story: Story) -> pd.DataFrame:
+    """Return the lines of a regression plot: commit, what the line stands for, value, low, high.
+
+    Where many commits share a point, ``commit`` is the middle one.
+    """
+    names = [*story.layout.panels, *story.layout.hues]
+    lines = pd.concat([part.assign(panel=panel) for panel, part in story.lines.items()])
+    firsts = story.table.drop_duplicates(["panel", "hue"]).set_index(["panel", "hue"])
+    place = dims_of(firsts)[names].loc[pd.MultiIndex.from_frame(lines[["panel", "hue"]])]
+    commits = np.array(story.commits, dtype=object)[lines["x"].to_numpy(dtype=int)]
+    values = lines[["value", "low", "high"]].reset_index(drop=True)
+    return pd.concat(
+        [pd.Series(commits, name="commit"), place.reset_index(drop=True), values], axis=1
+    ).assign(unit=story.unit)
+
+
+def _is_exact(story: Story) -> bool:
+    return story.direction == "exact"
 
 
 def _by_size(values: pd.Index | np.ndarray) -> list[str]:

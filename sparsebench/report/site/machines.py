@@ -95,6 +95,6 @@ def _facts(rows: pd.DataFrame, columns: tuple[str, ...]) -> list[tuple[str, str]
 def _pairs(row: pd.Series, column: str) -> tuple[str, ...]:
     """Return "torch 2.13.0" lines of a map's pairs; asv's own spelling is kept."""
     pairs = row[column]
-    if not isinstance(pairs, list):
+    if not isinstance(pairs, dict):
         return ()
-    return tuple(f"{name} {version}".strip() for name, version in pairs)
+    return tuple(f"{name} {version}".strip() for name, version in pairs.items())

@@ -1,16 +1,16 @@
 """The newest values of one benchmark: what they are, how they moved, and their line so far."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from sparsebench.report.dimensions import varying
+from sparsebench.report.dimensions import natural_ranks, varying
 from sparsebench.report.points import dims_of
 from sparsebench.report.story import Story
 from sparsebench.report.trend import relative, summary
-from sparsebench.stats import Estimate, geometric_mean
+from sparsebench.stats import Estimate, Interval, geometric_mean
 
 SPARK_SIZE: Final = (100, 24)  # the unit of its points, which the page scales
 _SPARK_POINTS: Final = 50
@@ -37,17 +37,34 @@ class Facts:
     changed: int | None
     spark: str
 
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> "Facts":
+        """Return them from plain values, as a manifest has them."""
+        return cls(**{**plain, "change": estimate_of(plain["change"])})
+
+
+def estimate_of(plain: dict[str, Any]) -> Estimate:
+    """Return an estimate from plain values."""
+    interval, warnings = plain["interval"], tuple(plain["warnings"])
+    return Estimate(
+        plain["value"], Interval(**interval) if interval else None, plain["count"], warnings
+    )
+
 
 def newest(story: Story) -> pd.DataFrame:
     """Return the newest row of every case on every host, with ``before``, the value before it.
 
+    They stand in the natural order of the cases.
     Only a value of the same harness is one before. What was skipped since hides no value.
     """
     table = story.table[story.table["status"] != "skipped"]
     before = table[table["value"].notna()].groupby("series")["value"].shift()
     table = table.assign(before=before)
     case = ["host", *(name for name in table if str(name).startswith("dim:"))]
-    return table.drop_duplicates(case, keep="last")
+    found = table.drop_duplicates(case, keep="last")
+    dims = dims_of(found)
+    ranks = natural_ranks(dims, [str(name) for name in dims])
+    return found.loc[ranks.sort_values([str(name) for name in ranks]).index]
 
 
 def facts(story: Story) -> Facts:

@@ -1,7 +1,7 @@
 """The site's folder: files written whole, and what an earlier site left behind removed."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -40,7 +40,11 @@ class Output:
     def keep(self, path: str) -> bool:
         """Count ``path`` among the site's files; whether it is there already."""
         self.written.add(path)
-        return (self.root / path).is_file()
+        return self.has(path)
+
+    def has(self, path: str) -> bool:
+        """Whether a file of the site is there."""
+        return _is_inside(path) and (self.root / path).is_file()
 
 
 def check(root: Path) -> None:
@@ -57,28 +61,40 @@ def check(root: Path) -> None:
         )
 
 
-def finish(root: Path, written: Iterable[str]) -> None:
-    """Remove the files that only the earlier site had, and note which this one has."""
+def finish(root: Path, written: Iterable[str], pages: Mapping[str, object]) -> None:
+    """Remove the files that only the earlier site had, and note what this one has.
+
+    ``pages`` is what the next build may keep, in plain values.
+    """
     files = sorted(written)
-    for stale in set(_manifest(root)) - set(files):
+    earlier = manifest(root)["files"]
+    for stale in set(map(str, earlier)) - set(files) if isinstance(earlier, list) else ():
         if _is_inside(stale):
             (root / stale).unlink(missing_ok=True)
-    (root / MANIFEST).write_text(json.dumps(files, indent=0) + "\n", encoding="utf-8")
+    _note(root, {"files": files, "pages": pages})
 
 
 def claim(root: Path) -> None:
     """Make the folder and its manifest, so that a site that was cut off is taken for one."""
     root.mkdir(parents=True, exist_ok=True)
     if not (root / MANIFEST).exists():
-        (root / MANIFEST).write_text("[]\n", encoding="utf-8")
+        _note(root, {"files": [], "pages": {}})
 
 
-def _manifest(root: Path) -> list[str]:
+def manifest(root: Path) -> dict[str, object]:
+    """Return what an earlier site notes of itself: its files, and its pages by path."""
     try:
-        files = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        noted = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return []
-    return [str(path) for path in files] if isinstance(files, list) else []
+        noted = None
+    empty: dict[str, object] = {"files": [], "pages": {}}
+    return empty | noted if isinstance(noted, dict) else empty
+
+
+def _note(root: Path, noted: Mapping[str, object]) -> None:
+    part = root / f".{MANIFEST}.part"
+    part.write_text(json.dumps(noted, indent=0) + "\n", encoding="utf-8")
+    part.replace(root / MANIFEST)
 
 
 def _is_inside(path: str) -> bool:

@@ -20,12 +20,16 @@ from sparsebench.report.units import human
 
 PATH = "index.html"
 _QUIET = "No lasting change was found in {searched} series; {short} have too few values to tell."
+_EARLY = (
+    "Nothing to search yet: a lasting change needs eight values of a case or more, measured in one "
+    "way, and none of {searched} series has as many."
+)
 
 
 def make_overview(
     made: Sequence[Made],
     found: History,
-    frame: pd.DataFrame,
+    runs: pd.DataFrame,
     pages: Mapping[tuple[str, str], str],
     about: About,
     output: Output,
@@ -39,31 +43,37 @@ def make_overview(
         about,
         PATH,
         title="Overview",
-        tiles=_tiles(made, steps, frame),
+        tiles=_tiles(made, steps, runs),
         changes=change_table(steps, about.links, pages),
         shifts=shift_table(found.shifts, about.links),
         new_series=new_series_table(found.new_series, about.links),
-        quiet=_QUIET.format(searched=f"{found.series:,}", short=f"{found.short:,}"),
+        quiet=_quiet(found),
         benchmarks=_benchmarks(made),
     )
     output.write(PATH, content)
 
 
+def _quiet(found: History) -> str:
+    """Return why there is no table of changes."""
+    words = _EARLY if found.short == found.series else _QUIET
+    return words.format(searched=f"{found.series:,}", short=f"{found.short:,}")
+
+
 def _tiles(
-    made: Sequence[Made], steps: Sequence[Step], frame: pd.DataFrame
+    made: Sequence[Made], steps: Sequence[Step], runs: pd.DataFrame
 ) -> list[tuple[str, str]]:
-    commits = commit_order(frame)
+    commits = commit_order(runs)
     there = [step for step in steps if step.status == "there"]
     worse = sum(step.worse for step in there)
     failed = sum(one.facts.failed for one in made)
     tiles = [
         ("benchmarks", f"{len(made):,}"),
         ("cases", f"{sum(one.facts.cases for one in made):,}"),
-        ("machines", f"{frame['machine'].nunique():,}"),
+        ("machines", f"{runs['machine'].nunique():,}"),
         ("commits", f"{len(commits):,}"),
         ("newest commit", short_hash(commits[-1])),
-        ("worse, still there", f"{worse:,}"),
-        ("better, still there", f"{len(there) - worse:,}"),
+        ("still worse", f"{worse:,}"),
+        ("still better", f"{len(there) - worse:,}"),
     ]
     return [*tiles, ("cases failing", f"{failed:,}")] if failed else tiles
 

@@ -2,18 +2,15 @@
 
 import hashlib
 import re
-import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Final, Protocol
 
-import matplotlib as mpl
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from sparsebench.report import canvas
+from sparsebench.report.site.kept import code
 from sparsebench.report.site.output import Output
 
 FIGURES: Final = "figures"
@@ -57,7 +54,7 @@ def show(picture: Picture, output: Output, name: str, title: str, command: str) 
     """
     table, alt = picture.table().to_csv(index=False), picture.alt()
     kind = type(picture)
-    key = hashlib.sha256("\0".join([_code(kind.__module__), kind.__name__, table, alt]).encode())
+    key = hashlib.sha256("\0".join([code(), kind.__name__, table, alt]).encode())
     stem = f"{name}-{key.hexdigest()[:10]}"
     svg = f"{FIGURES}/{stem}.svg"
     drawn = not output.keep(svg)
@@ -67,16 +64,6 @@ def show(picture: Picture, output: Output, name: str, title: str, command: str) 
     output.write(f"{DATA}/{name}.csv", table)
     width, height = _size(output.root / svg)
     return Shown(title, svg, f"{DATA}/{name}.csv", alt, width, height, command, drawn)
-
-
-@cache
-def _code(module: str) -> str:
-    """Return a hash of all that decides how the pictures of ``module`` come out of their data."""
-    versions = f"{mpl.__version__} {sns.__version__}"
-    own = Path(str(sys.modules[module].__file__))
-    sources = [own, *sorted(Path(__file__).parents[1].glob("*.py"))]
-    content = b"\0".join([versions.encode(), *(path.read_bytes() for path in sources)])
-    return hashlib.sha256(content).hexdigest()
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -1,39 +1,61 @@
 """Many pages at once: jobs on all cores, each in a process of its own."""
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
+
+@dataclass(frozen=True)
+class Job(Generic[T]):
+    """Work that can be pickled, and how many pages it makes."""
+
+    work: Callable[[], T]
+    pages: int
+
+
 # A worker imports pandas and seaborn first, two seconds: less work than this is done here.
-_LEAST_JOBS: Final = 8
+_LEAST_PAGES: Final = 8
 
 
-def run(jobs: Sequence[Callable[[], T]], progress: Callable[[int, int], None]) -> list[T]:
-    """Return what each job returns, in order; ``progress(done, total)`` is called after each.
+def run(jobs: Sequence[Job[T]], progress: Callable[[int, int], None]) -> list[T]:
+    """Return what each job returns, in order; ``progress(done, total)`` counts pages.
 
-    Jobs must be picklable. An error in one ends all.
+    An error in one ends all.
     """
-    workers = min(os.cpu_count() or 1, len(jobs) // _LEAST_JOBS)
+    total = sum(job.pages for job in jobs)
+    workers = min(os.cpu_count() or 1, total // _LEAST_PAGES, len(jobs))
     if workers < 2:
-        return [_counted(job, done, len(jobs), progress) for done, job in enumerate(jobs, start=1)]
+        return list(_one_by_one(jobs, total, progress))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(job) for job in jobs]
+        pages = {pool.submit(job.work): job.pages for job in jobs}
         try:
-            for done, future in enumerate(as_completed(futures), start=1):
+            for future, done in _counted(as_completed(pages), pages):
                 future.result()
-                progress(done, len(jobs))
+                progress(done, total)
         finally:
             pool.shutdown(cancel_futures=True)
-        return [future.result() for future in futures]
+        return [future.result() for future in pages]
+
+
+def _one_by_one(
+    jobs: Sequence[Job[T]], total: int, progress: Callable[[int, int], None]
+) -> Iterator[T]:
+    done = 0
+    for job in jobs:
+        yield job.work()
+        done += job.pages
+        progress(done, total)
 
 
 def _counted(
-    job: Callable[[], T], done: int, total: int, progress: Callable[[int, int], None]
-) -> T:
-    result = job()
-    progress(done, total)
-    return result
+    futures: Iterable[Future[T]], pages: Mapping[Future[T], int]
+) -> Iterator[tuple[Future[T], int]]:
+    done = 0
+    for future in futures:
+        done += pages[future]
+        yield future, done

@@ -1,11 +1,20 @@
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from sparsebench.report.history import History, NewSeries, Shift, Step
-from sparsebench.report.site import CommitLinks, Content, build
-from sparsebench.results import latest, read
+from sparsebench.report.site import (
+    CommitLinks,
+    Content,
+    build,
+    gather,
+    read_history,
+    runs_of,
+)
+from sparsebench.results import read
 from sparsebench.stats import Estimate, Interval
 from tests.synthetic import LONG, commit_place, failed, hashes, history, slowed, write_dataset
 
@@ -50,8 +59,34 @@ def suite() -> pd.DataFrame:
     return frame
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a stored frame, as the command line reads them."""
+
+    dataset: Path
+
+    def __call__(
+        self,
+        columns: list[str],
+        benchmarks: Collection[str],
+        commits: Collection[str] | None = None,
+    ) -> pd.DataFrame:
+        rows = read(self.dataset, columns=list(dict.fromkeys([*columns, "benchmark"])))
+        rows = rows[rows["benchmark"].isin(list(benchmarks))]
+        rows = rows if commits is None else rows[rows["commit_hash"].isin(list(commits))]
+        return rows[columns]
+
+
+def content_of(frame: pd.DataFrame, folder: Path, found: History) -> Content:
+    """A site's content over these rows."""
+    rows = Rows(write_dataset(frame, folder / "parquet"))
+    sizes = {str(name): int(n) for name, n in frame["benchmark"].value_counts().items()}
+    table = read_history(rows, sizes, silent)
+    gathered, runs = gather(rows, table), runs_of(rows, table)
+    return Content(rows, sizes, gathered, runs, found, "results/parquet", COMMITS)
+
+
 def content(folder: Path) -> Content:
-    frame = read(write_dataset(suite(), folder / "parquet"))
     steps = [
         step("step.Long.time_step", "shape=128x128, level=0.3", 0.4),
         step("step.Long.time_step", "shape=128x128, level=0.9", -0.1, status="went away"),
@@ -62,7 +97,7 @@ def content(folder: Path) -> Content:
     shift = Shift("sparsebench", HOSTILE, "env", old, new, day, moved, 99, 0, "cpu: old -> new")
     again = NewSeries("sparsebench", "workstation", "b.time_it", new, day, 3, "number 1 -> 10")
     found = History(steps, [shift], [again], series=100, short=1, unfit=0)
-    return Content(frame, latest(frame), found, "results/parquet", COMMITS)
+    return content_of(suite(), folder, found)
 
 
 def silent(done: int, total: int) -> None:
