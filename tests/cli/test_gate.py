@@ -184,7 +184,9 @@ def test_a_commit_that_does_not_build_is_told(
         (["base", "--budget", "0"], "must be a time such as 90s"),
         (["base", "--bench", "("], "--bench: must be a regular expression"),
         (["base", "--environment", "py2"], "must be one of asv's, got 'py2'"),
+        (["base", "--tag", "long"], "[tool.sparsebench.grids]: unknown grid 'long'; known: "),
         (["--replay", "nowhere.json"], "nowhere.json: cannot be read; "),
+        (["base", "--replay", "gate.json"], "give it, or BASE [HEAD] to measure"),
     ],
 )
 def test_bad_input_is_one_line(
