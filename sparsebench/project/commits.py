@@ -67,7 +67,7 @@ def one(repository: Path, revision: str, where: str) -> Commit:
     Raises:
         SparsebenchError: it names none.
     """
-    if revision.startswith("-") or ".." in revision:
+    if not revision or revision.startswith("-") or ".." in revision:
         raise SparsebenchError(f"{where}: must be one commit, got {revision!r}")
     _check_known(repository, revision, where)
     return _log(repository, ["-n", "1", revision])[0]

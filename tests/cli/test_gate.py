@@ -177,6 +177,7 @@ def test_a_commit_that_does_not_build_is_told(
     [
         (["v9"], "BASE: unknown revision 'v9'"),
         (["base", "nope"], "HEAD: unknown revision 'nope'"),
+        ([""], "BASE: must be one commit, got ''"),
         (["base..slower"], "BASE: must be one commit, got 'base..slower'"),
         ([], "a base is needed"),
         (["base", "--fail-on", "slow"], "must be of regressed, changed"),
