@@ -124,6 +124,8 @@ def command(
     replay: Path | None,
 ) -> int:
     """Measure or load, judge, show, write what was asked for."""
+    if replay and base:
+        raise click.UsageError("--replay judges what was kept; give it, or BASE [HEAD] to measure")
     console = Console(stderr=True)
     record = load(replay) if replay else _measured(chosen, base, head, console)
     found = result(record)

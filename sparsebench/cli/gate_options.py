@@ -91,30 +91,36 @@ class Target:
 def target(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the shared options, and hand it a `Target` made of them."""
 
-    def pattern(project: Project, bench: str | None, tag: str | None) -> str:
+    def wanted(
+        project: Project, device: str | None, bench: str | None, tag: str | None
+    ) -> Selection:
         if bench and tag:
             raise click.UsageError("--bench and --tag exclude each other; give one")
-        return bench or project.pattern(tag)
+        if bench:
+            return selection(bench, device)
+        pattern = project.pattern(tag)
+        return selection(pattern, device, (f"grid {tag or 'short'}", pattern))
 
-    return _decorated(command, (*_WHICH, *_HOW), pattern)
+    return _decorated(command, (*_WHICH, *_HOW), wanted)
 
 
 def case_target(command: Callable[..., Any]) -> Callable[..., Any]:
     """The same for a command about one case, which ``--case`` names."""
 
-    def pattern(_: Project, case: str) -> str:
-        return f"{case}|{re.escape(case)}" if _is_regex(case) else re.escape(case)
+    def wanted(_: Project, device: str | None, case: str) -> Selection:
+        pattern = f"{case}|{re.escape(case)}" if _is_regex(case) else re.escape(case)
+        return selection(pattern, device, ("--case", case))
 
-    return _decorated(command, (_CASE, *_HOW), pattern)
+    return _decorated(command, (_CASE, *_HOW), wanted)
 
 
 def _decorated(
     command: Callable[..., Any],
     given: Sequence[Callable[..., Any]],
-    pattern: Callable[..., str],
+    choose: Callable[..., Selection],
 ) -> Callable[..., Any]:
-    """``command`` with these options; ``pattern`` makes the regular expression of its own two."""
-    names = signature(pattern).parameters.keys()
+    """``command`` with these options; ``choose`` makes the selection of its own ones."""
+    names = signature(choose).parameters.keys()
 
     @wraps(command)
     def with_target(
@@ -132,7 +138,7 @@ def _decorated(
         chosen = Target(
             project=project,
             asv=Asv(project.root, machine, project.root / ".asv" / "bench.log"),
-            wanted=selection(pattern(project, **own), device),
+            wanted=choose(project, device, **own),
             tolerance=tolerance,
             budget=budget,
             environment=environment_name(project, environment),

@@ -28,7 +28,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 def rounds(console: Console) -> Iterator[Callable[[int, int, int], None]]:
     """Give a function to call with a gate's round, how many of its cases are done, and how many."""
     if not console.is_terminal:
-        yield _line_a_round(console)
+        yield _round_lines(console)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
@@ -76,13 +76,14 @@ def _lines(console: Console, what: str) -> Callable[[int, int], None]:
     return tell
 
 
-def _line_a_round(console: Console) -> Callable[[int, int, int], None]:
-    begun = -1
+def _round_lines(console: Console) -> Callable[[int, int, int], None]:
+    """A line as a round begins, unless one was printed just before: a run may have hundreds."""
+    due = time.monotonic()
 
-    def tell(number: int, _: int, cases: int) -> None:
-        nonlocal begun
-        if number != begun:
-            begun = number
+    def tell(number: int, done: int, cases: int) -> None:
+        nonlocal due
+        if not done and time.monotonic() >= due:
+            due = time.monotonic() + _LINE_EVERY
             say(console, f"round {number + 1}: {cases} {'case' if cases == 1 else 'cases'}")
 
     return tell

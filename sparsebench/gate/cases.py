@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Final
 
-from sparsebench.errors import SparsebenchError
+from sparsebench.errors import SparsebenchError, unknown_name
 from sparsebench.project.patterns import compiled
 
 MEASURED: Final = ("time", "memory", "peakmemory", "track")  # asv's types that a worker can measure
@@ -51,10 +51,17 @@ class Case:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which of the discovered cases are wanted."""
+    """Which of the discovered cases are wanted.
+
+    Attributes:
+        pattern: searched in a case's name, as asv does.
+        device: the value of its parameter ``device``; None: any.
+        asked: the option by which a person chose, and what it was given; for errors.
+    """
 
     pattern: re.Pattern[str]
-    device: str | None = None
+    device: str | None
+    asked: tuple[str, str]
 
     def __contains__(self, case: Case) -> bool:
         """Whether its name matches, as asv searches, and it is on the device if one is named."""
@@ -63,13 +70,15 @@ class Selection:
         return here and bool(self.pattern.search(case.name))
 
 
-def selection(pattern: str, device: str | None) -> Selection:
+def selection(pattern: str, device: str | None, asked: tuple[str, str] | None = None) -> Selection:
     """Cases whose ``name(parameters)`` matches, with that value of a parameter ``device``.
+
+    ``asked``: see Selection; None: ``--bench``, and the pattern itself.
 
     Raises:
         SparsebenchError: not a regular expression.
     """
-    return Selection(compiled(pattern), device)
+    return Selection(compiled(pattern), device, asked or ("--bench", pattern))
 
 
 def cases(
@@ -95,14 +104,31 @@ def cases(
     known = {case.benchmark for case in found.values()}
     for name in sorted(set(own) - known):
         found[name] = _without_parameters(name, indices={"base": None})
-    chosen = [case for case in found.values() if case in wanted and case.type in MEASURED]
+    measurable = [case for case in found.values() if case.type in MEASURED]
+    chosen = [case for case in measurable if case in wanted]
     if not chosen:
-        where = f" with device={wanted.device}" if wanted.device else ""
         hint = "".join(f"; {line}" for line in unimportable(discovered)[:1])
-        raise SparsebenchError(
-            f"--bench: must match a benchmark{where}, got {wanted.pattern.pattern!r}{hint}"
-        )
+        raise SparsebenchError(_nothing(measurable, wanted) + hint)
     return chosen
+
+
+def _nothing(found: Sequence[Case], wanted: Selection) -> str:
+    """One line that says why none is wanted, with the names to choose from."""
+    if not found:
+        return "benchmarks: must hold one that can be measured, got none"
+    option, text = wanted.asked
+    axes = [
+        dict(zip(case.param_names, case.params, strict=False))
+        for case in found
+        if wanted.pattern.search(case.name)
+    ]
+    if not axes:
+        return f"{option}: {unknown_name('case', text, (case.name for case in found))}"
+    devices = sorted({case["device"].strip("'") for case in axes if "device" in case})
+    return (
+        f"--device: must be one that the matching cases have ({', '.join(devices) or 'none'}), "
+        f"got {wanted.device!r}"
+    )
 
 
 def _mark_broken(found: dict[str, Case], discovered: Mapping[str, Reply]) -> None:

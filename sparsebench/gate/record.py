@@ -196,7 +196,8 @@ def parse(where: str, text: Iterable[str]) -> Record:
     except (json.JSONDecodeError, AttributeError, IndexError, KeyError, TypeError) as error:
         if isinstance(error, json.JSONDecodeError) and 1 < len(rows) == 2 + len(record.events):
             return record
-        raise SparsebenchError(f"{where}: must be a gate's record; {error}") from None
+        what = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise SparsebenchError(f"{where}: must be a gate's record; {what}") from None
     return record
 
 

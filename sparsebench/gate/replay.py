@@ -13,6 +13,11 @@ def load(path: Path) -> Record:
     Raises:
         SparsebenchError: it cannot be read or holds no record.
     """
+    if path.is_dir():
+        kept = [p for p in path.iterdir() if p.suffix in (".json", ".jsonl", ".parquet")]
+        newest = max(kept, key=lambda p: p.stat().st_mtime, default=None)
+        hint = f"; the newest in it: {newest}" if newest else ""
+        raise SparsebenchError(f"{path}: must be one record, got a folder{hint}")
     if path.suffix == ".parquet":
         from sparsebench.gate import parquet  # loads Arrow: 70 MB, seldom needed
 

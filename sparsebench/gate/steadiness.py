@@ -33,13 +33,18 @@ def doubts(events: Sequence[Event]) -> list[str]:
         )
     drift = _drift(seconds.mean(axis=1))
     if abs(drift) > UNEQUAL * 5:
-        notes.append(f"the machine became {drift:+.0%} slower from the first to the last quarter")
+        notes.append(f"the machine became {_slower(drift, 0)} from the first to the last quarter")
     lean = float(np.expm1(np.median(np.log(seconds[:, 1] / seconds[:, 0]))))
     if abs(lean) > UNEQUAL:
         notes.append(
-            f"the same work took {lean:+.1%} longer beside head than beside base; doubt small ones"
+            f"the same work was {_slower(lean, 1)} in head's processes than in base's; doubt "
+            "changes of that size"
         )
     return notes
+
+
+def _slower(change: float, digits: int) -> str:
+    return f"{abs(change):.{digits}%} {'slower' if change > 0 else 'faster'}"
 
 
 def _drift(seconds: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:

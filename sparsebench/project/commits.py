@@ -9,6 +9,10 @@ from sparsebench.errors import SparsebenchError, unknown_name
 from sparsebench.project.git import git, run_git
 
 RECENT = 3  # HEAD and up to two before it
+_SHALLOW = (
+    "; the clone is shallow and may lack it: `git fetch --unshallow --tags` "
+    "(actions/checkout: fetch-depth: 0)"
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def one(repository: Path, revision: str, where: str) -> Commit:
     Raises:
         SparsebenchError: it names none.
     """
-    if revision.startswith("-") or ".." in revision:
+    if not revision or revision.startswith("-") or ".." in revision:
         raise SparsebenchError(f"{where}: must be one commit, got {revision!r}")
     _check_known(repository, revision, where)
     return _log(repository, ["-n", "1", revision])[0]
@@ -96,7 +100,13 @@ def _check_known(repository: Path, revision: str, where: str = "--commits") -> N
         ran = run_git(repository, "rev-parse", "--verify", "--quiet", f"{end}^{{commit}}")
         if ran.returncode:
             names = git(repository, "for-each-ref", "--format=%(refname:short)").split()
-            raise SparsebenchError(f"{where}: {unknown_name('revision', end, names)}")
+            hint = _SHALLOW if _is_shallow(repository) else ""
+            raise SparsebenchError(f"{where}: {unknown_name('revision', end, names)}{hint}")
+
+
+def _is_shallow(repository: Path) -> bool:
+    """Whether the clone has a part of the history only, as CI systems make it."""
+    return git(repository, "rev-parse", "--is-shallow-repository") == "true"
 
 
 def uncommitted_changes(repository: Path) -> int:

@@ -48,7 +48,8 @@ class Project:
             SparsebenchError: no such grid.
         """
         if name not in self.grids:
-            raise SparsebenchError(f"--grid: {unknown_name('grid', name, self.grids)}")
+            unknown = unknown_name("grid", name, self.grids)
+            raise SparsebenchError(f"pyproject.toml, [tool.sparsebench.grids]: {unknown}")
         return self.grids[name]
 
     def pattern(self, grid: str | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils import parametrize
 
 from sparsebench.errors import ConfigError, unknown_name
 from sparsebench.pruning.element_masks import ElementMasks
@@ -42,8 +43,9 @@ def make_group(model: nn.Module, defaults: Config, entry: Config, masks: Element
 
     Raises:
         ConfigError: ``entry`` is no dict with a ``tensor_fqn`` of ``model``, its location disagrees
-            with that, a key of it is a misspelt default, or its tensor has no shape yet, a dtype
-            that has no order, a mask of another kind, or another shape than the ``mask`` given.
+            with that, a key of it is a misspelt default, or its tensor is computed from others,
+            has no shape yet, a dtype that has no order, a mask of another kind, or another shape
+            than the ``mask`` given.
     """
     _check_entry(entry)
     check_spelling(str(entry["tensor_fqn"]), entry, defaults)
@@ -51,6 +53,7 @@ def make_group(model: nn.Module, defaults: Config, entry: Config, masks: Element
     if not exists(model, group):
         raise ConfigError(f"prepare: {no_tensor(model, group['tensor_fqn'])}")
     _check_location(entry, group)
+    _check_own(group)
     _check_parametrization(group, masks)
     tensor = getattr(group["module"], group["tensor_name"])
     if is_lazy(tensor):
@@ -240,6 +243,17 @@ def _check_location(entry: Config, group: Config) -> None:
                 f"config: {key} must agree with tensor_fqn={entry['tensor_fqn']!r}, "
                 f"got {key}={entry[key]!r}"
             )
+
+
+def _check_own(group: Config) -> None:
+    """Torch parametrizes what a module holds, not what a hook of its computes."""
+    module, name = group["module"], group["tensor_name"]
+    held = name in module._parameters or name in module._buffers
+    if not held and not parametrize.is_parametrized(module, name):
+        raise ConfigError(
+            f"prepare: {group['tensor_fqn']} must be a parameter or a buffer, got a tensor that is "
+            "computed from others (torch.nn.utils.prune or weight_norm?); make it permanent first"
+        )
 
 
 def _check_parametrization(group: Config, masks: ElementMasks) -> None:

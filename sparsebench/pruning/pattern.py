@@ -91,7 +91,7 @@ def check_pattern(
     """
     if len(shape) != 2:
         raise ConfigError(f"tensor: must be 2-D, got shape={tuple(shape)}")
-    _check_block(block)
+    check_block("sparse_block_shape", block)
     check_level(sparsity_level)
     size = block[0] * block[1]
     if zeros_per_block is None:
@@ -116,10 +116,11 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 and "\n" not in text else f"a {type(value).__name__}"
 
 
-def _check_block(block: object) -> None:
+def check_block(name: str, block: object) -> None:
+    """ConfigError, unless ``block``, which is told as ``name``, has two positive sides."""
     pair = isinstance(block, (tuple, list)) and len(block) == 2
     if not pair or not all(_is_int(side) and side > 0 for side in block):  # type: ignore[attr-defined]  # pair says so
-        raise ConfigError(f"sparse_block_shape: must be two positive integers, got {shown(block)}")
+        raise ConfigError(f"{name}: must be two positive integers, got {shown(block)}")
 
 
 def check_nearliness(shape: tuple[int, ...], nearliness: int) -> None:

@@ -177,6 +177,7 @@ def test_a_commit_that_does_not_build_is_told(
     [
         (["v9"], "BASE: unknown revision 'v9'"),
         (["base", "nope"], "HEAD: unknown revision 'nope'"),
+        ([""], "BASE: must be one commit, got ''"),
         (["base..slower"], "BASE: must be one commit, got 'base..slower'"),
         ([], "a base is needed"),
         (["base", "--fail-on", "slow"], "must be of regressed, changed"),
@@ -184,7 +185,9 @@ def test_a_commit_that_does_not_build_is_told(
         (["base", "--budget", "0"], "must be a time such as 90s"),
         (["base", "--bench", "("], "--bench: must be a regular expression"),
         (["base", "--environment", "py2"], "must be one of asv's, got 'py2'"),
+        (["base", "--tag", "long"], "[tool.sparsebench.grids]: unknown grid 'long'; known: "),
         (["--replay", "nowhere.json"], "nowhere.json: cannot be read; "),
+        (["base", "--replay", "gate.json"], "give it, or BASE [HEAD] to measure"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -1,6 +1,7 @@
 """Records as text: whole, cut off anywhere, damaged, or of a newer format."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,23 @@ def test_what_is_no_record_is_one_line(text: str, tmp_path: Path) -> None:
         load(path)
     assert str(raised.value).startswith(f"{path}: must be a gate's record; ")
     assert "\n" not in str(raised.value)
+
+
+def test_json_of_another_kind_is_told_by_what_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text("{}")
+    with pytest.raises(SparsebenchError, match=r"must be a gate's record; it has no 'format'"):
+        load(path)
+
+
+def test_a_folder_of_records_is_refused_and_names_its_newest(tmp_path: Path) -> None:
+    with pytest.raises(SparsebenchError, match=r"must be one record, got a folder$"):
+        load(tmp_path)
+    for name, age in (("gate-a.parquet", 20), ("gate-b.parquet", 10), ("README.md", 0)):
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    with pytest.raises(SparsebenchError, match=r"got a folder; the newest in it: .*gate-b.parquet"):
+        load(tmp_path)
 
 
 def test_a_newer_format_says_what_to_do(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ def test_a_shallow_clone_gives_what_it_has(repository: Repository, tmp_path: Pat
     shallow = tmp_path / "shallow"
     git(tmp_path, "clone", "--quiet", "--depth", "1", folder.as_uri(), str(shallow))
     assert subjects(shallow, None) == ["c"]
+    with pytest.raises(SparsebenchError, match="the clone is shallow and may lack it: `git fetch "):
+        resolve(shallow, "HEAD~1")
 
 
 def test_revisions_and_ranges_are_joined_and_each_commit_taken_once(repository: Repository) -> None:

@@ -21,7 +21,9 @@ def test_our_own_project_is_found_from_a_folder_inside() -> None:
 
 
 def test_an_unknown_grid_names_the_near_one() -> None:
-    with pytest.raises(SparsebenchError, match=r"--grid: unknown grid 'shrot'; near: short"):
+    with pytest.raises(
+        SparsebenchError, match=r"sparsebench\.grids\]: unknown grid 'shrot'; near: short"
+    ):
         load_project(ROOT).grid("shrot")
 
 

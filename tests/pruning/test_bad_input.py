@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune
 
 import sparsebench.pruning
 from sparsebench.errors import ConfigError
@@ -14,6 +15,7 @@ from sparsebench.pruning import (
     BaseSparsifier,
     DataNormSparsifier,
     FPGMPruner,
+    LambdaSL,
     NearlyDiagonalSparsifier,
     SaliencyPruner,
     WandaSparsifier,
@@ -235,6 +237,35 @@ def test_what_is_no_state_of_data_is_refused(state: Any) -> None:
     sparsifier = DataNormSparsifier([("a", values(2, 4))])
     refused(sparsifier.load_state_dict, state, match="load_state_dict: ")
     assert list(sparsifier.data_groups) == ["a"]
+
+
+# --- what is no tensor, name or function ---------------------------------------------------------
+
+
+def test_a_tensor_that_a_hook_computes_is_refused_and_the_model_stays() -> None:
+    model = MLP()
+    prune.l1_unstructured(model.last, "weight", 0.5)
+    match = r"last\.weight must be a parameter or a buffer, .* \(torch\.nn\.utils\.prune or "
+    refused(WeightNormSparsifier().prepare, model, None, match=match)
+    assert not parametrize.is_parametrized(model)
+
+
+@pytest.mark.parametrize("pairs", [["a"], [("a",)], {"a": 1}])
+def test_a_data_list_must_hold_pairs(pairs: Any) -> None:
+    refused(DataNormSparsifier, pairs, match=r"data_list: must hold \(name, data\) pairs, got ")
+
+
+def test_a_name_of_data_must_be_text() -> None:
+    sparsifier = DataNormSparsifier()
+    refused(sparsifier.add_data, 3, values(2, 4), match="add_data: name must be text, got 3")
+    assert sparsifier.data_groups == {}
+
+
+@pytest.mark.parametrize("factor", [None, 0.5, [lambda _: 1, 0.5, lambda _: 1]])
+def test_a_factor_of_the_level_must_be_a_function(factor: Any) -> None:
+    sparsifier = WeightNormSparsifier()
+    sparsifier.prepare(MLP(), None)
+    refused(LambdaSL, sparsifier, factor, match="LambdaSL: sl_lambda must be a function .* got ")
 
 
 # --- imports -------------------------------------------------------------------------------------

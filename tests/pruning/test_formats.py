@@ -101,6 +101,8 @@ class Mine(nn.Linear):
         (squashed(0.5, (1, 1), model=nn.Sequential(Mine(4, 4))), to_csr, "plain Linear, got Mine"),
         (squashed(0.5, (1, 1)).bfloat16(), to_csr, "kernel for torch.sparse_csr of torch.bfloat16"),
         (squashed(0.5, (1, 4)), to_bsr, "block_shape must be given"),
+        (squashed(0.5, (1, 4)), lambda m: to_bsr(m, 4), "block_shape: must be two positive"),
+        (squashed(0.5, (1, 4)), lambda m: to_bsr(m, (0, 4)), "block_shape: must be two positive"),
         (squashed(0.5, (1, 4)), lambda m: to_bsr(m, (5, 4)), r"must divide the weight's \(12, 8\)"),
         (squashed(0.1, (1, 1)), lambda m: to_bsr(m, (4, 4)), "must be zero, got none"),
         (squashed(0.5, (2, 4)), lambda m: to_bsr(m, (2, 4)), "on cpu, but says: .*non-square"),

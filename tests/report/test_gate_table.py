@@ -195,3 +195,10 @@ def test_shares_are_printed_in_percent(share: float, text: str) -> None:
 def test_an_endless_interval_is_printed() -> None:
     wide = timed("n=1", Verdict.UNDECIDED, 0.1, interval=Interval(-0.99, float("inf")))
     assert "-99..+inf" in printed(gate_text(result(wide)), 120)
+
+
+def test_a_time_that_is_gone_is_not_called_exact() -> None:
+    """Of a benchmark that one side alone has, no type is known, and nothing was compared."""
+    gone = Finding("old.time_it", (), (), "track", "", Verdict.GONE)
+    same = Finding("old.track_it", (), (), "track", "", Verdict.UNCHANGED, 1.0, 1.0, 0.0)
+    assert [line.exact for line in summaries([gone, same])] == [False, True]

@@ -15,6 +15,7 @@ from sparsebench.pruning.data.container import Container, key_of
 from sparsebench.pruning.element_masks import fitted, given_mask
 from sparsebench.pruning.groups import check_keys, check_spelling
 from sparsebench.pruning.parametrization import FakeSparsity
+from sparsebench.pruning.pattern import shown
 from sparsebench.pruning.state import Config, SparsifierState
 
 Data = Tensor | nn.Embedding | nn.EmbeddingBag
@@ -45,8 +46,10 @@ class BaseDataSparsifier(BaseSparsifier):
         super().__init__(defaults=defaults)
         self._container = Container()
         self.data_groups: dict[str, Config] = {}
-        for name, data in data_list or ():
-            self.add_data(name, data)
+        for pair in data_list or ():
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise ConfigError(f"data_list: must hold (name, data) pairs, got {shown(pair)}")
+            self.add_data(*pair)
 
     def prepare(self, *args: Any, **kwargs: Any) -> None:
         """Raise NotImplementedError: data is added by :meth:`add_data`, there is no model."""
@@ -69,9 +72,11 @@ class BaseDataSparsifier(BaseSparsifier):
             The data with its mask applied.
 
         Raises:
-            ConfigError: ``data`` is of another type, a setting does not apply to it, or its shape
-                is not that of the mask; nothing was changed.
+            ConfigError: ``name`` or ``data`` is of another type, a setting does not apply to it, or
+                its shape is not that of the mask; nothing was changed.
         """
+        if not isinstance(name, str):
+            raise ConfigError(f"add_data: name must be text, got {shown(name)}")
         weight = self._extract_weight(data)
         known = name in self.data_groups
         group = copy.deepcopy({**(self.data_groups[name] if known else self.defaults), **config})

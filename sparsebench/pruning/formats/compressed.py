@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.formats.selection import Filter, chosen_linears
 from sparsebench.pruning.masks import BlockShape
+from sparsebench.pruning.pattern import check_block
 from sparsebench.pruning.replacement import replace_modules
 
 Multiply = Callable[[Tensor, Tensor], Tensor]
@@ -105,6 +106,7 @@ def _to_bsr(block_shape: BlockShape | None, layer: nn.Linear) -> Tensor:
             "block_shape must be given, or kept by squash_mask(params_to_keep="
             "('sparse_block_shape',)), got neither"
         )
+    check_block("block_shape", block)
     shape = tuple(layer.weight.shape)
     if any(length % side for length, side in zip(shape, block, strict=True)):
         raise ConfigError(f"block_shape must divide the weight's {shape}, got {tuple(block)}")

@@ -5,6 +5,7 @@ from typing import Any
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.base_sparsifier import BaseSparsifier
+from sparsebench.pruning.pattern import shown
 from sparsebench.pruning.schedulers.base_scheduler import BaseScheduler, check_sparsifier
 
 Factor = Callable[[int], float]
@@ -18,7 +19,7 @@ class LambdaSL(BaseScheduler):
         sparsifier, last_epoch, verbose: see BaseScheduler.
 
     Raises:
-        ConfigError: another number of functions than groups.
+        ConfigError: another number of functions than groups, or something that is no function.
 
     Source: ``torch.ao.pruning.LambdaSL``. Deviates: its ``state_dict`` can be pickled, as it holds
     no function: of a callable object its attributes, of a function or lambda nothing (None).
@@ -34,6 +35,12 @@ class LambdaSL(BaseScheduler):
         check_sparsifier(sparsifier)
         self.sparsifier = sparsifier
         self.sl_lambdas: list[Factor] = self._make_sure_a_list(sl_lambda)
+        for factor in self.sl_lambdas:
+            if not callable(factor):
+                raise ConfigError(
+                    "LambdaSL: sl_lambda must be a function of the epoch, or a list of one a "
+                    f"group, got {shown(factor)}"
+                )
         super().__init__(sparsifier, last_epoch, verbose)
 
     def get_sl(self) -> list[float]:

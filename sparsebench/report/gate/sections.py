@@ -147,6 +147,7 @@ def _numbers(finding: Finding) -> dict[str, str]:
 def _summary(name: str, found: list[Finding]) -> Summary:
     least = [finding.detectable for finding in found if finding.detectable is not None]
     unchanged = [finding for finding in found if finding.verdict is Verdict.UNCHANGED]
+    compared = [f for f in found if f.verdict not in (Verdict.GONE, Verdict.NEW)]
     ratios = [1 + f.change for f in found if f.change is not None and f.type.startswith("time")]
     return Summary(
         name=one_line(name),
@@ -154,6 +155,6 @@ def _summary(name: str, found: list[Finding]) -> Summary:
         unchanged=len(unchanged),
         doubtful=sum(bool(finding.notes) for finding in unchanged),
         detectable=(float(np.median(least)), max(least)) if least else None,
-        exact=all(finding.type == "track" for finding in found),
+        exact=bool(compared) and all(finding.type == "track" for finding in compared),
         mean=geometric_mean(ratios) if ratios else None,
     )
