@@ -14,7 +14,20 @@ from typing import Final
 from sparsebench.errors import SparsebenchError
 from sparsebench.results.batches import Batch, Result, store_batch
 
-_CODE: Final = "from sparsebench.results.batches import main; main()"
+# Arrow would load pandas, a quarter of a second, only to ask of each list whether it is a Series.
+_CODE: Final = """
+import sys
+
+class NoPandas:
+    def find_spec(self, name, *_):
+        if name == "pandas":
+            raise ImportError(name)
+
+sys.meta_path.insert(0, NoPandas())
+
+from sparsebench.results.batches import main
+main()
+"""
 _MOST: Final = 4  # each needs some 410 MB, and the disk is shared
 
 
