@@ -179,7 +179,7 @@ def _still_there(store: Store, results: Sequence[Result], known: Survey) -> None
     """Refuse to call stored what has gone since: a disk that was unmounted, an emptied bucket."""
     there = {origin for file in known.files.values() for run in file.runs for origin in run.origins}
     gone = [r.source for r in results if r.run is not None and not r.run.origins <= there]
-    if gone:
+    if gone and not known.problems:  # or they may lie in what cannot be read, which is told
         raise SparsebenchError(
             f"{store.shown}: {len(gone):,} of the files that were just stored are gone, the first "
             f"is {gone[0]}; is the store still there? the same command stores them again"

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from sparsebench.errors import SparsebenchError, unknown_name
 from sparsebench.results.dataset import Survey
-from sparsebench.results.scan import Opened, open_dataset
+from sparsebench.results.scan import Keep, Opened, open_dataset
 from sparsebench.results.schema import SCHEMA, Status
 from sparsebench.results.store import first_line
 
@@ -77,10 +77,9 @@ def read_latest(
     dataset: str | Path, *, columns: Sequence[str] | None = None, **filters: Unpack[Filters]
 ) -> pd.DataFrame:
     """What ``latest(read(...))`` gives, without making a frame of what it leaves out."""
-    keys = ["project", "machine", "env_name", "benchmark", "case", "commit_date", "started_at"]
     wanted = list(columns or SCHEMA.names)
-    table = _matching(dataset, [*wanted, *(k for k in keys if k not in wanted)], dict(filters))
-    return _to_frame(table.take(pa.array(_newest(table.select(keys)))).select(wanted))
+    needed = [*wanted, *(key for key in (*_SERIES, *_AGE) if key not in wanted)]
+    return _to_frame(_newest(_matching(dataset, needed, dict(filters), _newest)).select(wanted))
 
 
 def latest(frame: pd.DataFrame) -> pd.DataFrame:
@@ -89,14 +88,17 @@ def latest(frame: pd.DataFrame) -> pd.DataFrame:
     Newest by commit_date; of equal dates the one started last. Rows keep their order.
     """
     ordered = frame.sort_values(["commit_date", "started_at"], na_position="first", kind="stable")
-    keys = ["project", "machine", "env_name", "benchmark", "case"]
-    return frame.loc[ordered.drop_duplicates(keys, keep="last").index.sort_values()]
+    return frame.loc[ordered.drop_duplicates(_SERIES, keep="last").index.sort_values()]
 
 
-def _newest(table: pa.Table) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """The places of the rows that `latest` keeps, by codes instead of texts."""
+_SERIES: Final = ["project", "machine", "env_name", "benchmark", "case"]
+_AGE: Final = ["commit_date", "started_at"]
+
+
+def _newest(table: pa.Table) -> pa.Table:
+    """The rows that `latest` keeps, found by codes instead of texts."""
     series, size = np.zeros(table.num_rows, dtype=np.int64), 1
-    for name in table.column_names[:5]:
+    for name in _SERIES:
         codes, more = _codes(table[name])
         if size * more >= 2**63:
             series, known = pd.factorize(series)
@@ -104,13 +106,12 @@ def _newest(table: pa.Table) -> "np.ndarray[Any, np.dtype[np.int64]]":
         series, size = series * more + codes, size * more
     series = pd.factorize(series)[0]
     commit_date, started_at = (
-        table[name].cast(pa.int64()).fill_null(-(2**62)).to_numpy()
-        for name in table.column_names[5:]
+        table[name].cast(pa.int64()).fill_null(-(2**62)).to_numpy() for name in _AGE
     )
     order = np.lexsort((started_at, commit_date))
     last = np.zeros(series.max(initial=-1) + 1, dtype=np.int64)
     last[series[order]] = order  # of several, the one that comes last stays
-    return np.sort(last)
+    return table.take(pa.array(np.sort(last)))
 
 
 def _codes(column: pa.ChunkedArray) -> tuple["np.ndarray[Any, np.dtype[np.int64]]", int]:
@@ -123,7 +124,10 @@ def _codes(column: pa.ChunkedArray) -> tuple["np.ndarray[Any, np.dtype[np.int64]
 
 
 def _matching(
-    dataset: str | Path, columns: Sequence[str] | None, filters: dict[str, Any]
+    dataset: str | Path,
+    columns: Sequence[str] | None,
+    filters: dict[str, Any],
+    keep: Keep | None = None,
 ) -> pa.Table:
     wanted = {name: value for name, value in filters.items() if value not in (None, (), [])}
     for kind, names, known in [
@@ -135,7 +139,7 @@ def _matching(
     rest = {name: value for name, value in wanted.items() if name != "machine"}
     machines = _matches("machine", wanted["machine"]) if "machine" in wanted else None
     matching = _expression(rest, source.known)
-    table = source.table(columns or SCHEMA.names, matching, machines)
+    table = source.table(columns or SCHEMA.names, matching, machines, keep)
     _check_names("status", _listed(wanted.get("status", ())), get_args(Status))
     if table.num_rows == 0 or any(len(_listed(value)) > 1 for value in wanted.values()):
         _check_values(source, wanted)

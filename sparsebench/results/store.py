@@ -68,6 +68,8 @@ class Store:
             if looked.problems and self.exists():
                 raise SparsebenchError(next(iter(looked.problems.values())).partition(", skip")[0])
             return [str(path) for path in looked.files]
+        if isinstance(self.system, pafs.PyFileSystem):  # fsspec's may remember an old listing
+            self.system.handler.fs.invalidate_cache()
         chosen = pafs.FileSelector(self.root, recursive=True, allow_not_found=True)
         return [info.path for info in self.system.get_file_info(chosen) if info.is_file]
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sparsebench.results import compact, ingest, read
+from sparsebench.results import compact, ingest, latest, read, read_latest
 from sparsebench.results.schema import SCHEMA
 
 STORED = Path(__file__).parents[2] / "results" / "parquet"
@@ -61,6 +61,7 @@ def test_one_name_and_other_hardware_are_two_machines(tmp_path, write_result):
     compact(dataset)
     assert len(list(dataset.rglob("*.parquet"))) == 1
     assert set(read(dataset)["machine"]) == {"runner (cpu Xeon)", "runner (cpu EPYC)"}
+    pd.testing.assert_frame_equal(read_latest(dataset), latest(read(dataset)))
     older = write_result({"time_y": [[3.0]]}, params={"machine": "runner"}, commit_hash="b" * 40)
     ingest([older], dataset)  # says nothing of its hardware, so it is no third machine
     assert read(dataset)["machine"].nunique() == 2

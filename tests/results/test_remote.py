@@ -7,11 +7,12 @@ import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from sparsebench.cli import main
 from sparsebench.errors import SparsebenchError
@@ -171,6 +172,22 @@ def test_fsspec_opens_what_pyarrow_does_not(write_result):
     ingest([write_result({"time_x": [[2.0]]})], "memory://bench/set")
     assert read("memory://bench/set")["value"].tolist() == [2.0]
     assert compact(Path("memory://bench/set")).rows == 1  # a Path drops a slash of it
+
+
+def test_what_other_processes_store_is_seen_past_a_remembered_listing(write_result, monkeypatch):
+    """Many of fsspec's file systems list a folder once and then remember it."""
+    remembered = lru_cache(MemoryFileSystem.find)
+    monkeypatch.setattr(MemoryFileSystem, "find", remembered)
+    monkeypatch.setattr(
+        MemoryFileSystem, "invalidate_cache", lambda self, path=None: remembered.cache_clear()
+    )
+    ingest([write_result({"time_x": [[1.0]]})], "memory://mine/set")
+    ingest([write_result({"time_x": [[1.0]]}, commit_hash="b" * 40)], "memory://theirs/set")
+    assert len(read("memory://mine/set")) == 1
+    system = MemoryFileSystem()
+    (theirs,) = (name for name in system.store if name.startswith("/theirs/"))
+    system.store[theirs.replace("/theirs/", "/mine/")] = system.store[theirs]
+    assert len(read("memory://mine/set")) == 2
 
 
 @pytest.mark.parametrize("uri", ["nosuch://x/y", "s3://"])
