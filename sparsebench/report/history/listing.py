@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import compress, groupby
 from typing import Any, Final
 
 import pandas as pd
@@ -65,9 +65,10 @@ def _table(groups: Sequence[list[Step]], steps: Sequence[Step]) -> Table:
     table.add_column("change", no_wrap=True)
     table.add_column("at commit", no_wrap=True)
     table.add_column("benchmark", overflow="fold")
-    several = len({(step.project, step.machine, step.env_name) for step in steps}) > 1
+    hosts = [(step.project, step.machine, step.env_name) for step in steps]
+    differ = [len(set(names)) > 1 for names in zip(*hosts, strict=True)]
     for group in groups:
-        table.add_row(_change(group[0]), _when(group[0]), _what(group, several=several))
+        table.add_row(_change(group[0]), _when(group[0]), _what(group, differ))
     return table
 
 
@@ -83,12 +84,16 @@ def _when(step: Step) -> str:
     return f"{short_hash(step.after_commit)}..{short_hash(step.commit)}\n{date}{until}"
 
 
-def _what(group: Sequence[Step], *, several: bool) -> str:
-    """Return whose change it is: the benchmark, its most important case, how many others."""
+def _what(group: Sequence[Step], differ: Sequence[bool]) -> str:
+    """Return whose change it is: the benchmark, its most important case, how many others.
+
+    Before it what tells the host apart: ``differ`` says which of project, machine, environment do.
+    """
     first = group[0]
     values = f"{human(first.before, first.unit)} -> {human(first.after, first.unit)}"
     others = f" (+{counted(len(group) - 1, 'case')})" if len(group) > 1 else ""
-    where = f"{first.machine}, {first.env_name}: " if several else ""
+    host = compress((first.project, first.machine, first.env_name), differ)
+    where = f"{', '.join(host)}\n" if any(differ) else ""
     case = f"{first.case}: " if first.case else ""
     return escape(f"{where}{first.benchmark}\n{case}{values}{others}")
 

@@ -1,6 +1,6 @@
 """Where a series begins anew, because what measures it changed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -24,12 +24,14 @@ def new_series(tables: Sequence[Machine]) -> list[NewSeries]:
         return []
     spans = pd.concat([_spans(table) for table in tables], ignore_index=True)
     spans = spans.sort_values("begin", kind="stable")
-    several = spans[spans.duplicated(_SAME, keep=False)]
+    cases: dict[tuple[Any, ...], list[dict[Hashable, Any]]] = {}
+    for span in spans[spans.duplicated(_SAME, keep=False)].to_dict("records"):
+        cases.setdefault(tuple(span[name] for name in _SAME), []).append(span)
     found = [
         {**{name: new[name] for name in _SAME}, "commit": new["commit"], "date": new["begin"],
          "reason": _reason(old, new)}
-        for _, rows in several.groupby(_SAME, sort=False)
-        for old, new in pairwise(rows.to_dict("records"))
+        for rows in cases.values()
+        for old, new in pairwise(rows)
         if new["begin"] > old["end"]
     ]  # fmt: skip
     newest = sorted(_counted(pd.DataFrame(found)), key=lambda new: (new.commit, new.reason))
