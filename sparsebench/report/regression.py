@@ -29,6 +29,7 @@ Colour = tuple[float, float, float]
 PANEL_WIDTH: Final = 2.9  # inches
 PANEL_HEIGHT: Final = 1.75
 LEAST_WIDTH: Final = 6.0
+NAMES_WIDTH: Final = 8.7
 OVERVIEW_HEIGHT: Final = 2.2
 LEGEND_LINE: Final = 0.18
 MOST_SHARED: Final = 3.0  # highest by lowest value of panels whose common axis shows each of them
@@ -87,7 +88,9 @@ def _grid(story: Story) -> tuple[Figure, Axes | None, list[Axes], int]:
 
 
 def _width(story: Story) -> float:
-    return max(_columns(story) * PANEL_WIDTH, LEAST_WIDTH)
+    """Return the figure's width; names beside an overview need as much as its curves."""
+    least = NAMES_WIDTH if story.has_overview and story.moved else LEAST_WIDTH
+    return max(_columns(story) * PANEL_WIDTH, least)
 
 
 def _draw_overview(axes: Axes, story: Story) -> None:
