@@ -44,6 +44,12 @@ class Rows:
     machine: tuple[str, ...] | None
     commits: frozenset[str] | None = None
 
+    def sizes(self, benchmark: str | None) -> dict[str, int]:
+        """Return how many rows each benchmark has whose name matches, in the order of the names."""
+        names = read(self.dataset, columns=["benchmark"], benchmark=benchmark, machine=self.machine)
+        counts = names["benchmark"].value_counts().sort_index()
+        return {str(name): int(count) for name, count in counts.items()}
+
     def __call__(
         self,
         columns: list[str],
@@ -86,9 +92,7 @@ def command(
     """Write the site and print where it begins."""
     links = _links(url)
     rows = Rows(str(dataset), machine or None)
-    names = read(dataset, columns=["benchmark"], benchmark=benchmark, machine=rows.machine)
-    counts = names["benchmark"].value_counts().sort_index()
-    sizes = {str(name): int(count) for name, count in counts.items()}
+    sizes = rows.sizes(benchmark)
     with progress("reading rows") as tell:
         history = read_history(rows, sizes, tell)
     runs = runs_of(rows, history)

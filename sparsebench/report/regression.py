@@ -23,14 +23,17 @@ from sparsebench.report.dimensions import varying
 from sparsebench.report.points import breaks, dims_of
 from sparsebench.report.story import Story, about, moved_words, notes, summary_lines
 from sparsebench.report.trend import MOST_MOVED, Floats, relative, run_length, thinned
+from sparsebench.stats.change_points import PERSISTENCE
 
 Colour = tuple[float, float, float]
 
 PANEL_WIDTH: Final = 2.9  # inches
 PANEL_HEIGHT: Final = 1.75
 LEAST_WIDTH: Final = 6.0
+NAMES_WIDTH: Final = 8.7
 OVERVIEW_HEIGHT: Final = 2.2
 LEGEND_LINE: Final = 0.18
+LEAST_COMMITS: Final = 2 * PERSISTENCE  # that a search for steps needs
 MOST_SHARED: Final = 3.0  # highest by lowest value of panels whose common axis shows each of them
 MOST_COLUMNS: Final = 4
 FEW_COMMITS: Final = 40  # up to here every point has its marker
@@ -87,7 +90,9 @@ def _grid(story: Story) -> tuple[Figure, Axes | None, list[Axes], int]:
 
 
 def _width(story: Story) -> float:
-    return max(_columns(story) * PANEL_WIDTH, LEAST_WIDTH)
+    """Return the figure's width; names beside an overview need as much as its curves."""
+    least = NAMES_WIDTH if story.has_overview and story.moved else LEAST_WIDTH
+    return max(_columns(story) * PANEL_WIDTH, least)
 
 
 def _draw_overview(axes: Axes, story: Story) -> None:
@@ -102,7 +107,9 @@ def _draw_overview(axes: Axes, story: Story) -> None:
     shown = [lines["value"], lines["low"], lines["high"], *(curve["value"] for curve in curves)]
     canvas.value_axis(axes, np.concatenate(shown), "ratio")
     numbered = f"numbered: what changed for good, at most {MOST_MOVED}"
-    found = numbered if curves else "none changed for good"
+    searched = len(story.commits) >= LEAST_COMMITS
+    quiet = "none changed for good" if searched else "too few commits to tell what lasts"
+    found = numbered if curves else quiet
     axes.set(ylabel="", title=f"all {story.cases} cases relative to their start; {found}")
     _mark_breaks(axes, story)
     commit_axis(axes, story.commits, labelled=False)

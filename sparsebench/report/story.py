@@ -161,7 +161,8 @@ def notes(story: Story) -> list[str]:
     bare = int((table["value"].notna() & table["low"].isna()).sum())
     if bare and story.unit == "seconds" and not story.layout.summarised:
         found.append(f"{bare} points without an interval: it needs six samples")
-    alone = table.loc[~table["shared"], "series"].nunique()
+    ran = table["status"] != "skipped"
+    alone = table.loc[ran & ~table["shared"], "series"].nunique()
     if alone and story.layout.summarised:
         found.append(_alone_note(story, alone))
     return [*found, BREAK_NOTE] if breaks(table) else found

@@ -1,3 +1,6 @@
+import html
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,32 @@ def test_the_site_is_made_and_its_first_page_printed(
     page = (dataset.parent / "site" / "benchmarks" / "step.Short.time_step.html").read_text()
     assert f'<a href="https://example.org/c/{hashes(3)[2]}">{hashes(3)[2][:8]}</a>' in page
     assert f"sparsebench plot --dataset {dataset} --benchmark" in page
+
+
+def test_a_later_begin_is_another_page(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(dataset) == 0
+    assert report(dataset, "--since", hashes(3)[1]) == 0
+    assert "1 picture drawn, 0 kept" in capsys.readouterr().err.splitlines()[-1]
+    page = (dataset.parent / "site" / "benchmarks" / "step.Short.time_step.html").read_text()
+    assert "2 commits" in page
+
+
+def test_the_commands_in_the_pages_work_as_they_stand(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert report(dataset) == 0
+    monkeypatch.chdir(tmp_path)
+    pages = (dataset.parent / "site").rglob("*.html")
+    found = {
+        html.unescape(command)
+        for page in pages
+        for command in re.findall(r'class="command"><code>(.*?)</code>', page.read_text())
+    }
+    verbs = [shlex.split(command) for command in sorted(found)]
+    assert {words[:2][-1] for words in verbs} >= {"plot", "show"}
+    for program, *words in verbs:
+        assert program == "sparsebench"
+        assert main(words) == 0
 
 
 @pytest.mark.parametrize(

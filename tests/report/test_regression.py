@@ -14,6 +14,7 @@ from sparsebench.report.regression import draw
 from sparsebench.report.story import BREAK_NOTE, Story, describe, figures, notes, tell
 from tests.synthetic import LONG, SHORT, commit_place, failed, hashes, history, slowed
 
+ONE = {"n": ["1"]}
 TWO = {"case": SHORT[:1], "implementation": ["sparsebench", "torch.ao"]}
 
 
@@ -225,3 +226,25 @@ def test_the_picture_is_told_in_words() -> None:
         f"step.Short.time_step over 2 commits, {first} to {last}; panels: 1. "
         "newest: median of the newest values 2 ms"
     )
+
+
+def test_long_environments_are_told_by_what_differs_and_leave_room() -> None:
+    names = [
+        f"virtualenv-py3.{minor}-numpy2.1-a_very_long_requirement1.0" for minor in range(10, 18)
+    ]
+    parts = [history(commits=4, axes=ONE).assign(env_name=name) for name in names]
+    _, figure = drawn(pd.concat(parts, ignore_index=True))
+    assert legend(figure) == [f"py3.{minor}" for minor in range(10, 18)]
+    (axes,) = figure.axes
+    height = axes.get_window_extent().height / figure.dpi
+    assert height > 1  # inch
+
+
+def test_marks_of_failures_stand_on_the_edge_clear_of_all_values() -> None:
+    frame = history(commits=300, axes=ONE)
+    _, figure = drawn(failed(frame, commit_place(frame) % 10 == 0))
+    (axes,) = figure.axes
+    (marks,) = [line for line in axes.lines if line.get_marker() == "x"]
+    assert set(marks.get_ydata()) == {1.0}
+    assert marks.get_transform() == axes.get_xaxis_transform()
+    assert len(marks.get_xdata()) == 30

@@ -3,7 +3,7 @@ import pandas as pd
 
 from sparsebench.report.history import commit_order, steps
 from sparsebench.report.points import points
-from sparsebench.report.trend import moved_series, relative, summary
+from sparsebench.report.trend import moved_series, relative, summary, thinned
 from tests.synthetic import commit_place, history, slowed
 
 
@@ -61,3 +61,14 @@ def test_the_series_named_are_those_with_a_step_still_there_most_important_first
     moved = moved_series(points(frame, commit_order(frame), found), found)
     assert [one.step.case for one in moved] == ["n=3", "n=4", "n=5", "n=6", "n=0"]
     assert all(one.step in found for one in moved)
+
+
+def test_many_commits_share_points_whose_bands_take_all_of_them_in() -> None:
+    values = np.arange(1000.0)
+    line = pd.DataFrame({"x": range(1000), "value": values, "hue": "a", "line": 0})
+    lines = line.assign(low=values - 1, high=np.nan)
+    thin = thinned(lines, 1000)
+    assert len(thin) == 200  # a point of five commits each
+    first = thin.iloc[0]
+    assert (first["x"], first["value"], first["low"], first["high"]) == (2, 2, -1, 4)
+    pd.testing.assert_frame_equal(thinned(lines[:240], 240), lines[:240])

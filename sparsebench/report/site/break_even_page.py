@@ -14,6 +14,7 @@ from sparsebench.report.break_even import (
     varying_places,
 )
 from sparsebench.report.break_even_figure import describe, draw_curves, draw_map
+from sparsebench.report.dimensions import natural_order
 from sparsebench.report.site.about import About
 from sparsebench.report.site.html import page
 from sparsebench.report.site.output import Output
@@ -56,6 +57,7 @@ def make_break_even_page(found: list[BreakEven], about: About, output: Output) -
     """Write the page with its pictures and data, and return the pictures."""
     command = about.command("report", {one.benchmark for one in found})
     pictures: list[Shown] = []
+    choices: list[Table] = []
     tables: list[Table] = []
     for number, benchmark in enumerate(dict.fromkeys(one.benchmark for one in found)):
         members = [one for one in found if one.benchmark == benchmark]
@@ -64,11 +66,18 @@ def make_break_even_page(found: list[BreakEven], about: About, output: Output) -
             show(Map(members), output, name, f"{benchmark}: break-even level", command),
             show(Curves(members), output, f"{name}-ratios", "Time against dense", command),
         ]
-        tables += [_choices(benchmark, members), _table(benchmark, members)]
-    title = "Break-even"
-    output.write(
-        PATH, page("break_even.html", about, PATH, title=title, pictures=pictures, tables=tables)
+        choices.append(_choices(benchmark, members))
+        tables.append(_table(benchmark, members))
+    content = page(
+        "break_even.html",
+        about,
+        PATH,
+        title="Break-even",
+        choices=choices,
+        pictures=pictures,
+        tables=tables,
     )
+    output.write(PATH, content)
     return pictures
 
 
@@ -76,17 +85,21 @@ def _choices(benchmark: str, found: list[BreakEven]) -> Table:
     """Return the fastest format at each level, a row a place and block that zeros come in."""
     places = list(varying_places(found))
     levels = sorted({float(level) for one in found for level in one.curve["level"] if level > 0})
-    rows: dict[tuple[str, ...], list[BreakEven]] = {}
-    for one in found:
+    blocks = natural_order({one.block for one in found if one.block})
+    where = [tuple(one.place.get(name, "") for name in places) for one in found]
+    rows: dict[tuple[str, ...], list[BreakEven]] = {
+        (*here, block): [] for here in dict.fromkeys(where) for block in blocks
+    }
+    for one, here in zip(found, where, strict=True):
         if one.block:
-            where = tuple(one.place.get(name, "") for name in places)
-            rows.setdefault((*where, one.block), []).append(one)
+            rows[*here, one.block].append(one)
     return Table(
         f"{benchmark}: what to use at a level",
         columns(*places, "zeros in blocks of", *(f"level {level:g}" for level in levels)),
         tuple(
-            (*map(Cell, where), *(_choice(members, level) for level in levels))
-            for where, members in rows.items()
+            (*map(Cell, names), *(_choice(members, level) for level in levels))
+            for names, members in rows.items()
+            if members
         ),
         ("dense: no format is surely faster; 2x: takes half the time of dense",),
     )

@@ -11,9 +11,9 @@ import pytest
 
 from sparsebench.errors import SparsebenchError
 from sparsebench.report.site import build
-from tests.report.site.conftest import COMMITS, HOSTILE, content, silent
+from tests.report.site.conftest import COMMITS, HOSTILE, content, content_of, silent, suite
 from tests.report.site.pages import Page, pages
-from tests.synthetic import hashes
+from tests.synthetic import commit_place, hashes
 
 MENU = ["index.html", "devices.html", "break-even.html", "machines.html"]
 
@@ -105,6 +105,12 @@ def test_the_crossing_point_is_told_where_it_was_planted(site: Path) -> None:
     assert "shape: cuda wins from 255x324 on, not yet at 128x128 (18 cases each)" in text
 
 
+def test_what_to_use_at_a_level_stands_first(site: Path) -> None:
+    text = Page(site / "break-even.html").text
+    assert text.index("what to use at a level") < text.index("every format")
+    assert "dense: no format is surely faster" in text
+
+
 def test_every_page_has_the_menu_one_heading_and_a_language(site: Path) -> None:
     for page in pages(site):
         assert len(page.all("h1")) == 1
@@ -125,6 +131,21 @@ def test_a_second_build_draws_nothing_and_changes_no_file(site: Path, tmp_path: 
     after = {path: path.stat().st_mtime_ns for path in copy.rglob("*") if path.is_file()}
     del before[copy / "site.json"], after[copy / "site.json"]
     assert before == after
+
+
+def test_only_pages_of_rows_that_changed_are_made_again(site: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "out"
+    shutil.copytree(site, copy)
+    before = json.loads((copy / "site.json").read_text())["pages"]
+    frame = suite()
+    digests = frame["benchmark"] == "step.Long.track_digest"
+    frame.loc[digests, "value"] += commit_place(frame)
+    build(content_of(frame, tmp_path, content(tmp_path / "same").found), copy, silent)
+    after = json.loads((copy / "site.json").read_text())["pages"]
+    changed = [path for path, page in after.items() if page["key"] != before[path]["key"]]
+    own = [path for path in changed if path.startswith("benchmarks/")]
+    assert own == ["benchmarks/step.Long.track_digest.html"]
+    assert "at 3 commits" in (copy / "benchmarks/step.Long.track_digest.html").read_text()
 
 
 def test_what_only_the_earlier_site_had_goes_and_foreign_files_stay(
