@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from sparsebench.cli import bench, gate
 from sparsebench.gate.cases import Case
 from sparsebench.gate.findings import Side
 from sparsebench.gate.record import Plan, Record
+from sparsebench.results import ingest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -102,6 +104,15 @@ def test_snippets_run_and_print(code: str, clone: Path) -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.strip()
+
+
+def test_the_stored_dataset_is_still_readable_beside_new_results(tmp_path: Path) -> None:
+    """What a newcomer has after scripts/bench: files of today's schema beside the stored ones."""
+    dataset = tmp_path / "results" / "parquet"
+    shutil.copytree(ROOT / "results" / "parquet", dataset)
+    assert not ingest([ROOT / "tests" / "data" / "asv" / "v2"], str(dataset)).problems
+    code = next(block for block in blocks("python") if "pandas" in block)
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=tmp_path)
 
 
 def test_the_pruning_example_reaches_2_of_4() -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sparsebench.cli import EXIT_BAD_INPUT
+from sparsebench.project.settings import load_project
 from sparsebench.results import Report, ingest
 from sparsebench.results.store import open_store
 
@@ -44,19 +45,27 @@ def command(sources: tuple[Path, ...], dataset: str, project: str | None) -> int
     """Read asv results into the Parquet dataset.
 
     SOURCE is an asv results folder, a machine's folder in it, or one result file, of format version
-    1 or 2 and of any asv project; results/asv if none is given. What is stored already is left
-    alone, so the command can be repeated, or cut off and continued; any number of machines may
-    store into one dataset at once. Rows of one commit are merged case by case: a newer row
-    replaces the stored one, unless it lost its value or its samples.
+    1 or 2 and of any asv project; if none is given, the results_dir of the asv.conf.json here or
+    above, or else results/asv. What is stored already is left alone, so the command can be
+    repeated, or cut off and continued; any number of machines may store into one dataset at once.
+    Rows of one commit are merged case by case: a newer row replaces the stored one, unless it lost
+    its value or its samples.
 
     A file that cannot be read is told by its path, the others land, and the exit code is 2.
     """
     with _progress() as tick:
-        report = ingest(sources or [Path("results/asv")], dataset, project=project, progress=tick)
+        report = ingest(sources or [_own_results()], dataset, project=project, progress=tick)
     for problem in report.problems:
         click.echo(problem, err=True)
     click.echo(_summary(report, open_store(dataset).shown))
     return EXIT_BAD_INPUT if report.problems else 0
+
+
+def _own_results() -> Path:
+    """Where asv puts the results of the project that we are in."""
+    here = Path.cwd()
+    inside = any((folder / "asv.conf.json").is_file() for folder in (here, *here.parents))
+    return load_project(here).results if inside else Path("results/asv")
 
 
 def _summary(report: Report, dataset: str) -> str:

@@ -198,11 +198,15 @@ def check_keys(state_dict: object, **kinds: type) -> None:
     """ConfigError unless ``state_dict`` is a dict whose ``kinds`` have these types."""
     if not isinstance(state_dict, Mapping):
         raise ConfigError(
-            f"load_state_dict: must get what state_dict() gave, got {shown(state_dict)}"
+            "load_state_dict: must get what a sparsifier's state_dict() gave, "
+            f"got {shown(state_dict)}"
         )
     for key, kind in kinds.items():
         if key not in state_dict:
-            raise ConfigError(f"load_state_dict: {unknown_name('key', key, map(str, state_dict))}")
+            raise ConfigError(
+                "load_state_dict: must get what a sparsifier's state_dict() gave, got a dict "
+                f"without {key!r}"
+            )
         if not isinstance(state_dict[key], kind):
             raise ConfigError(
                 f"load_state_dict: {key!r} must be a {kind.__name__.lower()}, "

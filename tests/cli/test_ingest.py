@@ -30,6 +30,20 @@ def test_without_arguments_it_reads_results_asv_into_results_parquet(project, ca
     )
 
 
+def test_in_an_asv_project_without_arguments_it_reads_where_asv_writes(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "asv.conf.json").write_text(
+        '{"version": 1, "project": "x", "repo": ".", "environment_type": "virtualenv",'
+        ' "results_dir": ".asv/results"}'
+    )
+    shutil.copytree(DATA / "v2", tmp_path / ".asv" / "results")
+    (tmp_path / "inside").mkdir()
+    monkeypatch.chdir(tmp_path / "inside")
+    assert main(["ingest"]) == 0
+    assert capsys.readouterr().out.startswith("results/parquet: stored 2 files, 74 rows")
+
+
 def test_a_bad_file_is_one_line_on_stderr_and_exit_code_2(project, capsys):
     bad = Path("results/asv/workstation/00000000-cut.json")
     bad.write_text('{"commit_hash": "0')

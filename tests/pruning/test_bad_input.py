@@ -203,9 +203,10 @@ def test_keys_of_a_persons_own_stay() -> None:
 @pytest.mark.parametrize(
     ("state", "match"),
     [
-        (None, "must get what state_dict"),
-        (5, "must get what state_dict"),
-        ({"groups": [{}]}, "unknown key 'state'"),
+        (None, r"must get what a sparsifier's state_dict\(\) gave, got None"),
+        (5, r"must get what a sparsifier's state_dict\(\) gave, got 5"),
+        ({"groups": [{}]}, "got a dict without 'state'"),
+        (MLP().state_dict(), "got a dict without 'state'"),  # the model's, by mistake
         ({"state": {}, "groups": [{}]}, "every group must have a 'tensor_fqn'"),
         ({"state": {}, "groups": [5]}, "every group must have a 'tensor_fqn'"),
         ({"state": {}, "groups": 5}, "'groups' must be a sequence"),

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +39,16 @@ def test_what_changed_is_drawn_and_the_unchanged_share_a_line(tmp_path: Path) ->
 def test_few_cases_are_all_drawn(tmp_path: Path) -> None:
     list(plot_gate(result(*quiet(12)), tmp_path, ["svg"]))
     assert drawn(tmp_path).count(">block ") == 12
+
+
+def test_a_benchmarks_name_stays_legible_where_short_cases_move_the_axis_into_it(
+    tmp_path: Path,
+) -> None:
+    list(plot_gate(result(*quiet(2)), tmp_path, ["svg"]))
+    backed = re.findall(
+        r'<g id="text_\d+">\s*<g id="patch_\d+">.*?>([^<]+)</text>', drawn(tmp_path), re.DOTALL
+    )
+    assert backed == [quiet(2)[0].benchmark]
 
 
 def test_a_page_holds_forty_lines_and_names_its_benchmark(tmp_path: Path) -> None:

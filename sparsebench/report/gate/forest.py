@@ -179,6 +179,7 @@ def _label(axes: Axes, page: Sequence[Line]) -> None:
             axes.annotate(
                 line.label, (0.005, place), xycoords=("figure fraction", "data"), va="center",
                 fontsize=8, fontweight="bold", annotation_clip=False, in_layout=False,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # over the spine
             )  # fmt: skip
 
 
