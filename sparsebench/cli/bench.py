@@ -171,7 +171,7 @@ def _told(outcome: Outcome, count: int, plan: Plan) -> str:
     if outcome is Outcome.NOT_BUILT:
         return f"does not build, nothing measured; see {_near(plan.asv.log)}"
     ending = f"; some failed, see {_near(plan.asv.log)}" if outcome is Outcome.SOME_FAILED else ""
-    return f"{count} benchmarks measured{ending}"
+    return f"{count} {'benchmark' if count == 1 else 'benchmarks'} measured{ending}"
 
 
 def _store_and_show(plan: Plan, selection: Selection, console: Console) -> int:

@@ -263,7 +263,7 @@ class BaseSparsifier(abc.ABC):
         for index, group in enumerate(self.groups):
             lines += [f"\tGroup {index}", f"\t    module: {group.get('module')}"]
             lines += [f"\t    {key}: {group[key]}" for key in sorted(group) if key != "module"]
-        return "\n".join(lines) + ")"
+        return "\n".join([*lines, ")"])
 
     def _adopt(self, model: nn.Module, config: Sequence[Config] | None) -> None:
         """Take over model and configuration and make the groups, touching nothing of the model."""

@@ -157,7 +157,11 @@ def kept(
     per_layer: Mapping[str, Sequence[str]] | None,
 ) -> Config:
     """What ``squash_mask`` leaves of ``group``: the keys named for all, and those for its layer."""
-    keys = [*(everywhere or ()), *(per_layer or {}).get(group["module_fqn"], ())]
+    lists = everywhere or (), (per_layer or {}).get(group["module_fqn"], ())
+    for keys in lists:
+        if isinstance(keys, str):
+            raise ConfigError(f"squash_mask: must get a list of keys, got {shown(keys)}")
+    keys = [*lists[0], *lists[1]]
     for key in keys:
         if key not in group:
             raise ConfigError(f"squash_mask: {unknown_name('parameter to keep', key, group)}")

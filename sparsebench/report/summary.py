@@ -73,7 +73,7 @@ def footnotes(lines: Sequence[Line]) -> list[str]:
         notes.append("vs before: geometric mean over cases of value / value one commit earlier")
     if any(line.reference is not None for line in lines):
         notes.append(
-            f"vs {_REFERENCE}: the same against {_REFERENCE}.pruning on the same cases; "
+            f"vs {_REFERENCE}: geometric mean of value / {_REFERENCE}.pruning's on the same case; "
             "below 1x is faster, or less"
         )
     if any(line.changed is not None for line in lines):

@@ -215,7 +215,7 @@ class BaseDataSparsifier(BaseSparsifier):
         for name, group in self.data_groups.items():
             lines += ["\tData Group", f"\t    name: {name}"]
             lines += [f"\t    {key}: {group[key]}" for key in sorted(group)]
-        return "\n".join(lines) + ")"
+        return "\n".join([*lines, ")"])
 
     def _extract_weight(self, data: object) -> Tensor:
         if isinstance(data, (nn.Embedding, nn.EmbeddingBag)):
