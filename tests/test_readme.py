@@ -34,10 +34,10 @@ def commands(program: str) -> list[list[str]]:
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the stored dataset, beside another project's results."""
+    """A folder with the stored dataset and results of asv, beside another project's results."""
     folder = tmp_path / "clone"
-    (folder / "results").mkdir(parents=True)
-    (folder / "results" / "parquet").symlink_to(ROOT / "results" / "parquet")
+    shutil.copytree(ROOT / "results" / "parquet", folder / "results" / "parquet")
+    (folder / "results" / "asv").symlink_to(ROOT / "tests" / "data" / "asv" / "v2")
     (tmp_path / "other-project").mkdir()
     (tmp_path / "other-project" / "results").symlink_to(ROOT / "tests" / "data" / "asv" / "v2")
     monkeypatch.chdir(folder)

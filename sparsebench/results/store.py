@@ -80,8 +80,15 @@ class Store:
         return bool(kind != pafs.FileType.NotFound)
 
     def open(self, name: str) -> pa.NativeFile:
-        """The file ``name``, to be read at any place; the caller closes it."""
-        return self.system.open_input_file(self.path(name))
+        """The file ``name``, to be read at any place; the caller closes it.
+
+        Raises:
+            OSError: there is none.
+        """
+        file = self.system.open_input_file(self.path(name))
+        if file.closed:  # so Google's shows an object that went while it was opened
+            raise FileNotFoundError(self.show(name))
+        return file
 
     def gone(self, name: str) -> bool:
         """Whether another writer has removed ``name``; object stores tell it in many ways."""

@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
@@ -194,3 +195,16 @@ def test_what_other_processes_store_is_seen_past_a_remembered_listing(write_resu
 def test_a_uri_that_cannot_be_opened_is_one_line(uri):
     with pytest.raises(SparsebenchError, match=r"^(nosuch|s3):.*(cannot be opened|must name)"):
         read(uri)
+
+
+def test_an_object_that_went_while_it_was_opened_is_a_missing_file():
+    """pyarrow's file system for gs:// opens it without an error, as a closed file."""
+
+    class Opened:
+        def open_input_file(self, path):
+            file = pa.BufferReader(b"")
+            file.close()
+            return file
+
+    with pytest.raises(FileNotFoundError, match=r"x\.parquet"):
+        Store("gs://bucket", Opened(), "bucket", local=False).open("x.parquet")
