@@ -1,10 +1,9 @@
-from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from sparsebench.cli.report import Rows
 from sparsebench.report.history import History, NewSeries, Shift, Step
 from sparsebench.report.site import (
     CommitLinks,
@@ -14,7 +13,6 @@ from sparsebench.report.site import (
     read_history,
     runs_of,
 )
-from sparsebench.results import read
 from sparsebench.stats import Estimate, Interval
 from tests.synthetic import LONG, commit_place, failed, hashes, history, slowed, write_dataset
 
@@ -59,27 +57,9 @@ def suite() -> pd.DataFrame:
     return frame
 
 
-@dataclass(frozen=True)
-class Rows:
-    """The rows of a stored frame, as the command line reads them."""
-
-    dataset: Path
-
-    def __call__(
-        self,
-        columns: list[str],
-        benchmarks: Collection[str],
-        commits: Collection[str] | None = None,
-    ) -> pd.DataFrame:
-        rows = read(self.dataset, columns=list(dict.fromkeys([*columns, "benchmark"])))
-        rows = rows[rows["benchmark"].isin(list(benchmarks))]
-        rows = rows if commits is None else rows[rows["commit_hash"].isin(list(commits))]
-        return rows[columns]
-
-
 def content_of(frame: pd.DataFrame, folder: Path, found: History) -> Content:
     """A site's content over these rows."""
-    rows = Rows(write_dataset(frame, folder / "parquet"))
+    rows = Rows(str(write_dataset(frame, folder / "parquet")), machine=None)
     sizes = {str(name): int(n) for name, n in frame["benchmark"].value_counts().items()}
     table = read_history(rows, sizes, silent)
     gathered, runs = gather(rows, table), runs_of(rows, table)
