@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from sparsebench.gate import running
+from sparsebench.gate import runner
 from sparsebench.gate.cases import selection
 from sparsebench.gate.findings import Finding, GateResult, Side
 from sparsebench.gate.record import Record
 from sparsebench.gate.result import result
-from sparsebench.gate.running import Progress, Request
+from sparsebench.gate.runner import Progress, Request
 from sparsebench.project.installations import Installation
 from sparsebench.project.settings import Project
 from tests.conftest import git
@@ -65,7 +65,7 @@ class GateProject:
 
     def measure(self, bench: str = ".", **changed: float) -> Record:
         request = replace(self.request, wanted=selection(bench, None), **changed)
-        return running.run(self.project, request, Progress(self.said.append, lambda *_: None))
+        return runner.run(self.project, request, Progress(self.said.append, lambda *_: None))
 
     def gate(self, bench: str = ".", **changed: float) -> GateResult:
         return result(self.measure(bench, **changed))
@@ -103,7 +103,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GateProject:
         code = tmp_path / ".asv" / hashes[commit]
         return Installation(Path(sys.prefix), {"ASV_PYTHONPATH": str(code)})
 
-    monkeypatch.setattr(running, "installed", installed)
+    monkeypatch.setattr(runner, "installed", installed)
     base, head = (Side(commit, side) for commit, side in hashes.items())
     request = Request(base, head, selection(".", None), 0.5, 20.0, "here", "lab")
     project = GateProject(tmp_path, request, [], hashes)

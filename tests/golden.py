@@ -15,12 +15,12 @@ from platform import machine, processor
 
 import click
 import numpy
-import oracles
 import torch
 
 from benchmarks.workloads import devices, digest, grid, weights, workload
 from sparsebench.errors import SparsebenchError
 from sparsebench.pruning.kernels import PATHS, is_interpreted, only
+from tests import oracles
 
 TABLE = Path(__file__).parent / "data" / "golden_digests.tsv"
 DIGITS = 16

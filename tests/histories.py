@@ -2,7 +2,7 @@
 
 The noise was shaped after published asv histories and brought near, not to, what asv's own rule
 (neighbours that differ by more than a factor of 1.1) flags there, and how much of that goes away;
-`scripts/compare_change_points` prints both figures.
+`python -m studies.change_points` prints both figures.
 """
 
 from dataclasses import dataclass, field

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sparsebench.results.schema import SCHEMA
+from sparsebench.results.table.schema import SCHEMA
 
 LONG = [
     f"shape={shape},level={level:g},block={block},zeros={zeros}"

@@ -1,4 +1,4 @@
-"""The arrows of the design: who may import whom, and what must stay light."""
+"""Which package may import which, and what must stay light."""
 
 import ast
 import subprocess
@@ -11,19 +11,20 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sparsebench"
 
-# room: the rooms of sparsebench it may import, and the third-party packages
-ARROWS: dict[str, tuple[set[str], set[str]]] = {
+# package: the packages of sparsebench it may import, and the third-party ones
+ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "pruning": (set(), {"torch", "numpy", "numba", "llvmlite", "triton"}),
     "results": (set(), {"pyarrow", "pandas", "numpy"}),
     "stats": (set(), {"numpy", "scipy", "ruptures"}),  # ruptures: its change point search
     "project": ({"results"}, {"asv"}),
-    "gate": ({"stats", "project"}, {"numpy", "asv_runner", "pyarrow"}),
+    "analysis": ({"project", "results", "stats"}, {"numpy", "pandas"}),
+    "gate": ({"project", "results", "stats"}, {"numpy", "asv_runner", "pyarrow"}),
     "report": (
-        {"stats", "gate"},
+        {"analysis", "gate", "project", "results", "stats"},
         {"numpy", "pandas", "matplotlib", "seaborn", "rich", "jinja2"},
     ),
     "cli": (
-        {"results", "stats", "project", "gate", "report"},
+        {"results", "stats", "project", "analysis", "gate", "report"},
         {"click", "rich", "pandas", "numpy", "pyarrow"},
     ),
 }
@@ -41,13 +42,13 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def violations(path: Path, room: str, rooms: set[str], packages: set[str]) -> list[str]:
-    own = {room, "errors", "__version__"}
+def violations(path: Path, package: str, own_packages: set[str], packages: set[str]) -> list[str]:
+    own = {package, "errors", "__version__"}
     wrong = []
     for name in imports(path):
         first, _, rest = name.partition(".")
         if first == "sparsebench":
-            if rest and rest.split(".")[0] not in own | rooms:
+            if rest and rest.split(".")[0] not in own | own_packages:
                 wrong.append(name)
         elif first not in packages and first not in sys.stdlib_module_names:
             wrong.append(name)
@@ -58,26 +59,26 @@ def sources(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.py"))
 
 
-def test_every_room_has_its_arrows() -> None:
-    rooms = {p.name for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__"}
-    assert rooms == set(ARROWS)
+def test_every_package_is_listed() -> None:
+    own_packages = {p.name for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__"}
+    assert own_packages == set(ALLOWED)
 
 
-@pytest.mark.parametrize("room", ARROWS)
-def test_room_imports_only_along_its_arrows(room: str) -> None:
-    rooms, packages = ARROWS[room]
+@pytest.mark.parametrize("package", ALLOWED)
+def test_package_imports_only_what_it_may(package: str) -> None:
+    own_packages, packages = ALLOWED[package]
     wrong = {
         str(path.relative_to(ROOT)): found
-        for path in sources(PACKAGE / room)
-        if (found := violations(path, room, rooms, packages))
+        for path in sources(PACKAGE / package)
+        if (found := violations(path, package, own_packages, packages))
     }
     assert wrong == {}
 
 
 def test_benchmarks_import_the_public_names_only() -> None:
-    rooms, packages = BENCHMARKS
+    own_packages, packages = BENCHMARKS
     for path in sources(ROOT / "benchmarks"):
-        assert violations(path, "", rooms, packages) == [], path
+        assert violations(path, "", own_packages, packages) == [], path
         deep = [
             n for n in imports(path) if n.startswith("sparsebench.pruning.") and n.count(".") > 2
         ]

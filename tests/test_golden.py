@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import golden
 import pytest
 
 from sparsebench.pruning.kernels import CPU_PATHS
+from tests import golden
 
 LARGE = "shape=4096x4096,level=1,block=1x4,zeros=2"
 

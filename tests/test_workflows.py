@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sparsebench.report.gate.markdown import MARKER
+from sparsebench.report.text.gate_markdown import MARKER
 from tests.conftest import git
 
 FOLDER = Path(__file__).parents[1] / ".github" / "workflows"

@@ -8,6 +8,7 @@ from typing import Final
 import click
 from rich.console import Console
 
+from sparsebench.analysis.summary import summarise
 from sparsebench.cli import EXIT_BAD_INPUT
 from sparsebench.cli.progress import busy, percentages, say
 from sparsebench.cli.searching import searched
@@ -22,10 +23,10 @@ from sparsebench.project.pending import (
     shard_of,
 )
 from sparsebench.project.settings import Project, load_project
-from sparsebench.report.plots import plot
-from sparsebench.report.summary import footnotes, summarise, summary_table
+from sparsebench.report.figures.plots import plot
+from sparsebench.report.text.summary import footnotes, summary_table
 from sparsebench.results import ingest, read
-from sparsebench.results.store import open_store
+from sparsebench.results.dataset.storage import open_store
 
 _EXAMPLES: Final = """\b
 Examples:

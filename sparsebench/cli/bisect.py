@@ -7,12 +7,12 @@ from rich.console import Console
 
 from sparsebench.cli.gate_options import Target, case_target
 from sparsebench.cli.progress import rounds, say
-from sparsebench.gate.bisecting import Step, bisect
+from sparsebench.gate.bisection import Step, bisect
 from sparsebench.gate.findings import Finding, GateResult, Side, worst_first
 from sparsebench.gate.result import result
-from sparsebench.gate.running import Progress, run
+from sparsebench.gate.runner import Progress, run
 from sparsebench.project.commits import resolve
-from sparsebench.report.gate.words import change_text
+from sparsebench.report.text.gate_words import change_text
 
 HELP = """Find the commit that made a case slower or changed its result, by gates against GOOD.
 

@@ -11,11 +11,11 @@ from sparsebench.cli import options
 from sparsebench.cli.gate_options import Share, Target, target
 from sparsebench.cli.progress import rounds, say
 from sparsebench.cli.writing import write
-from sparsebench.gate.calibrating import Experiment, calibrate
 from sparsebench.gate.calibration import Trial
-from sparsebench.gate.running import Progress
-from sparsebench.report.gate.calibration_table import calibration_markdown, calibration_text
-from sparsebench.report.gate.power_curve import plot_power
+from sparsebench.gate.calibration_run import Experiment, calibrate
+from sparsebench.gate.runner import Progress
+from sparsebench.report.figures.power_curve import plot_power
+from sparsebench.report.text.calibration import calibration_markdown, calibration_text
 
 HELP = """Find out what the gate can be believed: false alarms, and the slow-downs that it finds.
 

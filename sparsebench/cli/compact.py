@@ -6,7 +6,7 @@ import click
 
 from sparsebench.cli import EXIT_BAD_INPUT
 from sparsebench.results import compact
-from sparsebench.results.store import open_store
+from sparsebench.results.dataset.storage import open_store
 
 _EXAMPLES: Final = """\b
 Examples:

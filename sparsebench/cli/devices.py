@@ -5,14 +5,14 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from sparsebench.analysis.comparison import Comparison, compare
+from sparsebench.analysis.copy_floor import distances
+from sparsebench.analysis.sides import COMPARABLE, choose_sides
 from sparsebench.cli import options
 from sparsebench.errors import SparsebenchError
-from sparsebench.report import canvas
-from sparsebench.report.comparison import Comparison, compare
-from sparsebench.report.comparison_table import comparison_text
-from sparsebench.report.copy_floor import distances
-from sparsebench.report.heat_map import describe_heat_map, draw_heat_map, why_no_heat_map
-from sparsebench.report.sides import COMPARABLE, choose_sides
+from sparsebench.report.figures import canvas
+from sparsebench.report.figures.heat_map import describe_heat_map, draw_heat_map, why_no_heat_map
+from sparsebench.report.text.comparison import comparison_text
 from sparsebench.results import latest, read
 
 HELP = """Compare two devices, machines, implementations, torch versions or dtypes case by case.

@@ -6,7 +6,7 @@ from typing import Any, Final
 import click
 
 from sparsebench.results import export
-from sparsebench.results.exporting import FORMS
+from sparsebench.results.exporter import FORMS
 
 _EXAMPLES: Final = """\b
 Examples:

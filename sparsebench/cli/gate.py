@@ -15,11 +15,11 @@ from sparsebench.gate.findings import DEFAULT_FAIL_ON, Verdict
 from sparsebench.gate.record import Record, lines
 from sparsebench.gate.replay import load
 from sparsebench.gate.result import result
-from sparsebench.gate.running import Progress, run
-from sparsebench.report.gate.as_json import to_json
-from sparsebench.report.gate.forest import plot_gate
-from sparsebench.report.gate.markdown import markdown
-from sparsebench.report.gate.table import gate_text
+from sparsebench.gate.runner import Progress, run
+from sparsebench.report.figures.gate_forest import plot_gate
+from sparsebench.report.text.gate_json import to_json
+from sparsebench.report.text.gate_markdown import markdown
+from sparsebench.report.text.gate_table import gate_text
 
 HELP = """Compare two commits by paired measurement: is anything slower, has a result changed?
 

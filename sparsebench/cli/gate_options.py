@@ -12,7 +12,7 @@ import click
 
 from sparsebench.gate.cases import Selection, selection
 from sparsebench.gate.findings import Side
-from sparsebench.gate.running import Request
+from sparsebench.gate.runner import Request
 from sparsebench.project.asv_command import Asv
 from sparsebench.project.commits import one
 from sparsebench.project.installations import environment_name

@@ -9,17 +9,17 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
-from sparsebench.cli import options
-from sparsebench.cli.searching import rows, searched
-from sparsebench.errors import SparsebenchError
-from sparsebench.report.history import (
+from sparsebench.analysis.history import (
     REASON_COLUMNS,
     History,
     Shift,
     explained,
     since,
 )
-from sparsebench.report.history.listing import as_plain, listing
+from sparsebench.cli import options
+from sparsebench.cli.searching import rows, searched
+from sparsebench.errors import SparsebenchError
+from sparsebench.report.text.history import as_plain, listing
 from sparsebench.results import read
 from sparsebench.stats.change_points import TOLERANCE
 

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from sparsebench.cli import EXIT_BAD_INPUT
 from sparsebench.project.settings import load_project
 from sparsebench.results import Report, ingest
-from sparsebench.results.store import open_store
+from sparsebench.results.dataset.storage import open_store
 
 _MANY: Final = 100  # files: each one's footer is read by whoever opens the dataset
 

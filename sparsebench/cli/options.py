@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from sparsebench.report.formats import FORMATS
+from sparsebench.report.figures.formats import FORMATS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

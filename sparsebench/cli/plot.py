@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
+from sparsebench.analysis.history import since as rows_since
 from sparsebench.cli import options
 from sparsebench.cli.searching import searched
 from sparsebench.errors import SparsebenchError
-from sparsebench.report.history import since as rows_since
-from sparsebench.report.plots import plot
+from sparsebench.report.figures.plots import plot
 from sparsebench.results import read
 
 HELP = """Draw regression plots, value against commit: one figure a benchmark, as PNG and SVG.

@@ -9,16 +9,16 @@ import click
 import pandas as pd
 import pyarrow as pa
 
+from sparsebench.analysis.history import explained
+from sparsebench.analysis.history import since as rows_since
+from sparsebench.analysis.units import counted
 from sparsebench.cli import options
 from sparsebench.cli.history import only_at
 from sparsebench.cli.progress import progress
 from sparsebench.cli.searching import searched
 from sparsebench.errors import SparsebenchError
 from sparsebench.project.commit_url import commit_url, is_web_address
-from sparsebench.report.history import explained
-from sparsebench.report.history import since as rows_since
 from sparsebench.report.site import CommitLinks, Content, build, gather, read_history, runs_of
-from sparsebench.report.units import counted
 from sparsebench.results import read
 
 HELP = """Render one static site: what changed, every benchmark, devices, break-even, machines.

@@ -8,11 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sparsebench.analysis.history import COLUMNS, History, survey
+from sparsebench.analysis.history.cache import Memory, usual_place
 from sparsebench.cli.progress import progress
-from sparsebench.report.history import COLUMNS, History, survey
-from sparsebench.report.history.memory import Memory, usual_place
 from sparsebench.results import read
-from sparsebench.results.scan import open_dataset
+from sparsebench.results.dataset.scan import open_dataset
 from sparsebench.stats.change_points import TOLERANCE
 
 

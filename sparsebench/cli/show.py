@@ -13,10 +13,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from sparsebench.analysis.units import human
 from sparsebench.errors import SparsebenchError
-from sparsebench.report.units import human
 from sparsebench.results import read
-from sparsebench.results.schema import SCHEMA
+from sparsebench.results.table.schema import SCHEMA
 
 _LIMIT: Final = 40  # rows of a table; csv and json are for programs and are never cut short
 _TABLE: Final = ("commit_hash", "benchmark", "case", "value")

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sparsebench.gate.cases import Case
 from sparsebench.gate.findings import Verdict
-from sparsebench.gate.gathering import Gathered, is_number
+from sparsebench.gate.gathered import Gathered, is_number
 from sparsebench.gate.record import Phase
 
 Needs = Phase | None

@@ -1,9 +1,9 @@
 """From a record to the whole that is shown."""
 
+from sparsebench.gate.control import doubts
 from sparsebench.gate.findings import GateResult
-from sparsebench.gate.judging import judge
 from sparsebench.gate.record import Ended, Record
-from sparsebench.gate.steadiness import doubts
+from sparsebench.gate.verdicts import judge
 from sparsebench.stats import CONFIDENCE_LEVEL
 
 

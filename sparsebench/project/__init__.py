@@ -1,1 +1,4 @@
-"""An asv project on disk: its settings, its commits, and running asv in it; any project."""
+"""An asv project on disk: its settings, its commits, its installations, and running asv in it.
+
+Read `settings` first.
+"""

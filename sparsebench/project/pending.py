@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from sparsebench.errors import SparsebenchError
 from sparsebench.project.patterns import compiled
-from sparsebench.results.asv_files import Measured, load_result_file
-from sparsebench.results.json_files import BadFileError, parse_object, read_bytes
+from sparsebench.results.asv.json_files import BadFileError, parse_object, read_bytes
+from sparsebench.results.asv.result_files import Measured, load_result_file
 
 Combination = tuple[str, ...]
 

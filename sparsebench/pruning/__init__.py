@@ -10,18 +10,18 @@ with its callbacks: together they would triple the time that importing the weigh
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sparsebench.pruning.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.formats import SparseLinear, to_bsr, to_csr, to_semi_structured
-from sparsebench.pruning.fqn import fqn_to_module, get_arg_info_from_tensor_fqn, module_to_fqn
-from sparsebench.pruning.nearly_diagonal_sparsifier import NearlyDiagonalSparsifier
-from sparsebench.pruning.parametrization import FakeSparsity
-from sparsebench.pruning.quantized import (
+from sparsebench.pruning.formats.quantized import (
     get_dynamic_sparse_quantized_mapping,
     get_static_sparse_quantized_mapping,
 )
+from sparsebench.pruning.fqn import fqn_to_module, get_arg_info_from_tensor_fqn, module_to_fqn
 from sparsebench.pruning.schedulers import BaseScheduler, CubicSL, LambdaSL
-from sparsebench.pruning.wanda_sparsifier import WandaSparsifier
-from sparsebench.pruning.weight_norm_sparsifier import WeightNormSparsifier
+from sparsebench.pruning.sparsifiers.base_sparsifier import BaseSparsifier
+from sparsebench.pruning.sparsifiers.nearly_diagonal_sparsifier import NearlyDiagonalSparsifier
+from sparsebench.pruning.sparsifiers.parametrization import FakeSparsity
+from sparsebench.pruning.sparsifiers.wanda_sparsifier import WandaSparsifier
+from sparsebench.pruning.sparsifiers.weight_norm_sparsifier import WeightNormSparsifier
 
 if TYPE_CHECKING:
     from sparsebench.pruning.activation import ActivationSparsifier

@@ -1,1 +1,4 @@
-"""Units, tables and figures for people."""
+"""Findings in, something to look at out: tables, figures and a site.
+
+`text` prints tables, `figures` draws (one module per figure), `site` writes static pages.
+"""

@@ -4,7 +4,7 @@
 gives them back as a pandas DataFrame, ``latest(frame)`` keeps the newest commit of every case and
 ``read_latest`` reads only that; ``compact(dataset)`` merges small files, ``export`` writes CSV,
 JSON lines or asv's own files. A dataset is a folder or a URI (s3://, gs://, ...). The columns are
-documented in `sparsebench.results.schema`, files and guarantees in docs/results.md.
+documented in `sparsebench.results.table.schema`, files and guarantees in docs/results.md.
 
 The names are loaded on first use, so that the schema can be imported without pandas.
 """
@@ -13,11 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sparsebench.results.compaction import Compacted, compact
-    from sparsebench.results.exporting import export
+    from sparsebench.results.dataset.compaction import Compacted, compact
+    from sparsebench.results.dataset.scan import DatasetWarning
+    from sparsebench.results.exporter import export
     from sparsebench.results.ingestion import Outcome, Report, ingest
     from sparsebench.results.reader import Filters, latest, read, read_latest
-    from sparsebench.results.scan import DatasetWarning
 
 __all__ = [
     "Compacted",
@@ -34,12 +34,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Compacted": "compaction",
-    "DatasetWarning": "scan",
+    "Compacted": "dataset.compaction",
+    "DatasetWarning": "dataset.scan",
     "Outcome": "ingestion",
     "Report": "ingestion",
-    "compact": "compaction",
-    "export": "exporting",
+    "compact": "dataset.compaction",
+    "export": "exporter",
     "ingest": "ingestion",
 }
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.results.asv_context import Context, load_context
-from sparsebench.results.asv_files import find_result_files
-from sparsebench.results.batches import Batch, Result, Source, origin_of
-from sparsebench.results.compaction import settle_conflicts
-from sparsebench.results.dataset import Survey, survey
-from sparsebench.results.json_files import BadFileError, read_bytes
-from sparsebench.results.store import Store, open_store
+from sparsebench.results.asv.context import Context, load_context
+from sparsebench.results.asv.json_files import BadFileError, read_bytes
+from sparsebench.results.asv.result_files import find_result_files
+from sparsebench.results.batch import Batch, Result, Source, origin_of
+from sparsebench.results.dataset.compaction import settle_conflicts
+from sparsebench.results.dataset.snapshot import Survey, survey
+from sparsebench.results.dataset.storage import Store, open_store
 from sparsebench.results.workers import cores, store_all
 
 # JSON that becomes one Parquet file: some 410 MB of memory on the way. Less than the smaller figure
@@ -73,7 +73,7 @@ def ingest(
     Rows of the same commit and environment are merged case by case, whether they were stored
     before, come from several sources of this call, or are being stored by another machine: what
     one source does not hold stays, and of a case that both hold the row stands that says more, then
-    the later one; the whole rule is in `sparsebench.results.merge`.
+    the later one; the whole rule is in `sparsebench.results.dataset.conflict_rule`.
 
     A bad file is reported and the rest lands. Repeating an ingest changes nothing; an ingest that
     was cut off is continued by the next one.

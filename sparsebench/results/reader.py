@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparsebench.errors import SparsebenchError, unknown_name
-from sparsebench.results.dataset import Survey
-from sparsebench.results.scan import Keep, Opened, open_dataset
-from sparsebench.results.schema import SCHEMA, Status
-from sparsebench.results.store import first_line
+from sparsebench.results.dataset.scan import Keep, Opened, open_dataset
+from sparsebench.results.dataset.snapshot import Survey
+from sparsebench.results.dataset.storage import first_line
+from sparsebench.results.table.schema import SCHEMA, Status
 
 
 class Filters(TypedDict, total=False):

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.results.batches import Batch, Result, store_batch
+from sparsebench.results.batch import Batch, Result, store_batch
 
 # Arrow would load pandas, a quarter of a second, only to ask of each list whether it is a Series.
 _CODE: Final = """
@@ -25,7 +25,7 @@ class NoPandas:
 
 sys.meta_path.insert(0, NoPandas())
 
-from sparsebench.results.batches import main
+from sparsebench.results.batch import main
 main()
 """
 _MOST: Final = 2  # each needs some 350 MB, and all of them are to stay below 1 GB

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
+from sparsebench.analysis.history import COLUMNS
 from sparsebench.cli import main
 from sparsebench.cli.searching import rows
-from sparsebench.report.history import COLUMNS
 from sparsebench.results import read
 from tests import histories
 from tests.histories import as_frame

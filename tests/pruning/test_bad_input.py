@@ -22,7 +22,7 @@ from sparsebench.pruning import (
     WeightNormSparsifier,
 )
 from tests.pruning.small_models import MLP, values
-from tests.pruning.test_state import same
+from tests.pruning.sparsifiers.test_state import same
 
 LEVELS = ["0.5", None, torch.tensor(0.5), torch.zeros(50, 50), 1j, float("inf")]
 SPARSIFIERS = [WeightNormSparsifier, WandaSparsifier, SaliencyPruner, FPGMPruner]

@@ -14,7 +14,7 @@ from sparsebench.pruning import (
     get_dynamic_sparse_quantized_mapping,
     get_static_sparse_quantized_mapping,
 )
-from sparsebench.pruning.quantized import _check_engine
+from sparsebench.pruning.formats.quantized import _check_engine
 from tests.pruning.small_models import seeded, values
 
 tq = pytest.importorskip("torch.ao.quantization")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from sparsebench.results import ingest, read_latest
-from sparsebench.results.schema import SCHEMA
+from sparsebench.results.table.schema import SCHEMA
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sparsebench.results import compact, ingest, latest, read, read_latest
-from sparsebench.results.schema import SCHEMA
+from sparsebench.results.table.schema import SCHEMA
 
 STORED = Path(__file__).parents[2] / "results" / "parquet"
 
@@ -127,7 +127,8 @@ def test_nonsense_is_one_failed_row_a_benchmark(tmp_path, content):
 
 LITTLE_MEMORY = """
 import resource, sys
-import pandas, pyarrow.dataset, sparsebench.results.ingestion, sparsebench.results.compaction
+import pandas, pyarrow.dataset
+import sparsebench.results.ingestion, sparsebench.results.dataset.compaction
 from sparsebench.cli import main
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + 150_000_000, size + 150_000_000))

@@ -4,7 +4,7 @@ from scipy.stats import nct, t
 
 from sparsebench.stats import Effect, VariancePrior, variance_prior
 from sparsebench.stats.robust import scale, scale_freedom
-from tests.stats.simulated_noise import NOISES, machine
+from tests.simulated_noise import NOISES, machine
 
 KNOWN = VariancePrior((0.0,), (4e-4,), (np.inf,), 6.0)
 UNKNOWN = VariancePrior((0.0,), (np.inf,), (np.inf,), 6.0)

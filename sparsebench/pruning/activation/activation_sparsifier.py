@@ -20,7 +20,7 @@ from sparsebench.pruning.activation.inputs import (
     selected,
 )
 from sparsebench.pruning.fqn import fqn_to_module, module_to_fqn
-from sparsebench.pruning.state import SparsifierState
+from sparsebench.pruning.sparsifiers.state import SparsifierState
 
 _OF_ONE_MODEL = ("hook", "layer")  # not in the state_dict
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError, unknown_name
-from sparsebench.pruning.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.data.container import Container, key_of
-from sparsebench.pruning.element_masks import fitted, given_mask
-from sparsebench.pruning.groups import check_keys, check_spelling
-from sparsebench.pruning.parametrization import FakeSparsity
-from sparsebench.pruning.pattern import shown
-from sparsebench.pruning.state import Config, SparsifierState
+from sparsebench.pruning.masks.pattern import shown
+from sparsebench.pruning.sparsifiers.base_sparsifier import BaseSparsifier
+from sparsebench.pruning.sparsifiers.element_masks import fitted, given_mask
+from sparsebench.pruning.sparsifiers.groups import check_keys, check_spelling
+from sparsebench.pruning.sparsifiers.parametrization import FakeSparsity
+from sparsebench.pruning.sparsifiers.state import Config, SparsifierState
 
 Data = Tensor | nn.Embedding | nn.EmbeddingBag
 

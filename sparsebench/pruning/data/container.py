@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from sparsebench.pruning.parametrization import has_mask, masking_of
+from sparsebench.pruning.sparsifiers.parametrization import has_mask, masking_of
 
 
 class Container(nn.Module):

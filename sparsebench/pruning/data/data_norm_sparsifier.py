@@ -7,9 +7,8 @@ from torch import Tensor
 
 from sparsebench.errors import ConfigError, unknown_name
 from sparsebench.pruning.data.base_data_sparsifier import BaseDataSparsifier, Data
-from sparsebench.pruning.groups import check_dtype, settings
-from sparsebench.pruning.layouts import from_matrix, matrix_shape, to_matrix
-from sparsebench.pruning.masks import (
+from sparsebench.pruning.masks.layouts import from_matrix, matrix_shape, to_matrix
+from sparsebench.pruning.masks.reference import (
     BlockShape,
     block_scores,
     check_pattern,
@@ -18,7 +17,8 @@ from sparsebench.pruning.masks import (
     l2,
     sparsity_mask,
 )
-from sparsebench.pruning.state import Config
+from sparsebench.pruning.sparsifiers.groups import check_dtype, settings
+from sparsebench.pruning.sparsifiers.state import Config
 
 _PATTERN = ("sparsity_level", "sparse_block_shape", "zeros_per_block")
 _NORMS = {"L1": l1, "L2": l2}

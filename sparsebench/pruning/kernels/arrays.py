@@ -17,7 +17,7 @@ from torch import Tensor
 from sparsebench.pruning import masks
 from sparsebench.pruning.kernels.lowest import Choice, lowest, lowest_in_blocks
 from sparsebench.pruning.kernels.threads import run
-from sparsebench.pruning.pattern import Pattern
+from sparsebench.pruning.masks.pattern import Pattern
 
 Array = np.ndarray[Any, Any]
 

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsebench.pruning.kernels import loops as compiled
+from sparsebench.pruning.kernels import loops
 from sparsebench.pruning.kernels.threads import run
-from sparsebench.pruning.pattern import Pattern
+from sparsebench.pruning.masks.pattern import Pattern
 
 Array = np.ndarray[Any, Any]
 
-loops: Any = compiled  # numba types what it compiles by itself
+_loops: Any = loops  # numba types what it compiles by itself
 
 # What the compiled loops see: float16 travels as uint16, bfloat16 as int16, and a mask's 1 as an
 # integer of its width.
@@ -26,7 +26,7 @@ _ELEMENTS = {
     torch.float32: (np.float32(0), np.int32(0x3F800000)),
     torch.float64: (np.float64(0), np.int64(0x3FF0 << 48)),
 }
-_NORMS = {"l1": loops.MAGNITUDE, "l2": loops.SQUARE, "scores": loops.AS_IS}
+_NORMS = {"l1": _loops.MAGNITUDE, "l2": _loops.SQUARE, "scores": _loops.AS_IS}
 
 _ONE_CALL = 1 << 17  # elements up to which one call on one thread is the fastest
 _RANKED_WHOLE = 1 << 16  # blocks up to which no sample is drawn
@@ -94,7 +94,7 @@ def prune(mask: Tensor, weight: Tensor, norm: str, pattern: Pattern) -> None:
     if rows * cols <= _ONE_CALL:
         height, width = pattern.block
         zeros, k = pattern.zeros, pattern.selected
-        loops.prune(source, like, target, one, rows, cols, height, width, zeros, how, k)
+        _loops.prune(source, like, target, one, rows, cols, height, width, zeros, how, k)
     else:
         tensors = _Tensors(source, like, target, one, pattern, how)
         with ExitStack() as interrupted:
@@ -207,10 +207,10 @@ def _choose_among_all(tensors: _Tensors, spans: list[_Span], threads: int) -> _C
 
 def _ranked(keys: Array, parts: list[Array], rank: int) -> _Choice:
     """The ``rank`` lowest of ``keys``, equal ones in the order of their parts."""
-    threshold, left = loops.kth(keys, rank)
+    threshold, left = _loops.kth(keys, rank)
     quotas = []
     for part in parts:
-        quotas.append(min(left, loops.count(part, threshold)))
+        quotas.append(min(left, _loops.count(part, threshold)))
         left -= quotas[-1]
     return _Choice(threshold, quotas)
 
@@ -219,7 +219,7 @@ def _bracket(tensors: _Tensors, key: np.dtype[Any]) -> tuple[Any, Any]:
     """Two keys that the threshold most probably lies between: three standard errors around."""
     pattern = tensors.pattern
     keys = np.empty(_SAMPLE, key)
-    loops.sample(tensors.source, tensors.like, *tensors.scoring, keys)
+    _loops.sample(tensors.source, tensors.like, *tensors.scoring, keys)
     keys.sort()
     middle = _SAMPLE * pattern.selected // pattern.blocks
     error = 3 * isqrt(middle * (_SAMPLE - middle) // _SAMPLE) + 2
@@ -231,7 +231,7 @@ def _bracket(tensors: _Tensors, key: np.dtype[Any]) -> tuple[Any, Any]:
 
 def _score(tensors: _Tensors, span: _Span, low: Any, high: Any, room: Array) -> tuple[int, int]:
     source, like, scoring = tensors.source, tensors.like, tensors.scoring
-    below, size = loops.score(
+    below, size = _loops.score(
         source, like, span.start, span.stop, *scoring, span.keys, low, high, room
     )
     return below, size
@@ -241,4 +241,4 @@ def _write(tensors: _Tensors, span: _Span, threshold: int, quota: int) -> None:
     source, like, target, one = tensors.source, tensors.like, tensors.target, tensors.one
     place = (span.start, span.stop, *tensors.writing)
     limit = span.keys.dtype.type(threshold)
-    loops.write(source, like, target, one, *place, span.keys, limit, quota)
+    _loops.write(source, like, target, one, *place, span.keys, limit, quota)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsebench.pruning.kernels.threads import run
-from sparsebench.pruning.pattern import BlockShape
+from sparsebench.pruning.masks.pattern import BlockShape
 
 Array = np.ndarray[Any, Any]
 

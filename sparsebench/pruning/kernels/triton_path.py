@@ -17,7 +17,7 @@ import triton
 from torch import Tensor
 
 from sparsebench.pruning.kernels import triton_scores, triton_select, triton_write
-from sparsebench.pruning.pattern import Pattern
+from sparsebench.pruning.masks.pattern import Pattern
 
 # Whether the kernels are run by Triton's interpreter, which computes on CPU tensors too.
 INTERPRETED = not isinstance(triton_write.write_blocks, triton.runtime.JITFunction)

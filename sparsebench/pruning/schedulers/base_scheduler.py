@@ -6,8 +6,8 @@ from math import isfinite
 from typing import Any
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.schedulers.step_order import copied, warn_of_order
+from sparsebench.pruning.sparsifiers.base_sparsifier import BaseSparsifier
 
 
 class BaseScheduler:

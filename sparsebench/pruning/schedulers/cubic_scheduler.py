@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.schedulers.base_scheduler import BaseScheduler, check_sparsifier
+from sparsebench.pruning.sparsifiers.base_sparsifier import BaseSparsifier
 
 
 class CubicSL(BaseScheduler):

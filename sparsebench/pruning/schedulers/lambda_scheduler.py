@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning.base_sparsifier import BaseSparsifier
-from sparsebench.pruning.pattern import shown
+from sparsebench.pruning.masks.pattern import shown
 from sparsebench.pruning.schedulers.base_scheduler import BaseScheduler, check_sparsifier
+from sparsebench.pruning.sparsifiers.base_sparsifier import BaseSparsifier
 
 Factor = Callable[[int], float]
 

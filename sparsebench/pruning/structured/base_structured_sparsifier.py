@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning.base_sparsifier import BaseSparsifier
-from sparsebench.pruning.state import Config
+from sparsebench.pruning.sparsifiers.base_sparsifier import BaseSparsifier
+from sparsebench.pruning.sparsifiers.state import Config
 from sparsebench.pruning.structured.bias import release_bias
 from sparsebench.pruning.structured.prune import prune
 from sparsebench.pruning.structured.row_masks import RowMasks

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from sparsebench.pruning.parametrization import masking_of
+from sparsebench.pruning.sparsifiers.parametrization import masking_of
 from sparsebench.pruning.structured.gates import FlatWeightsHook, GateBias, GateSparsity
 from sparsebench.pruning.structured.parametrization import BiasHook, FakeStructuredSparsity
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sparsebench.pruning.parametrization import masking_of, unmasked_tensor
+from sparsebench.pruning.sparsifiers.parametrization import masking_of, unmasked_tensor
 from sparsebench.pruning.structured.base_structured_sparsifier import BaseStructuredSparsifier
 from sparsebench.pruning.structured.rows import Distance, distance_sums, lowest_rows
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning.parametrization import masking_of, unmasked_tensor
-from sparsebench.pruning.state import Config
+from sparsebench.pruning.sparsifiers.parametrization import masking_of, unmasked_tensor
+from sparsebench.pruning.sparsifiers.state import Config
 from sparsebench.pruning.structured.base_structured_sparsifier import BaseStructuredSparsifier
 from sparsebench.pruning.structured.gates import GATES
 from sparsebench.pruning.structured.rows import lowest_rows, saliency

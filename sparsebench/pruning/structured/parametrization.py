@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning.parametrization import is_tracing
+from sparsebench.pruning.sparsifiers.parametrization import is_tracing
 
 
 class FakeStructuredSparsity(nn.Module):

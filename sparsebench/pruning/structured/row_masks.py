@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning.element_masks import ElementMasks, given_mask
-from sparsebench.pruning.parametrization import has_mask
-from sparsebench.pruning.state import Config
+from sparsebench.pruning.sparsifiers.element_masks import ElementMasks, given_mask
+from sparsebench.pruning.sparsifiers.parametrization import has_mask
+from sparsebench.pruning.sparsifiers.state import Config
 from sparsebench.pruning.structured.bias import mask_bias, release_bias, unlink
 from sparsebench.pruning.structured.gates import GateSparsity
 from sparsebench.pruning.structured.parametrization import FakeStructuredSparsity

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning import pattern
+from sparsebench.pruning.masks import pattern
 
 Distance = Callable[[Tensor], Tensor]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from sparsebench.pruning.parametrization import masking_of, unmasked_tensor
+from sparsebench.pruning.sparsifiers.parametrization import masking_of, unmasked_tensor
 from sparsebench.pruning.structured.base_structured_sparsifier import BaseStructuredSparsifier
 from sparsebench.pruning.structured.rows import lowest_rows, saliency
 

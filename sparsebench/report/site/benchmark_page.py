@@ -6,19 +6,19 @@ from typing import Any, Final
 
 import pandas as pd
 
-from sparsebench.report.history import Step, short_hash
-from sparsebench.report.site.about import About
+from sparsebench.analysis.history import Step, short_hash
+from sparsebench.analysis.units import counted, human
+from sparsebench.report.figures.regression_data import Story, tell
 from sparsebench.report.site.changes import change_table
 from sparsebench.report.site.gathering import PAGE, Reader
 from sparsebench.report.site.histories import History, Parameters, parameter_axis
 from sparsebench.report.site.html import page
-from sparsebench.report.site.kept import Page, page_key
 from sparsebench.report.site.newest import Facts, case_names, facts, newest
 from sparsebench.report.site.output import Output
+from sparsebench.report.site.page_cache import Page, page_key
 from sparsebench.report.site.pictures import Shown, show
+from sparsebench.report.site.site_context import About
 from sparsebench.report.site.table import Cell, Column, Table
-from sparsebench.report.story import Story, tell
-from sparsebench.report.units import counted, human
 
 MOST_ROWS: Final = 1000  # of one page
 MOST_ERRORS: Final = 5  # different ones

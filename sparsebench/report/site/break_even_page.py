@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sparsebench.report.break_even import (
+from sparsebench.analysis.break_even import (
     NEVER,
     BreakEven,
     as_table,
@@ -13,14 +13,14 @@ from sparsebench.report.break_even import (
     ratio_at,
     varying_places,
 )
-from sparsebench.report.break_even_figure import describe, draw_curves, draw_map
-from sparsebench.report.dimensions import natural_order
-from sparsebench.report.site.about import About
+from sparsebench.analysis.dimensions import natural_order
+from sparsebench.analysis.units import human
+from sparsebench.report.figures.break_even import describe, draw_curves, draw_map
 from sparsebench.report.site.html import page
 from sparsebench.report.site.output import Output
 from sparsebench.report.site.pictures import Shown, show
+from sparsebench.report.site.site_context import About
 from sparsebench.report.site.table import Cell, Column, Table, columns
-from sparsebench.report.units import human
 
 PATH = "break-even.html"
 

@@ -10,12 +10,12 @@ from typing import Any, Final
 import pandas as pd
 
 from sparsebench import __version__
-from sparsebench.report import canvas
-from sparsebench.report.break_even import break_evens
-from sparsebench.report.copy_floor import COPY
-from sparsebench.report.history import History, Step, commit_order
+from sparsebench.analysis.break_even import break_evens
+from sparsebench.analysis.copy_floor import COPY
+from sparsebench.analysis.history import History, Step, commit_order
+from sparsebench.report.figures import canvas
+from sparsebench.report.figures.regression_data import twins
 from sparsebench.report.site import break_even_page, machines, output, overview
-from sparsebench.report.site.about import About
 from sparsebench.report.site.benchmark_page import BenchmarkTask, Made, make_benchmark_pages
 from sparsebench.report.site.commits import CommitLinks
 from sparsebench.report.site.device_page import (
@@ -27,10 +27,10 @@ from sparsebench.report.site.device_page import (
 )
 from sparsebench.report.site.gathering import Gathered, Reader, batches
 from sparsebench.report.site.html import page
-from sparsebench.report.site.kept import Kept, Page
 from sparsebench.report.site.output import Output
+from sparsebench.report.site.page_cache import Kept, Page
 from sparsebench.report.site.pool import Job, run
-from sparsebench.report.story import twins
+from sparsebench.report.site.site_context import About
 
 DEVICES: Final = "devices.html"
 STATIC: Final = ("site.css", "site.js", "icon.svg")

@@ -5,10 +5,10 @@ from typing import Final
 
 import pandas as pd
 
-from sparsebench.report.history import NewSeries, Shift, Step
+from sparsebench.analysis.history import NewSeries, Shift, Step
+from sparsebench.analysis.units import human
 from sparsebench.report.site.commits import CommitLinks
 from sparsebench.report.site.table import Cell, Table, columns
-from sparsebench.report.units import human
 
 MOST_ROWS: Final = 200  # of one page; the CSV beside it has all
 _COLUMNS: Final = columns(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from sparsebench.report.history import short_hash
+from sparsebench.analysis.history import short_hash
 from sparsebench.report.site.table import Cell
 
 

@@ -9,27 +9,27 @@ from typing import Any, Final
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sparsebench.report import canvas
-from sparsebench.report.comparison import Comparison, Group, compare
-from sparsebench.report.comparison_table import (
+from sparsebench.analysis.comparison import Comparison, Group, compare
+from sparsebench.analysis.copy_floor import distances
+from sparsebench.analysis.crossing import crossings
+from sparsebench.analysis.sides import Sides, values_of
+from sparsebench.analysis.units import human
+from sparsebench.report.figures import canvas
+from sparsebench.report.figures.heat_map import describe_heat_map, draw_heat_map, why_no_heat_map
+from sparsebench.report.site.gathering import digests_of
+from sparsebench.report.site.html import page
+from sparsebench.report.site.newest import estimate_of
+from sparsebench.report.site.output import Output
+from sparsebench.report.site.page_cache import Page, page_key
+from sparsebench.report.site.pictures import Shown, show
+from sparsebench.report.site.site_context import About
+from sparsebench.report.site.table import Cell, Column, Table, columns
+from sparsebench.report.text.comparison import (
     exact_verdict,
     footnotes,
     interval_text,
     verdict,
 )
-from sparsebench.report.copy_floor import distances
-from sparsebench.report.crossing import crossings
-from sparsebench.report.heat_map import describe_heat_map, draw_heat_map, why_no_heat_map
-from sparsebench.report.sides import Sides, values_of
-from sparsebench.report.site.about import About
-from sparsebench.report.site.gathering import digests_of
-from sparsebench.report.site.html import page
-from sparsebench.report.site.kept import Page, page_key
-from sparsebench.report.site.newest import estimate_of
-from sparsebench.report.site.output import Output
-from sparsebench.report.site.pictures import Shown, show
-from sparsebench.report.site.table import Cell, Column, Table, columns
-from sparsebench.report.units import human
 from sparsebench.stats import Estimate, geometric_mean
 
 COMPARED: Final = ("device", "machine", "implementation", "torch", "dtype")

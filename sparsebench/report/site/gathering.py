@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sparsebench.report.environments import current, gave_way
-from sparsebench.report.history import COLUMNS as SEARCHED
-from sparsebench.report.history.machines import codes
+from sparsebench.analysis.environments import current, gave_way
+from sparsebench.analysis.history import COLUMNS as SEARCHED
+from sparsebench.analysis.history.machines import codes
 from sparsebench.report.site.machines import HARDWARE, VERSIONS
 
 # What a benchmark's page is made of, and what a comparison of the newest rows needs besides.

@@ -9,16 +9,16 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sparsebench.report import canvas
-from sparsebench.report.changes import changed, describe_changes, draw_changes
-from sparsebench.report.crossing import size_of
-from sparsebench.report.dimensions import constants, labels, natural_order, varying
-from sparsebench.report.layout import Layout, choose_layout
-from sparsebench.report.points import dims_of
-from sparsebench.report.regression import draw
+from sparsebench.analysis.crossing import size_of
+from sparsebench.analysis.dimensions import constants, labels, natural_order, varying
+from sparsebench.analysis.points import dims_of
+from sparsebench.analysis.units import human
+from sparsebench.report.figures import canvas
+from sparsebench.report.figures.exact_changes import changed, describe_changes, draw_changes
+from sparsebench.report.figures.layout import Layout, choose_layout
+from sparsebench.report.figures.regression import draw
+from sparsebench.report.figures.regression_data import Story, describe
 from sparsebench.report.site.newest import newest
-from sparsebench.report.story import Story, describe
-from sparsebench.report.units import human
 
 X_FIRST: Final = "level"
 PANEL: Final = (2.9, 2.0)  # inches

@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from sparsebench.report.site.about import About
+from sparsebench.report.site.site_context import About
 
 
 @cache

@@ -5,8 +5,8 @@ from typing import Final
 
 import pandas as pd
 
-from sparsebench.report.history import commit_order, short_hash
-from sparsebench.report.units import counted, human
+from sparsebench.analysis.history import commit_order, short_hash
+from sparsebench.analysis.units import counted, human
 
 PATH: Final = "machines.html"
 HARDWARE: Final = ("cpu", "num_cpu", "ram", "gpu", "cuda", "arch", "os")

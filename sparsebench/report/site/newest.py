@@ -6,10 +6,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from sparsebench.report.dimensions import natural_ranks, varying
-from sparsebench.report.points import dims_of
-from sparsebench.report.story import Story
-from sparsebench.report.trend import relative, summary
+from sparsebench.analysis.dimensions import natural_ranks, varying
+from sparsebench.analysis.points import dims_of
+from sparsebench.analysis.trend import relative, summary
+from sparsebench.report.figures.regression_data import Story
 from sparsebench.stats import Estimate, Interval, geometric_mean
 
 SPARK_SIZE: Final = (100, 24)  # the unit of its points, which the page scales

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from sparsebench.report.history import History, Step, commit_order, short_hash
-from sparsebench.report.site.about import About
+from sparsebench.analysis.history import History, Step, commit_order, short_hash
+from sparsebench.analysis.units import human
 from sparsebench.report.site.benchmark_page import Made
 from sparsebench.report.site.changes import (
     change_frame,
@@ -15,8 +15,8 @@ from sparsebench.report.site.changes import (
 )
 from sparsebench.report.site.html import page
 from sparsebench.report.site.output import Output
+from sparsebench.report.site.site_context import About
 from sparsebench.report.site.table import Cell, Table, columns
-from sparsebench.report.units import human
 
 PATH = "index.html"
 _QUIET = "No lasting change was found in {searched} series; {short} have too few values to tell."

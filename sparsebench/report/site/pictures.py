@@ -9,9 +9,9 @@ from typing import Final, Protocol
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sparsebench.report import canvas
-from sparsebench.report.site.kept import code
+from sparsebench.report.figures import canvas
 from sparsebench.report.site.output import Output
+from sparsebench.report.site.page_cache import code
 
 FIGURES: Final = "figures"
 DATA: Final = "data"

@@ -6,10 +6,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from structured_models import EXAMPLES, Example, RowPruner, parameters, seeded
 from torch import nn
 
 from sparsebench.pruning import FPGMPruner, LSTMSaliencyPruner, SaliencyPruner
+from tests.pruning.structured.structured_models import (
+    EXAMPLES,
+    Example,
+    RowPruner,
+    parameters,
+    seeded,
+)
 
 LSTMS = sorted(name for name in EXAMPLES if "lstm" in name)
 

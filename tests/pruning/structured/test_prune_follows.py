@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from structured_models import RowPruner
 from torch import Tensor, nn
+
+from tests.pruning.structured.structured_models import RowPruner
 
 
 class Net(nn.Module):

@@ -5,12 +5,12 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from structured_models import Recurrent, RowPruner
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning import LSTMSaliencyPruner, SaliencyPruner
+from tests.pruning.structured.structured_models import Recurrent, RowPruner
 
 
 class Body(nn.Module):

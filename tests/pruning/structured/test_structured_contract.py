@@ -6,7 +6,6 @@ import pickle
 import pytest
 import torch
 import torch.ao.pruning._experimental.pruner as upstream
-from structured_models import RowPruner
 from torch import nn
 from torch.nn.utils import parametrize
 
@@ -20,6 +19,7 @@ from sparsebench.pruning import (
     SaliencyPruner,
 )
 from sparsebench.pruning.structured.rows import saliency
+from tests.pruning.structured.structured_models import RowPruner
 
 
 def model() -> nn.Sequential:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from structured_models import EXAMPLES, ResNet, parameters
 from torch import Tensor, nn
 
 from sparsebench.pruning import (
@@ -16,6 +15,7 @@ from sparsebench.pruning import (
     LSTMSaliencyPruner,
     SaliencyPruner,
 )
+from tests.pruning.structured.structured_models import EXAMPLES, ResNet, parameters
 
 LEVELS = [0.0, 0.25, 0.5, 0.4]  # up, and down again: rows come back
 

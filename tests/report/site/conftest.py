@@ -3,8 +3,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from sparsebench.analysis.history import History, NewSeries, Shift, Step
 from sparsebench.cli.report import Rows
-from sparsebench.report.history import History, NewSeries, Shift, Step
 from sparsebench.report.site import (
     CommitLinks,
     Content,

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sparsebench.pruning.parametrization import has_mask, masking_of
+from sparsebench.pruning.sparsifiers.parametrization import has_mask, masking_of
 from sparsebench.pruning.structured.bias import release_bias
 from sparsebench.pruning.structured.channels import Channels, ChannelTable, Several
 from sparsebench.pruning.structured.gates import CELL, GATES, GateSparsity

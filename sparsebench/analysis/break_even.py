@@ -1,0 +1,195 @@
+"""Where zeros pay: the sparsity level from which a format is faster than dense, or that none is.
+
+Works on benchmarks with the parameters ``format`` and ``level``, one format of which is "dense";
+``block`` and all others are carried along. Dense has no level: it is the base of all of them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sparsebench.analysis.dimensions import dimensions, labels, natural_ranks, varying
+from sparsebench.stats import ratio_of_medians
+
+FORMAT: Final = "format"
+LEVEL: Final = "level"
+BLOCK: Final = "block"
+DENSE: Final = "dense"
+ALWAYS: Final = float("-inf")
+NEVER: Final = float("inf")
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BreakEven:
+    """One format, for one block, in one place, against dense in that place.
+
+    Attributes:
+        benchmark: asv's name.
+        place: every other parameter, the machine among them: {"batch": "16", "device": "cpu", ...}.
+        format: its name, such as "csr".
+        block: "16x16"; "" where the format knows none.
+        level: from which on the format is faster; `ALWAYS` (from the lowest measured level, at
+            least), or `NEVER` (not even at the highest).
+        low: the level from which on it may be faster; at most ``level``.
+        high: the level from which on it surely is; at least ``level``.
+        curve: the measured points, columns level, ratio (format / dense), low, high; sorted.
+    """
+
+    benchmark: str
+    place: dict[str, str]
+    format: str
+    block: str
+    level: float
+    low: float
+    high: float
+    curve: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """The format with its block: "bsr 4x4"."""
+        return f"{self.format} {self.block}".strip()
+
+    @property
+    def text(self) -> str:
+        """For example "0.87 (0.85-0.9)"; "never"; "always" at what was measured; "unclear"."""
+        if self.low == ALWAYS and self.high == NEVER:
+            return "unclear"
+        if self.level == NEVER:
+            return "never" if self.low == NEVER else f"never ({self.low:.2g} at best)"
+        if self.level == ALWAYS:
+            return "always" if self.high == ALWAYS else f"always ({self.high:.2g} at worst)"
+        low = "<" if self.low == ALWAYS else f"{self.low:.2g}"
+        high = "never" if self.high == NEVER else f"{self.high:.2g}"
+        return f"{self.level:.2g} ({low}-{high})"
+
+
+def break_evens(frame: pd.DataFrame) -> list[BreakEven]:
+    """Return one break-even a (benchmark, place, format, block), in natural order.
+
+    Args:
+        frame: the newest row of each case, in the columns of the dataset's schema. Rows without a
+            value, and formats in a place without a dense value, are left out.
+
+    The level is where the line through the measured ratios last crosses 1; its interval is where
+    the lines through the ends of their 95 % intervals do. Each point's interval holds on its own,
+    and what a whole process has in common is in none (see `ratio_of_medians`). Without an interval
+    at some level (fewer than five samples a side) nothing is sure: it runs from always to never.
+    """
+    measured = frame[frame["status"] == "ok"]
+    return [
+        found
+        for (_project, benchmark), rows in measured.groupby(["project", "benchmark"], sort=True)
+        for found in _of_benchmark(str(benchmark), rows)
+    ]
+
+
+def crossing(levels: Floats, ratios: Floats) -> float:
+    """Return the level from which on ``ratios`` stay below 1, between points on a straight line.
+
+    Args:
+        levels: rising.
+        ratios: of the same length; NaN counts as above 1.
+    """
+    above = np.flatnonzero(~(ratios < 1))
+    if not above.size:
+        return ALWAYS
+    last = int(above[-1])
+    if last == len(ratios) - 1:
+        return NEVER
+    if np.isnan(ratios[last]):
+        return float(levels[last + 1])
+    share = (ratios[last] - 1) / (ratios[last] - ratios[last + 1])
+    return float(levels[last] + share * (levels[last + 1] - levels[last]))
+
+
+def as_table(found: list[BreakEven]) -> pd.DataFrame:
+    """Return every measured point as a row: place, format, block, level, ratio, low, high."""
+    parts = []
+    for one in found:
+        own = {"benchmark": one.benchmark, **one.place, FORMAT: one.format, BLOCK: one.block}
+        parts.append(pd.concat([pd.DataFrame([own] * len(one.curve)), one.curve], axis=1))
+    return pd.concat(parts, ignore_index=True)
+
+
+def fastest(found: list[BreakEven], level: float) -> BreakEven | None:
+    """Return the format with the lowest ratio at a measured ``level``; None: none surely below 1.
+
+    A format without an interval there is none of those that are sure.
+    """
+    sure = {
+        float(point["ratio"].iloc[0]): one
+        for one in found
+        if len(point := one.curve[one.curve[LEVEL] == level]) and point["high"].iloc[0] < 1
+    }
+    return sure[min(sure)] if sure else None
+
+
+def ratio_at(one: BreakEven, level: float) -> float:
+    """Return the format's ratio to dense at a measured ``level``."""
+    return float(one.curve.loc[one.curve[LEVEL] == level, "ratio"].iloc[0])
+
+
+def _of_benchmark(benchmark: str, rows: pd.DataFrame) -> Iterator[BreakEven]:
+    dims = dimensions(rows)
+    if not {FORMAT, LEVEL} <= set(dims) or DENSE not in set(dims[FORMAT]):
+        return
+    numeric = pd.to_numeric(dims[LEVEL].replace("", "0"), errors="coerce").notna()
+    rows, dims = rows[numeric], dims[numeric]
+    if BLOCK not in dims:
+        dims[BLOCK] = ""
+    names = [str(name) for name in dims if name not in (FORMAT, LEVEL, BLOCK)]
+    place = labels(dims, names)
+    dense = rows[dims[FORMAT] == DENSE].assign(place=place).drop_duplicates("place", keep="last")
+    base = _samples(dense).set_axis(dense["place"])
+    order = natural_ranks(dims, [*names, FORMAT, BLOCK]).sort_values([*names, FORMAT, BLOCK]).index
+    ordered = dims.loc[order]
+    sparse = ordered[(ordered[FORMAT] != DENSE) & place.loc[order].isin(base.index)]
+    for _, one in sparse.groupby([*names, FORMAT, BLOCK], sort=False):
+        first, here = one.iloc[0], str(place.loc[one.index].iloc[0])
+        curve = _curve(rows.loc[one.index], one[LEVEL], base[here])
+        where = {str(name): str(first[name]) for name in names if first[name]}
+        yield _judged(benchmark, where, str(first[FORMAT]), str(first[BLOCK]), curve)
+
+
+def _curve(rows: pd.DataFrame, levels: pd.Series, dense: Floats) -> pd.DataFrame:
+    """Return the ratio to dense at each level; a format without levels has one point, at 0."""
+    ratios = [ratio_of_medians(samples, dense) for samples in _samples(rows)]
+    unknown = (float("nan"), float("nan"))
+    ends = [(r.interval.low, r.interval.high) if r.interval else unknown for r in ratios]
+    return pd.DataFrame(
+        {
+            LEVEL: pd.to_numeric(levels.replace("", "0")).to_numpy(dtype=float),
+            "ratio": [ratio.value for ratio in ratios],
+            "low": [low for low, _ in ends],
+            "high": [high for _, high in ends],
+        }
+    ).sort_values(LEVEL, ignore_index=True)
+
+
+def _samples(rows: pd.DataFrame) -> pd.Series:
+    """Return each row's samples; its value as the only one where none were kept."""
+    both = zip(rows["samples"], rows["value"], strict=True)
+    kept = [samples if np.ndim(samples) else np.array([value]) for samples, value in both]
+    return pd.Series(kept, index=rows.index, dtype=object)
+
+
+def _judged(
+    benchmark: str, place: dict[str, str], form: str, block: str, curve: pd.DataFrame
+) -> BreakEven:
+    levels = curve[LEVEL].to_numpy(dtype=float)
+    low, middle, high = (
+        crossing(levels, curve[name].to_numpy(dtype=float)) for name in ("low", "ratio", "high")
+    )
+    low = ALWAYS if curve["low"].isna().any() else low
+    return BreakEven(benchmark, place, form, block, middle, low, high, curve)
+
+
+def varying_places(found: list[BreakEven]) -> dict[str, list[str]]:
+    """Return the place's parameters that take several values, each with them in natural order."""
+    return varying(pd.DataFrame([one.place for one in found]).fillna(""))

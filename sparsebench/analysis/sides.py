@@ -1,0 +1,112 @@
+"""Which two things a comparison sets side by side: the column that holds them, and their names."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from sparsebench.analysis.dimensions import natural_order
+from sparsebench.errors import SparsebenchError, unknown_name
+
+# Columns of the dataset that can tell two sides apart, the likeliest question first.
+COMPARABLE: Final = (
+    "device",
+    "machine",
+    "implementation",
+    "torch",
+    "python",
+    "dtype",
+    "weights",
+    "env_name",
+)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Rows whose column ``by`` holds ``a`` against rows where it holds ``b``; ``a`` is the base."""
+
+    by: str
+    a: str
+    b: str
+
+
+def choose_sides(frame: pd.DataFrame, names: tuple[str, ...], by: str | None) -> Sides:
+    """Return the two sides that ``names`` (none, or two) and ``by`` ask for.
+
+    Without ``by`` it is the column that holds both names; without names, ``by`` (or device) must
+    have exactly two values.
+
+    Raises:
+        SparsebenchError: what was asked for is not there, or leaves a choice; the line says what
+            can be compared.
+    """
+    if not names:
+        return _only_two(frame, by or "device")
+    if len(names) != 2 or names[0] == names[1]:
+        got = " ".join(names)
+        raise SparsebenchError(f"devices: must be given two different names, or none, got {got}")
+    return Sides(by or _column_with(frame, names), *_known(frame, names, by))
+
+
+def values_of(frame: pd.DataFrame, column: str) -> list[str]:
+    """Return the different values of a column, null not among them, in natural order."""
+    return natural_order(frame[column].dropna().unique())
+
+
+def _only_two(frame: pd.DataFrame, by: str) -> Sides:
+    found = values_of(frame, by)
+    if len(found) == 2:
+        return Sides(by, *found)
+    if len(found) > 2:
+        raise SparsebenchError(
+            f"--by {by}: must name two of {', '.join(found)}; "
+            f"for example `sparsebench devices {' '.join(map(_quoted, found[:2]))}`"
+        )
+    have = f"only {found[0]}" if found else "none"
+    raise SparsebenchError(
+        f"--by {by}: needs two to compare, the results hold {have}; "
+        f"measure and ingest another, or {_instead(frame, by)}"
+    )
+
+
+def _instead(frame: pd.DataFrame, by: str | None = None) -> str:
+    """Return in words which comparisons are possible, each as a command."""
+    commands = [
+        f"`sparsebench devices --by {other} {' '.join(map(_quoted, found[:2]))}`"
+        for other in COMPARABLE
+        if other != by and len(found := values_of(frame, other)) > 1
+    ]
+    if not commands:
+        return "run the suite on a second machine: no column has two values yet"
+    return f"compare instead: {', '.join(commands)}"
+
+
+def _column_with(frame: pd.DataFrame, names: tuple[str, ...]) -> str:
+    """Return the one column that holds both names."""
+    held = {column: set(values_of(frame, column)) for column in COMPARABLE}
+    both = [column for column, values in held.items() if values.issuperset(names)]
+    if len(both) == 1:
+        return both[0]
+    if both:
+        raise SparsebenchError(f"{names[0]}, {names[1]}: found in {', '.join(both)}; give --by")
+    for name in names:
+        if not any(name in values for values in held.values()):
+            known = set().union(*(held[column] for column in COMPARABLE if column != "env_name"))
+            unknown = unknown_name("side", name, known)
+            raise SparsebenchError(f"{unknown}; {_instead(frame)}")
+    where = " and ".join(
+        f"{name} (of {next(column for column, values in held.items() if name in values)})"
+        for name in names
+    )
+    raise SparsebenchError(f"devices: both sides must be of one kind, got {where}")
+
+
+def _known(frame: pd.DataFrame, names: tuple[str, ...], by: str | None) -> tuple[str, str]:
+    for name in names:
+        if by and name not in (known := values_of(frame, by)):
+            raise SparsebenchError(unknown_name(by, name, known))
+    return names[0], names[1]
+
+
+def _quoted(name: str) -> str:
+    return f"'{name}'" if " " in name else name

@@ -1,1 +1,0 @@
-"""A gate's findings for people and programs: terminal, comment, picture, JSON."""

@@ -1,0 +1,1 @@
+"""Findings as text: tables for a terminal, Markdown, JSON."""

@@ -1,0 +1,175 @@
+"""A gate's table for a terminal, in the manner of benchstat: worst first, doubts as footnotes."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from sparsebench.gate.findings import DEFAULT_FAIL_ON, GateResult, Verdict
+from sparsebench.report.text.footnotes import Footnotes, superscript
+from sparsebench.report.text.gate_sections import (
+    Row,
+    Section,
+    Summary,
+    notable,
+    sections,
+    summaries,
+    used_numbers,
+)
+from sparsebench.report.text.gate_words import (
+    about,
+    interval_text,
+    notes_of,
+    one_line,
+    outcome,
+    percent,
+    rough_percent,
+    side,
+)
+from sparsebench.stats import Interval
+
+STYLES: Final = {
+    Verdict.CHANGED_RESULT: "bold red",
+    Verdict.REGRESSED: "bold red",
+    Verdict.FAILED: "red",
+    Verdict.UNDECIDED: "yellow",
+    Verdict.IMPROVED: "green",
+}
+_OUTCOME_STYLES: Final = ("bold green", "bold red", "bold red", "bold yellow")
+
+LEGEND: Final = {
+    "~": "~: the interval holds no change, so not even a direction can be said",
+    "MDE": "MDE: the smallest slow-down that would have been found, four times in five",
+    "spread": "geometric mean: of head/base; the interval says how the cases spread",
+}
+
+
+def gate_text(
+    result: GateResult,
+    *,
+    fail_on: Collection[Verdict] = DEFAULT_FAIL_ON,
+    complete: bool = False,
+) -> RenderableType:
+    """Return the whole report for rich to print; ``complete`` lists the unchanged cases too."""
+    every = sections(result.findings)
+    shown = every if complete else notable(every)
+    footnotes, total = Footnotes(), summaries(result.findings)
+    tables = [part for section in shown for part in _section(section, result, footnotes)]
+    said = outcome(result, fail_on)
+    explained = [*_numbered(footnotes), *(Text(line, style="dim") for line in legend(shown, total))]
+    if not complete and any(line.unchanged for line in total):
+        explained.append(Text("--all lists the unchanged cases too", style="dim"))
+    parts: list[RenderableType] = [*_header(result), *tables]
+    if total:
+        parts += [Text(), _summary(total)]
+    if explained:
+        parts += [Text(), *explained]
+    return Group(*parts, Text(), Text(str(said), style=_OUTCOME_STYLES[said.code]))
+
+
+def _header(result: GateResult) -> Iterator[Text]:
+    yield Text(f"gate of {one_line(result.project)}", style="bold")
+    yield Text(f"base  {side(result.base)}")
+    yield Text(f"head  {side(result.head)}")
+    yield from map(Text, about(result))
+    yield from (Text(f"note: {one_line(note)}", style="yellow") for note in result.notes)
+
+
+def _section(section: Section, result: GateResult, footnotes: Footnotes) -> list[RenderableType]:
+    head = Text.assemble("\n", (section.benchmark, "bold"), f"  {section.shared_text}".rstrip())
+    marks = [footnotes.mark(notes_of(row.finding)) for row in section.rows]
+    return [head, _Cases(section, marks, result.confidence_level)]
+
+
+class _Cases:
+    """The table of one section: a column a parameter where that fits, else one for the case."""
+
+    def __init__(self, section: Section, marks: list[str], level: float) -> None:
+        self._section = section
+        self._marks = marks
+        self._titles = {"interval": f"{100 * level:.3g} %"}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = self._table(
+            self._section.dims, [list(_spread(self._section, r)) for r in self._rows]
+        )
+        natural = console.measure(wide, options=options.update(max_width=10_000)).maximum
+        if natural <= options.max_width:
+            yield wide
+        else:
+            yield self._table(["case"], [[row.label] for row in self._rows])
+
+    @property
+    def _rows(self) -> tuple[Row, ...]:
+        return self._section.rows
+
+    def _table(self, titles: list[str], cases: list[list[str]]) -> Table:
+        numbers = used_numbers(self._rows)
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+        for title in titles:
+            table.add_column(Text(title), overflow="fold")
+        for name in numbers:
+            title = self._titles.get(name, name)
+            table.add_column(title, justify="right", overflow="fold")
+        table.add_column("verdict", overflow="fold")
+        for row, case, mark in zip(self._rows, cases, self._marks, strict=True):
+            shown = [row.numbers[name] for name in numbers]
+            table.add_row(*map(Text, [*case, *shown]), _verdict(row.finding.verdict, mark))
+        return table
+
+
+def _spread(section: Section, row: Row) -> Iterator[str]:
+    return (row.params.get(name, "") for name in section.dims)
+
+
+def _verdict(verdict: Verdict, mark: str) -> Text:
+    return Text.assemble((verdict.value, STYLES.get(verdict, "")), f" {mark}".rstrip())
+
+
+def _summary(lines: Sequence[Summary]) -> Table:
+    """A line a benchmark: how many are unchanged, what would have been found, the mean last."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("benchmark", overflow="fold")
+    for title in ("unchanged", "MDE median", "worst", "geometric mean"):
+        table.add_column(title, justify="right", overflow="fold")
+    for line in lines:
+        table.add_row(*map(Text, summary_cells(line)))
+    return table
+
+
+def summary_cells(line: Summary) -> list[str]:
+    """Name, unchanged of all cases, median and worst minimum detectable effect, mean change."""
+    if line.detectable:
+        least = [rough_percent(effect) for effect in line.detectable]
+    else:
+        least = ["exact" if line.exact else "-", ""]
+    doubts = f", {line.doubtful} doubtful" if line.doubtful else ""
+    return [line.name, f"{line.unchanged} of {line.cases}{doubts}", *least, mean_text(line)]
+
+
+def mean_text(line: Summary) -> str:
+    """Return "+0.3 % (-0.1..+0.6)"; "" for no mean."""
+    if line.mean is None:
+        return ""
+    text = percent(line.mean.value - 1, signed=True)
+    spread = line.mean.interval
+    if spread is None:
+        return text
+    return f"{text} ({interval_text(Interval(spread.low - 1, spread.high - 1))})"
+
+
+def legend(shown: Sequence[Section], total: Sequence[Summary]) -> list[str]:
+    """The lines that explain what is printed, as far as it is."""
+    numbers = [row.numbers for section in shown for row in section.rows]
+    used = {
+        "~": any(cells["change"] == "~" for cells in numbers),
+        "MDE": any(line.detectable for line in total),
+        "spread": any(line.mean and line.mean.interval for line in total),
+    }
+    return [text for key, text in LEGEND.items() if used[key]]
+
+
+def _numbered(footnotes: Footnotes) -> list[Text]:
+    return [Text(f"{superscript(number)} {text}") for number, text in footnotes.listed()]

@@ -1,0 +1,146 @@
+"""What changed, as a table for a terminal and as plain values for JSON."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from itertools import compress, groupby
+from typing import Any, Final
+
+import pandas as pd
+from rich import box
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from sparsebench.analysis.history.findings import History, NewSeries, Shift, Step
+from sparsebench.analysis.history.order import short_hash
+from sparsebench.analysis.units import counted, human
+from sparsebench.stats import Estimate
+
+MOST_NEW: Final = 6  # lines about series that begin anew
+
+
+def listing(history: History, limit: int) -> Group:
+    """Return the findings as a person reads them: at most ``limit`` lines of steps; 0: all."""
+    groups = _groups(history.steps)
+    shown = groups[:limit] if limit else groups
+    parts: list[Any] = [_table(shown, history.steps)] if shown else []
+    doubtful = any(group[0].change.warnings for group in shown)
+    notes = [*_notes(history, len(groups) - len(shown), doubtful=doubtful)]
+    return Group(*parts, *(Text(note) for note in notes))
+
+
+def as_plain(history: History) -> dict[str, Any]:
+    """Return the findings as JSON has them: commits in full, times in ISO 8601."""
+    return {key: _plain(value) for key, value in dataclasses.asdict(history).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat()
+    return None if value is pd.NaT else value
+
+
+def _groups(steps: Sequence[Step]) -> list[list[Step]]:
+    """Return the cases of a benchmark that moved alike at one commit together.
+
+    Groups, and the steps within one, are sorted most important first.
+    """
+    order: dict[tuple[Any, ...], list[Step]] = {}
+    for step in steps:
+        same = (
+            step.project, step.machine, step.env_name, step.benchmark, step.commit, step.worse,
+            step.undone_at, step.status,
+        )  # fmt: skip
+        order.setdefault(same, []).append(step)
+    return list(order.values())
+
+
+def _table(groups: Sequence[list[Step]], steps: Sequence[Step]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("change", no_wrap=True)
+    table.add_column("at commit", no_wrap=True)
+    table.add_column("benchmark", overflow="fold")
+    hosts = [(step.project, step.machine, step.env_name) for step in steps]
+    differ = [len(set(names)) > 1 for names in zip(*hosts, strict=True)]
+    for group in groups:
+        table.add_row(_change(group[0]), _when(group[0]), _what(group, differ))
+    return table
+
+
+def _change(step: Step) -> str:
+    verdict = "worse" if step.worse else "better"
+    gone = "" if step.status == "there" else ", went away"
+    return f"{_percent(step.change)}\n{verdict}{gone}{'*' if step.change.warnings else ''}"
+
+
+def _when(step: Step) -> str:
+    date = "" if pd.isna(step.date) else f"{step.date:%Y-%m-%d}"
+    until = f"\nuntil {short_hash(step.undone_at)}" if step.undone_at else ""
+    return f"{short_hash(step.after_commit)}..{short_hash(step.commit)}\n{date}{until}"
+
+
+def _what(group: Sequence[Step], differ: Sequence[bool]) -> str:
+    """Return whose change it is: the benchmark, its most important case, how many others.
+
+    Before it what tells the host apart: ``differ`` says which of project, machine, environment do.
+    """
+    first = group[0]
+    values = f"{human(first.before, first.unit)} -> {human(first.after, first.unit)}"
+    others = f" (+{counted(len(group) - 1, 'case')})" if len(group) > 1 else ""
+    host = compress((first.project, first.machine, first.env_name), differ)
+    where = f"{', '.join(host)}\n" if any(differ) else ""
+    case = f"{first.case}: " if first.case else ""
+    return escape(f"{where}{first.benchmark}\n{case}{values}{others}")
+
+
+def _percent(change: Estimate) -> str:
+    """Return "+12.3 % (11 to 14)", the interval in brackets."""
+    interval = change.interval
+    around = f" ({100 * interval.low:.3g} to {100 * interval.high:.3g})" if interval else ""
+    return f"{100 * change.value:+.3g} %{around}"
+
+
+def _notes(history: History, hidden: int, *, doubtful: bool) -> Iterator[str]:
+    """Yield one line each on what the table leaves out or what is doubtful in it."""
+    if not history.steps and (history.short < history.series or not history.series):
+        yield f"no lasting change in {history.series} series"
+    if hidden:
+        yield f"{hidden} more; --limit 0 shows all"
+    if doubtful:
+        yield "* fewer than 8 values on one side: the next ones may move it"
+    yield from map(_shift_note, history.shifts)
+    yield from _new_notes(history.new_series)
+    if history.short:
+        yield f"{history.short} of {history.series} series are too short: 8 values are needed"
+    if history.unfit:
+        yield f"{history.unfit} series left out: a value is not positive and finite, so no ratio"
+
+
+def _shift_note(shift: Shift) -> str:
+    where = f"{short_hash(shift.after_commit)}..{short_hash(shift.commit)}"
+    reason = f" ({shift.reason})" if shift.reason else ""
+    return (
+        f"{shift.machine}, {shift.env_name}: all {shift.series} series moved together at {where}, "
+        f"the median one by {_percent(shift.change)}{reason}: taken off; {shift.moved} that moved "
+        "otherwise are not listed"
+    )
+
+
+def _new_notes(found: Sequence[NewSeries]) -> Iterator[str]:
+    """Yield a line a commit and reason, the newest few."""
+    lines = [
+        f"{machine}: {sum(new.count for new in some)} series begin anew at {short_hash(commit)}: "
+        f"{reason}"
+        for (machine, commit, reason), some in (
+            (same, list(rows))
+            for same, rows in groupby(found, key=lambda new: (new.machine, new.commit, new.reason))
+        )
+    ]
+    yield from lines[:MOST_NEW]
+    if len(lines) > MOST_NEW:
+        yield f"and {len(lines) - MOST_NEW} more such places; --json lists them"

@@ -1,0 +1,53 @@
+"""The table of a run's benchmarks: the value of each, and its ratio to the commit before."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from sparsebench.analysis.summary import REFERENCE, Line
+from sparsebench.analysis.units import human
+
+
+def summary_table(lines: Sequence[Line]) -> Table:
+    """The lines, 80 columns wide."""
+    failures = any(line.failed for line in lines)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("benchmark", overflow="fold")
+    titles = ["cases", *(["failed"] if failures else []), "median", "vs before", f"vs {REFERENCE}"]
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    for line in lines:
+        table.add_row(
+            line.name,
+            str(line.cases),
+            *([str(line.failed or "-")] if failures else []),
+            "exact" if line.exact else human(line.median, line.unit),
+            _change(line),
+            _factor(line.reference),
+        )
+    return table
+
+
+def footnotes(lines: Sequence[Line]) -> list[str]:
+    """What the columns mean, as far as they hold something."""
+    notes = []
+    if any(line.before is not None for line in lines):
+        notes.append("vs before: geometric mean over cases of value / value one commit earlier")
+    if any(line.reference is not None for line in lines):
+        notes.append(
+            f"vs {REFERENCE}: geometric mean of value / {REFERENCE}.pruning's on the same case; "
+            "below 1x is faster, or less"
+        )
+    if any(line.changed is not None for line in lines):
+        notes.append("changed, same: exact values (digests) case by case, one commit earlier")
+    return notes
+
+
+def _change(line: Line) -> str:
+    if line.changed is None:
+        return _factor(line.before)
+    return f"{line.changed} changed" if line.changed else "same"
+
+
+def _factor(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.3g}x"

@@ -1,0 +1,69 @@
+import numpy as np
+import pandas as pd
+
+from sparsebench.analysis.history import commit_order
+from sparsebench.analysis.points import breaks, points, series_names
+from sparsebench.stats import median
+from tests.synthetic import commit_place, failed, history
+
+ONE = {"n": ["1"]}
+
+
+def table_of(frame: pd.DataFrame) -> pd.DataFrame:
+    return points(frame, commit_order(frame))
+
+
+def test_a_point_has_its_commits_place_and_its_medians_interval() -> None:
+    frame = history(axes=ONE, commits=3).sample(frac=1, random_state=1)
+    table = table_of(frame)
+    assert list(table["x"]) == [0, 1, 2]
+    first = frame.sort_values("commit_date").iloc[0]
+    interval = median(first["samples"]).interval
+    assert interval is not None
+    assert (table["value"][0], table["low"][0], table["high"][0]) == (
+        first["value"],
+        interval.low,
+        interval.high,
+    )
+
+
+def test_what_failed_stays_as_a_point_without_a_value() -> None:
+    frame = history(axes=ONE, commits=3)
+    table = table_of(failed(frame, commit_place(frame) == 1, "timeout"))
+    assert list(table["status"]) == ["ok", "timeout", "ok"]
+    assert list(table["value"].isna()) == [False, True, False]
+
+
+def test_another_fingerprint_or_version_is_another_series_and_a_break() -> None:
+    frame = history(axes=ONE, commits=6, machines=["a", "b"])
+    place = commit_place(frame)
+    frame.loc[(place >= 2) & (frame["machine"] == "a"), "fingerprint"] = "other"
+    frame.loc[place >= 4, "benchmark_version"] = "v2"
+    table = table_of(frame)
+    assert table["series"].nunique() == 5
+    assert breaks(table) == [2, 4]
+
+
+def test_a_machine_that_joins_late_is_no_break() -> None:
+    frame = history(axes=ONE, commits=4, machines=["a", "b"])
+    frame.loc[frame["machine"] == "b", "fingerprint"] = "other"
+    late = frame[(frame["machine"] == "a") | (commit_place(frame) >= 2)]
+    assert breaks(table_of(late)) == []
+
+
+def test_of_a_point_measured_twice_the_newer_stays() -> None:
+    frame = history(axes=ONE, commits=1)
+    again = frame.assign(value=9.0, started_at=frame["started_at"] + pd.Timedelta("1h"))
+    for both in ([frame, again], [again, frame]):
+        assert list(table_of(pd.concat(both, ignore_index=True))["value"]) == [9.0]
+
+
+def test_missing_samples_are_no_interval() -> None:
+    frame = history(axes=ONE, commits=2)
+    frame["samples"] = [np.nan, None]
+    assert table_of(frame)[["low", "high"]].isna().all(axis=None)
+
+
+def test_series_are_named_by_what_varies() -> None:
+    names = series_names(table_of(history(axes={"n": ["1", "2"], "k": ["5"]}, commits=2)))
+    assert list(names) == ["n 1", "n 2"]

@@ -1,0 +1,206 @@
+"""The Triton path against the oracle: on a GPU, else by Triton's interpreter; and its code."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.workloads import devices
+from sparsebench.pruning import kernels, masks
+from sparsebench.pruning.kernels import only, write_mask
+from sparsebench.pruning.masks.pattern import pattern_of
+from tests import oracles
+
+if importlib.util.find_spec("triton") is None:
+    pytest.skip("triton is not installed", allow_module_level=True)
+
+ON_GPU = "cuda" in devices.available()
+DEVICE = "cuda" if ON_GPU else "cpu"
+if not ON_GPU:  # read when Triton is imported, and nothing else here would compile with it
+    os.environ["TRITON_INTERPRET"] = "1"
+
+from sparsebench.pruning.kernels import triton_path  # noqa: E402  # after the line above
+
+needs_gpu = pytest.mark.skipif(not ON_GPU, reason="needs a CUDA device")
+DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+SPECIAL = [np.inf, -np.inf, np.nan, -0.0, 0.0, 1e-45, -1e-40, 6e-8, 3e38, 1.0, -1.0, 2.0]
+Problem = tuple[tuple[int, int], float, tuple[int, int], int | None]
+PROBLEMS: list[Problem] = [
+    ((12, 18), 0.5, (1, 4), None),
+    ((7, 18), 0.5, (1, 4), 2),
+    ((13, 7), 0.7, (3, 2), 4),
+    ((5, 16), 1.0, (1, 4), 2),
+    ((9, 30), 0.4, (4, 1), 2),
+    ((1, 29), 0.9, (1, 8), 3),
+    ((23, 1), 0.3, (1, 1), 1),
+    ((3, 5), 1.0, (9, 8), 7),
+    ((2, 2), 0.5, (2, 1), 1),
+]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Any:
+    """The interpreter computes with NumPy, which warns of what is infinite or not a number."""
+    with np.errstate(all="ignore"):
+        yield
+
+
+def weights(shape: tuple[int, int], kind: str, dtype: torch.dtype) -> Tensor:
+    generator = np.random.default_rng(shape[0] * shape[1])
+    values = generator.standard_normal(shape)
+    if kind == "special":
+        values = generator.choice(SPECIAL, shape)
+    elif kind == "ties":
+        values = np.where(generator.random(shape) < 0.7, np.round(values), values)
+    return torch.from_numpy(values).to(dtype)
+
+
+def written(weight: Tensor, *pattern: Any, norm: masks.Norm = masks.l2) -> Any:
+    mask = torch.full_like(weight, 3, device=DEVICE)
+    with only("triton"):
+        write_mask(mask, weight.to(DEVICE), norm, *pattern)
+    assert set(mask.unique().tolist()) <= {0.0, 1.0}
+    return mask.bool().cpu().numpy()
+
+
+@pytest.fixture
+def launches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the kernels that were launched, so that no other path stands in unseen."""
+    names: list[str] = []
+    launch = triton_path._launch
+
+    def noted(kernel: Any, *arguments: Any) -> None:
+        names.append(kernel.__name__)
+        launch(kernel, *arguments)
+
+    monkeypatch.setattr(triton_path, "_launch", noted)
+    return names
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+def test_the_mask_is_the_oracle(problem: Problem, dtype: torch.dtype, launches: list[str]) -> None:
+    shape, *pattern = problem
+    for kind in ("ties", "special"):
+        weight = weights(shape, kind, dtype)
+        keep = written(weight, *pattern)
+        np.testing.assert_array_equal(keep, oracles.mask(weight, *pattern), kind)
+    assert len(launches) == 2 * (1 if pattern[0] == 1 else 6 if dtype != torch.float64 else 10)
+
+
+@pytest.mark.parametrize("level", [0.01, 0.35, 0.99])
+@pytest.mark.parametrize(("block", "zeros"), [((1, 1), None), ((1, 2), 1)])
+def test_spans_and_tiles_change_no_bit(
+    block: tuple[int, int], zeros: int | None, level: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triton_path, "_MOST_PROGRAMS", 4)
+    monkeypatch.setattr(triton_path, "_TILE_ELEMENTS", 64)
+    monkeypatch.setattr(triton_path, "_COUNT_TILE", 128)
+    weight = weights((30, 41), "ties", torch.float32).round()  # so the threshold is a tie
+    assert triton_path._plan(pattern_of(weight.shape, level, block, zeros)).programs == 4
+    keep = written(weight, level, block, zeros)
+    np.testing.assert_array_equal(keep, oracles.mask(weight, level, block, zeros))
+
+
+@pytest.mark.parametrize("dtype", DTYPES[:2], ids=str)
+def test_signs_of_zero_and_of_nan_do_not_count(dtype: torch.dtype) -> None:
+    nan = float("nan")
+    weight = torch.tensor([[0.0, -0.0, 1.0, nan, -1.0, nan, nan, nan]], dtype=dtype)
+    weight[0, 3::4].neg_()  # NumPy, and so the interpreter, makes negative ones of inf - inf
+    for pattern in ((1.0, (1, 2), 1), (0.2, (1, 1), None), (0.8, (1, 1), None)):
+        keep = written(weight, *pattern, norm=lambda w: w)
+        np.testing.assert_array_equal(keep, oracles.mask(weight, *pattern, lambda w: w))
+
+
+def test_other_norms_strides_and_masks(launches: list[str]) -> None:
+    weight = weights((8, 6), "special", torch.float32)
+    pattern = 0.5, (1, 2), 1
+    for norm, slow in ((masks.l1, oracles.l1), (lambda w: -w, lambda w: -w)):
+        keep = written(weight, *pattern, norm=norm)
+        np.testing.assert_array_equal(keep, oracles.mask(weight, *pattern, slow))
+    for mask in (torch.zeros(6, 8).t(), torch.zeros(8, 6, dtype=torch.bool)):
+        target = mask.to(DEVICE)
+        with only("triton"):
+            write_mask(target, weight.t().contiguous().t().to(DEVICE), masks.l2, *pattern)
+        np.testing.assert_array_equal(target.bool().cpu().numpy(), oracles.mask(weight, *pattern))
+    assert len(launches) == 4 * 6
+
+
+def test_blocks_too_large_for_a_tile_go_the_way_of_torch(launches: list[str]) -> None:
+    weight = weights((70, 40), "ties", torch.float32)
+    pattern = 0.5, (35, 40), 1300
+    np.testing.assert_array_equal(written(weight, *pattern), oracles.mask(weight, *pattern))
+    assert launches == []
+
+
+def test_autograd_sees_the_write() -> None:
+    x = torch.ones(4, 4, requires_grad=True, device=DEVICE)
+    mask = torch.ones(4, 4, device=DEVICE)
+    product = x * mask
+    with only("triton"):
+        write_mask(mask, torch.rand(4, 4, device=DEVICE), masks.l2, 0.5, (1, 4), None)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        product.sum().backward()
+
+
+@pytest.fixture(scope="module")
+def ptx() -> dict[str, str]:
+    """The kernels' code for compute capability 9.0, by kernel and dtype."""
+    script = Path(__file__).with_name("compiled_triton.py")
+    root = Path(__file__).parents[3]
+    path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script)],
+        env={**os.environ, "TRITON_INTERPRET": "0", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    codes: dict[str, str] = json.loads(result.stdout)
+    return codes
+
+
+def test_the_compiled_code_rounds_every_operation(ptx: dict[str, str]) -> None:
+    assert len(ptx) == 9
+    for name, code in ptx.items():
+        floats = set(re.findall(r"\b(?:fma|mad|mul|add|div)\.[\w.]*f(?:32|64)\b", code))
+        width = "f64" if "float64" in name else "f32"
+        wanted = {
+            "write_keys": {f"mul.rn.{width}", f"add.rn.{width}", f"div.rn.{width}"},
+            "count_bytes": set(),
+            "write_blocks": {f"mul.rn.{width}"},
+        }
+        assert floats == wanted[name.split()[0]], name
+        assert ".ftz" not in code  # denormals count
+
+
+@needs_gpu
+def test_a_graph_replays_the_mask_of_new_weights() -> None:
+    weight, mask = torch.ones(64, 96, device=DEVICE), torch.zeros(64, 96, device=DEVICE)
+    write_mask(mask, weight, masks.l2, 0.5, (1, 4), 2)  # compiles
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        write_mask(mask, weight, masks.l2, 0.5, (1, 4), 2)
+    fresh = weights((64, 96), "ties", torch.float32)
+    weight.copy_(fresh)
+    graph.replay()
+    keep = oracles.mask(fresh, 0.5, (1, 4), 2)
+    np.testing.assert_array_equal(mask.bool().cpu().numpy(), keep)
+
+
+@needs_gpu
+def test_triton_is_the_path_of_a_gpu(launches: list[str]) -> None:
+    weight = torch.rand(8, 8, device=DEVICE)
+    write_mask(torch.empty_like(weight), weight, masks.l2, 1.0, (1, 4), 2)
+    assert kernels.is_interpreted() is False
+    assert launches == ["write_blocks"]
