@@ -22,7 +22,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from sparsebench.stats import Floats
 
 COLUMNS = [
     *("result", "params", "version", "started_at", "duration"),

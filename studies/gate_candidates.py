@@ -5,8 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from sparsebench.stats import adjusted, variance_prior
-from sparsebench.stats.median import Floats
+from sparsebench.stats import Floats, adjusted, variance_prior
 from sparsebench.stats.moderated import _likeliest, _local_line, _log_bias, _without_far
 from sparsebench.stats.robust import scale, scale_freedom
 from tests.simulated_noise import Noise, machine

@@ -8,7 +8,7 @@ from itertools import chain, product
 
 import numpy as np
 
-from sparsebench.stats.median import Floats
+from sparsebench.stats import Floats
 from studies.gate_candidates import CANDIDATES, criteria
 from studies.simulated_gate import Rule, run_gate
 from tests.simulated_noise import NOISES, Noise, machine

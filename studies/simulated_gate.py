@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsebench.stats import Effect, VariancePrior, adjusted, variance_prior
-from sparsebench.stats.median import Floats
+from sparsebench.stats import Effect, Floats, VariancePrior, adjusted, variance_prior
 from tests.simulated_noise import Machine
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparsebench.stats.median import Floats
+from sparsebench.stats import Floats
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from sparsebench.analysis.dimensions import dimensions, labels, natural_ranks, varying
-from sparsebench.stats import ratio_of_medians
+from sparsebench.stats import Floats, ratio_of_medians
 
 FORMAT: Final = "format"
 LEVEL: Final = "level"
@@ -21,8 +20,6 @@ BLOCK: Final = "block"
 DENSE: Final = "dense"
 ALWAYS: Final = float("-inf")
 NEVER: Final = float("inf")
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,9 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from sparsebench.analysis.history import Step
-
-Floats = NDArray[np.float64]
+from sparsebench.stats import Floats
 
 MOST_MOVED: Final = 5  # lines that can still be told apart
 MOST_POINTS: Final = 240  # of a line: a panel is hardly wider in pixels

@@ -7,7 +7,7 @@ from sparsebench.stats.asv_rule import asv_finds_slower
 from sparsebench.stats.change_points import ChangePoint, change_points
 from sparsebench.stats.common_factor import common_factor
 from sparsebench.stats.discovery import adjusted
-from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Interval
+from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Floats, Interval
 from sparsebench.stats.median import interval_rank, least_count, median, median_intervals
 from sparsebench.stats.moderated import Effect, VariancePrior, variance_prior
 from sparsebench.stats.ratio import geometric_mean, ratio_of_medians
@@ -18,6 +18,7 @@ __all__ = [
     "ChangePoint",
     "Effect",
     "Estimate",
+    "Floats",
     "Interval",
     "VariancePrior",
     "adjusted",

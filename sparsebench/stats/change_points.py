@@ -18,9 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, stdtrit
 
-from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Interval
-
-Floats = NDArray[np.float64]
+from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Floats, Interval
 
 TOLERANCE: Final = 0.02
 PERSISTENCE: Final = 4  # values: a level that lasted three snapshots may have been a neighbour's

@@ -3,9 +3,8 @@
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from sparsebench.stats.estimate import Floats
 
 LEAST_SERIES: Final = 20  # of fewer, one series' own change would pass for everybody's
 _MEMORY: Final = 8  # earlier values of a series that say where it usually lies

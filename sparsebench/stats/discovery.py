@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sparsebench.stats.median import Floats
+from sparsebench.stats.estimate import Floats
 
 
 def adjusted(p_values: ArrayLike) -> Floats:

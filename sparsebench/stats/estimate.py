@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 CONFIDENCE_LEVEL: Final = 0.95
 
 

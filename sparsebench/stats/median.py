@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import bdtr
 
-from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Interval, too_few
-
-Floats = NDArray[np.float64]
+from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Floats, Interval, too_few
 
 
 def median(sample: ArrayLike, confidence_level: float = CONFIDENCE_LEVEL) -> Estimate:

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betaln, digamma, stdtr, stdtrit
 
-from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Interval
-from sparsebench.stats.median import Floats
+from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Floats, Interval
 from sparsebench.stats.robust import location, scale, scale_freedom
 
 _BANDWIDTH: Final = 0.5  # of log time: cases within a factor of about 2 share a variance

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import bdtr, ndtri, stdtrit
 
-from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Interval, too_few
-from sparsebench.stats.median import Floats
+from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Floats, Interval, too_few
 
 LEAST_COUNT: Final = 5  # what asv takes in one process; below it the spread is a guess
 

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsebench.stats.median import Floats
+from sparsebench.stats.estimate import Floats
 
 CLIP: Final = 2.0  # standard deviations; beyond it a number pulls no harder
 _STEPS: Final = 25  # at most; with two of five numbers clipped that is 1e-10 of the way short

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.stats.median import Floats
+from sparsebench.stats.estimate import Floats
 
 _UNDISTURBED: Final = 0.25  # quantile of a side's blocks: a neighbour only ever slows one down
 

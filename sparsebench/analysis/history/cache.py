@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from sparsebench.analysis.history.machines import Floats
+from sparsebench.stats import Floats
 from sparsebench.stats.change_points import change_points
 
 _MOST: Final = 1_000_000  # entries, about 90 MB; a fleet of 4,000 series adds that in 250 runs

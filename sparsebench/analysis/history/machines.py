@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from sparsebench.stats import Floats
+
 Whole = NDArray[np.int64]
 
 MACHINE: Final = ("project", "machine", "env_name")

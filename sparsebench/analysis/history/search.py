@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from typing import Final
 
 from sparsebench.analysis.history.cache import Memory, key
-from sparsebench.analysis.history.machines import Floats
+from sparsebench.stats import Floats
 from sparsebench.stats.change_points import (
     WINDOW,
     ChangePoint,

@@ -8,11 +8,11 @@ import pandas as pd
 
 from sparsebench.analysis.history.cache import Memory
 from sparsebench.analysis.history.findings import History, Shift, Step
-from sparsebench.analysis.history.machines import Floats, Machine, machines
+from sparsebench.analysis.history.machines import Machine, machines
 from sparsebench.analysis.history.new_series import new_series
 from sparsebench.analysis.history.reverted import told
 from sparsebench.analysis.history.search import Progress, search
-from sparsebench.stats import ChangePoint, common_factor
+from sparsebench.stats import ChangePoint, Floats, common_factor
 from sparsebench.stats.change_points import LARGEST, PERSISTENCE, TOLERANCE, change_at
 from sparsebench.stats.common_factor import LEAST_SERIES
 

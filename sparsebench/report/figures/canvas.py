@@ -18,13 +18,12 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullLocator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from sparsebench.analysis.units import human, scale_of
 from sparsebench.errors import SparsebenchError, unknown_name
 from sparsebench.report.figures.formats import FORMATS
-
-Floats = NDArray[np.float64]
+from sparsebench.stats import Floats
 
 PNG_DPI: Final = 144
 SVG_DPI: Final = 72  # as matplotlib has it

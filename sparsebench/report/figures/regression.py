@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 
 from sparsebench.analysis.dimensions import varying
 from sparsebench.analysis.points import breaks, dims_of
-from sparsebench.analysis.trend import MOST_MOVED, Floats, relative, run_length, thinned
+from sparsebench.analysis.trend import MOST_MOVED, relative, run_length, thinned
 from sparsebench.report.figures import canvas
 from sparsebench.report.figures.commit_axis import commit_axis, name_commit_axis
 from sparsebench.report.figures.regression_data import (
@@ -29,6 +29,7 @@ from sparsebench.report.figures.regression_data import (
     notes,
     summary_lines,
 )
+from sparsebench.stats import Floats
 from sparsebench.stats.change_points import PERSISTENCE
 
 Colour = tuple[float, float, float]

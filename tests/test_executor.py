@@ -1,0 +1,115 @@
+import os
+import signal
+import sys
+import time
+from concurrent.futures import CancelledError
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from sparsebench.errors import ConfigError
+from sparsebench.executor import ProcessExecutor, WorkerKilledError, available_cores, run_all
+
+
+def process_id(_: int) -> int:
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def killed_first(marker: Path, result: int) -> int:
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+
+
+def killed() -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def refused() -> int:
+    raise ConfigError("level: must lie in [0, 1], got level=2")
+
+
+def unpicklable() -> object:
+    return lambda: None
+
+
+def set_marker() -> None:
+    os.environ["EXECUTOR_TEST"] = "set"
+
+
+def marker() -> str | None:
+    return os.environ.get("EXECUTOR_TEST")
+
+
+def printing() -> int:
+    sys.stdout.write("in between\n")
+    return 3
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_the_tasks(workers: int) -> None:
+    ended: list[int] = []
+    results = run_all([partial(pow, 3, n) for n in range(20)], workers, ended.append)
+    assert results == [3**n for n in range(20)]
+    assert sorted(ended) == list(range(20))
+
+
+def test_tasks_run_in_other_processes_which_are_reused() -> None:
+    processes = set(run_all([partial(process_id, n) for n in range(6)], 2))
+    assert len(processes) == 2
+    assert os.getpid() not in processes
+
+
+def test_a_killed_process_costs_only_its_task(tmp_path: Path) -> None:
+    tasks = [partial(killed_first, tmp_path / "marker", 7), partial(pow, 2, 5), partial(pow, 2, 6)]
+    assert run_all(tasks, 2) == [7, 32, 64]
+
+
+def test_a_task_that_is_killed_twice_fails_alone() -> None:
+    with ProcessExecutor(2) as executor:
+        futures = [executor.submit(killed), executor.submit(pow, 2, 5)]
+        with pytest.raises(WorkerKilledError, match="killed twice at the same task"):
+            futures[0].result()
+        assert futures[1].result() == 32
+        assert executor.submit(pow, 2, 6).result() == 64
+
+
+def test_an_error_of_a_task_is_raised_with_its_traceback() -> None:
+    with pytest.raises(ConfigError, match="got level=2") as caught:
+        run_all([refused, refused], 2)
+    assert "in refused" in "".join(caught.value.__notes__)
+
+
+def test_a_result_that_cannot_be_pickled_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="cannot be pickled"):
+        run_all([unpicklable, unpicklable], 2)
+
+
+def test_the_initializer_runs_in_each_process_and_not_here() -> None:
+    assert run_all([marker, marker], 2, initializer=set_marker) == ["set", "set"]
+    assert marker() is None
+
+
+def test_what_a_task_prints_does_not_reach_the_results(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_all([printing, printing], 2) == [3, 3]
+    assert capfd.readouterr().out == ""
+
+
+def test_an_error_ends_the_processes_at_once() -> None:
+    executor = ProcessExecutor(2)
+    future = executor.submit(time.sleep, 3600)
+    while not future.running():
+        time.sleep(0.01)
+    executor.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert isinstance(future.exception(), CancelledError | WorkerKilledError)
+
+
+def test_cores_are_those_that_this_process_may_use() -> None:
+    cores = available_cores()
+    assert 1 <= cores <= (os.cpu_count() or 1)
+    if sys.platform == "linux":
+        assert cores == len(os.sched_getaffinity(0))
