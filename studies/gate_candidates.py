@@ -6,7 +6,12 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from sparsebench.stats import Floats, adjusted, variance_prior
-from sparsebench.stats.moderated import _likeliest, _local_line, _log_bias, _without_far
+from sparsebench.stats.moderated import (
+    clipped_outliers,
+    likeliest_prior_freedom,
+    local_line,
+    log_chi_square_mean,
+)
 from sparsebench.stats.robust import scale, scale_freedom
 from tests.simulated_noise import Noise, machine
 
@@ -77,10 +82,10 @@ def _shrunk(variances: Floats, freedom: float, log_times: Floats) -> tuple[Float
     order = np.argsort(log_times)
     times, logs = log_times[order], np.log(variances[order])
     near = np.exp(-0.5 * ((times[:, None] - times) / 0.5) ** 2)
-    trend = _local_line(times, times, _without_far(logs - _log_bias(freedom)), near)
-    prior = _likeliest(logs - trend, np.full(times.size, freedom))
+    trend = local_line(times, times, clipped_outliers(logs - log_chi_square_mean(freedom)), near)
+    prior = likeliest_prior_freedom(logs - trend, np.full(times.size, freedom))
     expected = np.empty_like(variances)
-    expected[order] = np.exp(trend + _log_bias(prior))
+    expected[order] = np.exp(trend + log_chi_square_mean(prior))
     total = prior + freedom
     return (prior * expected + freedom * variances) / total, np.full(times.size, total)
 

@@ -89,4 +89,5 @@ def main() -> None:
             print(f"{page.relative_to(site)} ({kib:.0f} KiB) opens in {median:.2f} s")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,10 +1,10 @@
-"""Where the level of a series of measurements changed for good, and by how much.
+"""Lasting changes of level in a series of measurements: where, and by how much.
 
 Two parts. Candidates come from ruptures' kernel change point search, whose Gaussian kernel bounds
-what a single value can do. Each candidate must then prove itself by rules that a benchmark's noise
-asks for: it persists, it stands out from how far neighbouring stretches of this very series lie
-apart anyway (drift and modes that come and go), and its whole interval lies beyond the tolerance.
-`docs/history.md` has the comparison with other methods that this choice rests on.
+the influence of a single value. Each candidate must then pass rules that suit the noise of
+benchmarks: it persists, it exceeds the usual differences between neighbouring stretches of the same
+series (drift, and modes that alternate), and its whole interval is beyond the tolerance.
+`docs/history.md` compares this with other methods.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,20 +21,20 @@ from scipy.special import ndtri, stdtrit
 from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Floats, Interval
 
 TOLERANCE: Final = 0.02
-PERSISTENCE: Final = 4  # values: a level that lasted three snapshots may have been a neighbour's
-WINDOW: Final = 256  # values that are searched at once; the search's cost grows with the square
+PERSISTENCE: Final = 4  # values: three slow snapshots may have been a busy neighbour's
+WINDOW: Final = 256  # values searched at once; the cost of the search is quadratic
 STRIDE: Final = WINDOW // 2
 
-_REACH: Final = 30  # values on either side that say what the level is: it drifts
-_FALSE_ALARMS: Final = 0.5  # in a whole series of Gaussian noise, before the other rules
+_REACH: Final = 30  # values on either side that define the level, since it drifts
+_FALSE_ALARMS: Final = 0.5  # expected in a series of Gaussian noise, before the other rules
 _WIDTH: Final = 0.2  # of the kernel, exp(-width d^2), d in standard deviations of the noise
-_PENALTY: Final = 4.5  # what a change must explain; a value far off explains about 1.5
-_NEAR: Final = 6  # values by which a candidate may be off its place
-_NEARLY: Final = 0.75  # of a change: how far a series must have come to have been there before
-_STRETCH: Final = 7  # values whose median is compared with that of the next ones
-_BAND: Final = 100  # neighbouring values whose stretches' range bounds what wandering can do
-_USUAL: Final = 0.75  # the quantile of those differences that a series' wandering is read off
-_FLOOR: Final = 1e-4  # the least noise assumed, of a log: rounding to five digits is not a step
+_PENALTY: Final = 4.5  # cost that a change must save; one outlier saves about 1.5
+_SHIFT: Final = 6  # values by which a candidate is moved at most to fit best
+_RETURN_SHARE: Final = 0.75  # of a change: beyond it the series counts as being at the new level
+_STRETCH: Final = 7  # values per stretch; medians of neighbouring stretches are compared
+_BAND: Final = 100  # neighbouring values whose range of medians bounds the drift
+_DRIFT_QUANTILE: Final = 0.75  # quantile of the differences between stretches that measures drift
+_LEAST_NOISE: Final = 1e-4  # least noise assumed, as a log: rounding to five digits is not a step
 LARGEST: Final = 709.0  # about the log of the largest number that a float can hold
 _MEDIAN_DEVIATION: Final = 0.6745  # of a normal distribution: the median of |z|
 _MEDIAN_VARIANCE: Final = np.pi / 2  # of a median, relative to that of the mean
@@ -66,9 +66,9 @@ def change_points(
         candidates: indices to judge; those of :func:`candidates`, unless given.
 
     Returns:
-        Change points at least four values apart and from either end: fewer could still go away. The
+        Change points at least four values apart and from either end: fewer could still revert. The
         interval is at 0.95, from the medians of up to 30 values on either side, the noise of single
-        values and the wandering of neighbouring stretches. Fewer than eight values on a side add a
+        values and the drift between neighbouring stretches. Fewer than eight values on a side add a
         warning. The same values give the same points.
     """
     numbers = np.asarray(logs, dtype=np.float64).ravel()
@@ -78,17 +78,17 @@ def change_points(
     if not places:
         return []
     series = _Series(numbers, tolerance)
-    kept = _without_modes(numbers, _kept(series, places))
-    return series.points(series.placed(_kept(series, kept)))
+    kept = _without_returns(numbers, _passing(series, places))
+    return series.points(series.aligned(_passing(series, kept)))
 
 
 def change_at(logs: Floats, place: int) -> ChangePoint:
-    """Return the change at ``place`` whether it passes the rules or not."""
+    """Return the change at index ``place``, whether or not it passes the rules."""
     return _Series(logs, TOLERANCE).point(0, place, logs.size)
 
 
 def change_point(place: int, before: float, after: float, doubt: float, count: int) -> ChangePoint:
-    """Return the change point that these numbers make; ``count`` values on its shorter side."""
+    """Return a change point from its numbers; ``count`` values are on its shorter side."""
     step = after - before
     interval = Interval(_relative(step - doubt), _relative(step + doubt))
     few = (f"only {count} values on one side",) if count < 2 * PERSISTENCE else ()
@@ -101,10 +101,10 @@ def search(logs: Floats) -> list[int]:
 
 
 def windows(logs: Floats) -> Iterator[tuple[int, Floats]]:
-    """Yield overlapping stretches of a series with their places.
+    """Yield overlapping windows of a series, each with the index of its first value.
 
-    All but the last stay as they are when values are added at the end: their candidates need not be
-    searched for again.
+    Values added at the end change the last window only, so the candidates of the others can be
+    cached.
     """
     for begin in range(0, max(logs.size - STRIDE, 1), STRIDE):
         yield begin, logs[begin : begin + WINDOW]
@@ -114,11 +114,11 @@ def within(logs: Floats, begin: int = 0) -> list[int]:
     """Return the candidates in one window that starts at ``begin`` of its series."""
     if logs.size < 2 * PERSISTENCE:
         return []
-    from ruptures import KernelCPD  # a second to import, and not needed where all is cached
+    from ruptures import KernelCPD  # takes a second to import; not needed where all is cached
 
     scaled = (logs - logs[0]) / noise(logs)
     model = KernelCPD(kernel="rbf", min_size=PERSISTENCE, params={"gamma": _WIDTH})
-    penalty = _PENALTY * np.log(logs.size) / np.log(WINDOW)  # few values can explain only little
+    penalty = _PENALTY * np.log(logs.size) / np.log(WINDOW)  # fewer values can save less
     *places, _end = model.fit(scaled).predict(pen=penalty)
     return [begin + int(place) for place in places]
 
@@ -126,24 +126,24 @@ def within(logs: Floats, begin: int = 0) -> list[int]:
 def noise(logs: Floats) -> float:
     """Return the robust standard deviation of one value, from neighbours' differences.
 
-    Those scatter sqrt(2) as much as the values, and a step in the series touches one of them only.
+    Differences scatter sqrt(2) times as much as values, and a step affects only one of them.
     """
     usual = _median(np.abs(np.diff(logs)))
-    return max(float(usual / (_MEDIAN_DEVIATION * np.sqrt(2))), _FLOOR)
+    return max(float(usual / (_MEDIAN_DEVIATION * np.sqrt(2))), _LEAST_NOISE)
 
 
 class _Series:
-    """A series with what is known of its noise, to test changes of level on."""
+    """A series with its noise and drift, for testing changes of level."""
 
     def __init__(self, logs: Floats, tolerance: float) -> None:
         self.logs = logs
         self.noise = noise(logs)
         self.medians = _running_median(logs)
-        self.wandering = _wandering(self.medians, self.noise)
-        self.tolerance = max(float(np.log1p(tolerance)), _FLOOR)
+        self.drift = _drift(self.medians, self.noise)
+        self.tolerance = max(float(np.log1p(tolerance)), _LEAST_NOISE)
         freedom = max(logs.size // 2, 3)
-        self.certain = _quantile(_FALSE_ALARMS / logs.size / 2, freedom)
-        self.sure = _quantile((1 - CONFIDENCE_LEVEL) / 2, freedom)
+        self.detection_factor = _quantile(_FALSE_ALARMS / logs.size / 2, freedom)
+        self.interval_factor = _quantile((1 - CONFIDENCE_LEVEL) / 2, freedom)
 
     def levels(self, low: int, place: int, high: int) -> tuple[float, float, float]:
         """Return the level before and after ``place``, and the standard error of the step."""
@@ -156,42 +156,43 @@ class _Series:
         return before, after, float(spread * np.sqrt(_MEDIAN_VARIANCE * share))
 
     def doubt(self, factor: float, place: int, error: float) -> float:
-        """Return how far a step of no change may reach, at so many standard errors."""
-        if not self.wandering:
+        """Return the step that noise and drift alone can cause, at ``factor`` standard errors."""
+        if not self.drift:
             return factor * error
-        reach = min(factor * np.sqrt(self.wandering), self._band(place))
+        reach = min(factor * np.sqrt(self.drift), self._band(place))
         return float(np.hypot(factor * error, reach))
 
     def _band(self, place: int) -> float:
-        """Return how far neighbouring stretches lie apart, on the longer side."""
+        """Return the range of medians of neighbouring stretches, on the longer side."""
         near = self.medians[max(0, place - _BAND) : max(place - _STRETCH // 2, 1)]
         if 2 * place < self.logs.size:
             near = self.medians[place + _STRETCH // 2 : place + _BAND]
         return float(np.ptp(near))
 
     def margin(self, low: int, place: int, high: int) -> float:
-        """Return how far a change clears the rules, negative where it does not."""
+        """Return by how much a change passes the rules; negative if it fails one."""
         if min(place - low, high - place) < PERSISTENCE:
             return -np.inf
         before, after, error = self.levels(low, place, high)
         step = abs(after - before)
-        beyond = (step - self.doubt(self.sure, place, error)) / self.tolerance
-        return float(min(step / self.doubt(self.certain, place, error), beyond) - 1)
+        beyond = (step - self.doubt(self.interval_factor, place, error)) / self.tolerance
+        return float(min(step / self.doubt(self.detection_factor, place, error), beyond) - 1)
 
-    def placed(self, places: list[int]) -> list[int]:
-        """Return the places moved to where the values part best: outliers beside them mislead."""
+    def aligned(self, places: list[int]) -> list[int]:
+        """Return the indices moved to the best split nearby, since outliers shift candidates."""
         ends = [0, *places, self.logs.size]
         for number in range(1, len(ends) - 1):
-            ends[number] = self._parting(*ends[number - 1 : number + 2])
+            ends[number] = self._best_split(*ends[number - 1 : number + 2])
         return ends[1:-1]
 
-    def _parting(self, low: int, place: int, high: int) -> int:
+    def _best_split(self, low: int, place: int, high: int) -> int:
         before, after, _ = self.levels(low, place, high)
-        first = max(low + PERSISTENCE, place - _NEAR)
-        last = min(high - PERSISTENCE, place + _NEAR)
+        first = max(low + PERSISTENCE, place - _SHIFT)
+        last = min(high - PERSISTENCE, place + _SHIFT)
         values = self.logs[first:last]
-        gained = np.abs(values - after) - np.abs(values - before)  # by moving one value leftwards
-        cost = np.concatenate([[0.0], np.cumsum(-gained)])
+        # what is saved by assigning one value more to the left side
+        saved = np.abs(values - after) - np.abs(values - before)
+        cost = np.concatenate([[0.0], np.cumsum(-saved)])
         return first + int(np.argmin(cost))
 
     def points(self, places: list[int]) -> list[ChangePoint]:
@@ -201,13 +202,15 @@ class _Series:
     def point(self, low: int, place: int, high: int) -> ChangePoint:
         before, after, error = self.levels(low, place, high)
         count = min(place - low, high - place, _REACH)
-        return change_point(place, before, after, self.doubt(self.sure, place, error), count)
+        return change_point(
+            place, before, after, self.doubt(self.interval_factor, place, error), count
+        )
 
 
-def _kept(series: _Series, places: Sequence[int]) -> list[int]:
-    """Return the places that pass every rule, after dropping the worst one again and again.
+def _passing(series: _Series, places: Sequence[int]) -> list[int]:
+    """Return the candidates that pass every rule, dropping the worst one until all pass.
 
-    What a place is tested against are the levels up to its neighbours, so each drop changes those.
+    A candidate is tested against the levels up to its neighbours, so each drop changes their tests.
     """
     ends = [0, *places, series.logs.size]
     margins = [series.margin(*ends[number : number + 3]) for number in range(len(places))]
@@ -219,11 +222,11 @@ def _kept(series: _Series, places: Sequence[int]) -> list[int]:
     return ends[1:-1]
 
 
-def _without_modes(logs: Floats, places: list[int]) -> list[int]:
-    """Return the places less those of visits to where the series had been as long before.
+def _without_returns(logs: Floats, places: list[int]) -> list[int]:
+    """Return the candidates without those that lead to a level that the series had before.
 
-    A series that had come this far before, and gone again, is believed only once it stays longer
-    than it ever did; read backwards, the same holds for what it left.
+    A series that had this level before and left it again must stay longer this time than on any
+    earlier occasion. Read backwards, the same holds for the level that it leaves.
     """
     ends = [0, *places, logs.size]
     lengths = np.diff(ends)
@@ -231,43 +234,43 @@ def _without_modes(logs: Floats, places: list[int]) -> list[int]:
     return [
         place
         for number, place in enumerate(places, start=1)
-        if _outstays(levels[::-1], lengths[::-1], levels.size - number)
-        and _outstays(levels, lengths, number)
+        if _lasts_longer_than_returns(levels[::-1], lengths[::-1], levels.size - number)
+        and _lasts_longer_than_returns(levels, lengths, number)
     ]
 
 
-def _outstays(levels: Floats, lengths: NDArray[np.int64], number: int) -> bool:
-    """Whether the stay that begins with stretch ``number`` is longer than all visits before it.
+def _lasts_longer_than_returns(levels: Floats, lengths: NDArray[np.int64], number: int) -> bool:
+    """Return whether the stay at segment ``number``'s level is longer than all earlier ones.
 
-    A stay is a run of stretches that come nearly to the level of that one. One of ``_REACH`` values
-    or more was no visit but a level, and may be returned to.
+    A stay is a run of segments near that level. Earlier stays of ``_REACH`` values or more count
+    as a level of their own, to which the series may return.
     """
     before = levels[number - 1]
-    there = (levels - before) / (levels[number] - before) > _NEARLY
-    begins = np.flatnonzero(np.diff(there, prepend=~there[0]))
+    at_level = (levels - before) / (levels[number] - before) > _RETURN_SHARE
+    begins = np.flatnonzero(np.diff(at_level, prepend=~at_level[0]))
     stays = np.add.reduceat(lengths, begins)
-    this = int(np.searchsorted(begins, number))
-    visits = stays[1:this][::-1][1::2]  # without the first stay, whose begin nobody saw
-    return not np.any((visits >= stays[this]) & (visits < _REACH))
+    current = int(np.searchsorted(begins, number))
+    earlier = stays[1:current][::-1][1::2]  # without the first, whose begin was not measured
+    return not np.any((earlier >= stays[current]) & (earlier < _REACH))
 
 
 def _running_median(logs: Floats) -> Floats:
-    """Return the median of the ``_STRETCH`` values around each; the ends stand in for others."""
+    """Return the median of the ``_STRETCH`` values around each; end values are repeated."""
     half = _STRETCH // 2
     near = sliding_window_view(np.pad(logs, half, mode="edge"), _STRETCH)
     return np.asarray(np.partition(near, half, axis=-1)[:, half])
 
 
-def _wandering(medians: Floats, spread: float) -> float:
-    """Return the variance between medians of neighbouring stretches that noise leaves unexplained.
+def _drift(medians: Floats, spread: float) -> float:
+    """Return the variance between medians of neighbouring stretches that noise does not explain.
 
-    A real step touches a stretch or two; drift, and modes that come and go, touch most of them.
+    A real step affects a stretch or two; drift, and modes that alternate, affect most of them.
     """
     if medians.size < 3 * _STRETCH:
         return 0.0
-    whole = medians[_STRETCH // 2 : -(_STRETCH // 2)]
-    apart = np.abs(whole[_STRETCH:] - whole[:-_STRETCH])
-    usual = np.quantile(apart, _USUAL) / ndtri((1 + _USUAL) / 2)
+    inner = medians[_STRETCH // 2 : -(_STRETCH // 2)]
+    differences = np.abs(inner[_STRETCH:] - inner[:-_STRETCH])
+    usual = np.quantile(differences, _DRIFT_QUANTILE) / ndtri((1 + _DRIFT_QUANTILE) / 2)
     return float(max(usual**2 - _MEDIAN_VARIANCE * spread**2 * 2 / _STRETCH, 0.0))
 
 

@@ -1,4 +1,4 @@
-"""What every statistic here returns: a value, its interval, and what is doubtful about it."""
+"""The result type of all statistics: a value, its interval and warnings; and a proportion."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -26,9 +26,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value computed from ``count`` numbers; doubt is carried along, never raised.
+    """A value computed from ``count`` numbers.
 
-    ``interval`` is None where it cannot be known, and ``warnings`` then says why.
+    Doubts are listed in ``warnings``, not raised. ``interval`` is None where it cannot be known;
+    a warning then says why.
     """
 
     value: float
@@ -40,3 +41,24 @@ class Estimate:
 def too_few(needed: int, got: int, level: float, what: str = "samples") -> str:
     """Return the footnote for an interval that cannot be given."""
     return f"needs {needed} {what} for an interval at {level:g}, got {got}"
+
+
+def proportion(count: int, trials: int, confidence_level: float = CONFIDENCE_LEVEL) -> Estimate:
+    """Return ``count / trials`` with Clopper and Pearson's exact interval.
+
+    The trials must be independent. The interval covers the true proportion at least as often as
+    ``confidence_level`` says, also at 0 and 1: for 0 of 100 it is 0 to 0.036. No trials give NaN
+    and a warning.
+
+    Source: doi:10.1093/biomet/26.4.404, by `scipy.stats.binomtest`.
+
+    Example:
+        >>> round(proportion(0, 100).interval.high, 3)
+        0.036
+    """
+    from scipy.stats import binomtest  # half a second to import
+
+    if not trials:
+        return Estimate(float("nan"), None, 0, ("no trials",))
+    exact = binomtest(count, trials).proportion_ci(confidence_level, method="exact")
+    return Estimate(count / trials, Interval(float(exact.low), float(exact.high)), trials)

@@ -1,4 +1,4 @@
-"""The median of one sample, with a distribution-free interval from its order statistics."""
+"""The median of a sample, with a distribution-free interval from its order statistics."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -15,7 +15,8 @@ def median(sample: ArrayLike, confidence_level: float = CONFIDENCE_LEVEL) -> Est
 
     Args:
         sample: measurements of one case, any unit, in any order; NaN are left out, infinities kept.
-        confidence_level: the interval covers at least this share, whatever the distribution.
+        confidence_level: the interval covers the true median at least this often, whatever the
+            distribution.
 
     Returns:
         An estimate in the sample's unit. An even count takes the mean of the middle two. Below six
@@ -23,7 +24,7 @@ def median(sample: ArrayLike, confidence_level: float = CONFIDENCE_LEVEL) -> Est
 
     What the interval covers: the scatter of independent draws. asv pools the samples of two
     processes without a boundary, so what a whole process has in common (memory layout, a busy
-    neighbour) is hardly in it: another run of the same code can well lie outside.
+    neighbour) is hardly covered: another run of the same code can be outside.
 
     Source: the binomial argument; tabulated in doi:10.1136/bmj.296.6634.1454.
     """

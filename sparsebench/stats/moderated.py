@@ -1,4 +1,4 @@
-"""Effects from a few rounds each, whose variance is judged together with that of all cases."""
+"""Moderated statistics: each case's effect, with a variance estimated from all cases together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,20 +12,25 @@ from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Floats, Interval
 from sparsebench.stats.robust import location, scale, scale_freedom
 
 _BANDWIDTH: Final = 0.5  # of log time: cases within a factor of about 2 share a variance
-_PLACES: Final = 512  # at which the trend is computed; a matrix of places times cases is held
-_CANDIDATES: Final = np.geomspace(1, 64, 49)  # prior degrees of freedom that are tried
-_EXPECTED: Final = 6.0  # the lower end of what was measured; decides where cases are few
-_SLOPE_DOUBT: Final = 1.5  # a log variance's own variance, over that of slopes to expect
-_FAR: Final = 3.0  # normal standard deviations; log variances beyond do not bend the trend more
+_TREND_POINTS: Final = 512  # where the trend is computed; a matrix of points x cases is in memory
+_CANDIDATES: Final = np.geomspace(1, 64, 49)  # prior degrees of freedom that are compared
+_EXPECTED_FREEDOM: Final = 6.0  # lower end of what was measured; decides where cases are few
+_SLOPE_PENALTY: Final = 1.5  # a log variance's own variance, over that of slopes to expect
+_OUTLIER_LIMIT: Final = (
+    3.0  # standard deviations; log variances beyond are clipped to it in the trend
+)
 
 
 @dataclass(frozen=True)
 class Effect:
-    """log(head/base) of one case: ``value`` with its standard ``error``, and t's ``freedom``.
+    """The effect of one case, log(head/base), estimated from ``count`` rounds.
 
-    ``count`` rounds are in it. Without any the value is NaN; where nothing tells the error it is
-    infinite: then the interval is the whole line and every p-value 1. An error of 0 says that all
-    rounds agreed, as counted bytes do.
+    Attributes:
+        value: the estimate; NaN without rounds.
+        error: its standard error. Infinite where it cannot be estimated: the interval is then the
+            whole line and every p-value 1. 0 where all rounds agree, as counted bytes do.
+        freedom: degrees of freedom of Student's t.
+        count: rounds used.
     """
 
     value: float
@@ -34,7 +39,7 @@ class Effect:
     count: int
 
     def interval(self, confidence_level: float = CONFIDENCE_LEVEL) -> Interval:
-        """Return what holds the true effect with this confidence, on the log scale."""
+        """Return the confidence interval of the true effect, on the log scale."""
         if not np.isfinite(self.error):
             return Interval(-np.inf, np.inf)
         margin = self._quantile((1 + confidence_level) / 2) * self.error
@@ -49,9 +54,9 @@ class Effect:
         return self._p(limit - self.value)
 
     def detectable(self, alpha: float, power: float) -> float:
-        """Return how far beyond a limit an effect must lie to be found with this power.
+        """Return how far beyond a limit a true effect must be to be detected with ``power``.
 
-        Found means ``p_above(limit) <= alpha`` with an error like this one.
+        Detected means ``p_above(limit) <= alpha`` with a standard error like this one.
         """
         if not np.isfinite(self.error):
             return float("inf")
@@ -70,11 +75,15 @@ class Effect:
 
 @dataclass(frozen=True)
 class VariancePrior:
-    """The variance between rounds that a case's time lets expect, and how much that weighs.
+    """The expected variance between rounds as a function of a case's time per call.
 
-    ``variances`` (of one round's effect) is a trend on ascending ``log_times``, constant beyond its
-    ends, and infinite where nothing was to be learned. The prior weighs as ``freedom`` further
-    rounds would, but never more than the ``pooled`` degrees of freedom around that time.
+    Attributes:
+        log_times: ascending; the trend is constant beyond both ends.
+        variances: expected variance of one round's effect at each of ``log_times``; infinite where
+            no case had two rounds.
+        pooled: degrees of freedom of the cases around each of ``log_times``.
+        freedom: prior degrees of freedom: the prior weighs as much as that many further rounds, but
+            never more than ``pooled``.
     """
 
     log_times: tuple[float, ...]
@@ -108,50 +117,57 @@ class VariancePrior:
         own = float(scale(sample)) ** 2 if own_freedom else 0.0
         expected = float(np.interp(log_time, self.log_times, self.variances))
         pooled = float(np.interp(log_time, self.log_times, self.pooled))
-        if not np.isfinite(expected) or (expected == 0 and own > 0):  # the prior does not know
+        if not np.isfinite(expected) or (expected == 0 and own > 0):  # no usable prior
             return (own, own_freedom) if own_freedom else (np.inf, 0.0)
-        weight = 1 / (1 / self.freedom + 1 / pooled)  # the trend is itself not known exactly
+        weight = 1 / (1 / self.freedom + 1 / pooled)  # the trend is an estimate itself
         variance = (weight * expected + own_freedom * own) / (weight + own_freedom)
         return variance, min(weight + own_freedom, max(pooled, own_freedom))
 
 
 def variance_prior(rounds: Sequence[ArrayLike], log_times: ArrayLike) -> VariancePrior:
-    """Return what all cases of a run say about the variance between rounds.
+    """Return the prior of the variance between rounds, estimated from all cases of a run.
 
     Args:
-        rounds: for each case its rounds' log(head/base); counts may differ, what is not finite is
-            left out.
-        log_times: for each case the log of its time per call, any unit.
+        rounds: per case its rounds' log(head/base); counts may differ, values that are not finite
+            are left out.
+        log_times: per case the log of its time per call, any unit.
 
     Returns:
-        A prior that needs no case in particular: those with fewer than two rounds, or whose rounds
-        agree to the last digit, say nothing. Where all agree the variance is 0 (exact counts);
-        where there are not two rounds anywhere it is infinite, so nothing can be concluded.
+        The prior. Cases with fewer than two rounds, or with equal rounds, do not contribute. If
+        all rounds are equal (exact counts) the variance is 0; if no case has two rounds it is
+        infinite, so that nothing can be concluded.
 
     The trend is a local line through the log variances. The prior degrees of freedom are those that
-    make the variances over their trend, F distributed, likeliest; log-normal odds around
-    ``_EXPECTED`` decide where cases are few.
+    maximise the likelihood of the variances over their trend, which are F distributed; a log-normal
+    prior around ``_EXPECTED_FREEDOM`` decides where cases are few.
 
     Source: Smyth 2004, doi:10.2202/1544-6115.1027, with the trend of limma's eBayes; robust by its
     scale and location (``robust.py``) rather than by downweighting cases.
     """
-    times, variances, freedoms = _spreads(rounds, np.asarray(log_times, dtype=np.float64).ravel())
+    given_times = np.asarray(log_times, dtype=np.float64).ravel()
+    times, variances, freedoms = _variances_by_time(rounds, given_times)
     if not np.any(variances > 0):
-        return VariancePrior((0.0,), (0.0 if variances.size else np.inf,), (np.inf,), _EXPECTED)
+        variance = 0.0 if variances.size else np.inf
+        return VariancePrior((0.0,), (variance,), (np.inf,), _EXPECTED_FREEDOM)
     positive = variances > 0
     times, variances, freedoms = times[positive], variances[positive], freedoms[positive]
-    at = times if times.size <= _PLACES else np.quantile(times, np.linspace(0, 1, _PLACES))
-    near = np.exp(-0.5 * ((at[:, None] - times) / _BANDWIDTH) ** 2)
+    at = times
+    if times.size > _TREND_POINTS:
+        at = np.quantile(times, np.linspace(0, 1, _TREND_POINTS))
+    kernel = np.exp(-0.5 * ((at[:, None] - times) / _BANDWIDTH) ** 2)
     log_variances = np.log(variances)
-    line = _local_line(at, times, _without_far(log_variances - _log_bias(freedoms)), near)
-    freedom = _likeliest(log_variances - np.interp(times, at, line), freedoms)
-    expected = np.exp(line + _log_bias(freedom))
-    return VariancePrior(tuple(at), tuple(expected), tuple(near @ freedoms), freedom)
+    unbiased = log_variances - log_chi_square_mean(freedoms)
+    line = local_line(at, times, clipped_outliers(unbiased), kernel)
+    freedom = likeliest_prior_freedom(log_variances - np.interp(times, at, line), freedoms)
+    expected = np.exp(line + log_chi_square_mean(freedom))
+    return VariancePrior(tuple(at), tuple(expected), tuple(kernel @ freedoms), freedom)
 
 
-def _spreads(rounds: Sequence[ArrayLike], log_times: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return time, variance and its freedom of every case with two rounds, by ascending time."""
-    assert len(rounds) == log_times.size, f"one time a case, got {log_times.size}, {len(rounds)}"
+def _variances_by_time(
+    rounds: Sequence[ArrayLike], log_times: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return log time, variance and its degrees of freedom per case with two rounds, sorted."""
+    assert len(rounds) == log_times.size, f"one time per case, got {log_times.size}, {len(rounds)}"
     rows = []
     for sample, log_time in zip(rounds, log_times, strict=True):
         numbers = np.asarray(sample, dtype=np.float64).ravel()
@@ -162,37 +178,51 @@ def _spreads(rounds: Sequence[ArrayLike], log_times: Floats) -> tuple[Floats, Fl
     return table[:, 0], table[:, 1], table[:, 2]
 
 
-def _log_bias(freedom: Floats | float) -> Floats:
-    """Return the mean of the log of chi-square over its degrees of freedom."""
+def log_chi_square_mean(freedom: Floats | float) -> Floats:
+    """Return the mean of log(chi-square / degrees of freedom)."""
     half = np.asarray(freedom) / 2
     return np.asarray(digamma(half) - np.log(half))
 
 
-def _local_line(at: Floats, times: Floats, numbers: Floats, near: Floats) -> Floats:
-    """Return the weighted regression line at each of ``at``; flat where the times do not differ.
+def local_line(at: Floats, times: Floats, numbers: Floats, kernel: Floats) -> Floats:
+    """Return the local linear fit of ``numbers`` over ``times``, evaluated at each of ``at``.
 
-    A line and not a mean, since at the shortest times all neighbours are longer and quieter.
+    Flat where the times do not differ. A line instead of a mean, because the neighbours of the
+    shortest times all take longer and vary less.
+
+    Args:
+        at: log times, shape (points,).
+        times: log times of the cases, shape (cases,).
+        numbers: what is smoothed, shape (cases,).
+        kernel: weights, shape (points, cases).
     """
-    weights = near / near.sum(axis=1, keepdims=True)
+    weights = kernel / kernel.sum(axis=1, keepdims=True)
     centre, level = weights @ times, weights @ numbers
     along = times - centre[:, None]
-    slope = (near * along) @ numbers / ((near * along**2).sum(axis=1) + _SLOPE_DOUBT)
+    slope = (kernel * along) @ numbers / ((kernel * along**2).sum(axis=1) + _SLOPE_PENALTY)
     return np.asarray(level + slope * (at - centre))
 
 
-def _without_far(numbers: Floats) -> Floats:
+def clipped_outliers(numbers: Floats) -> Floats:
+    """Return ``numbers`` clipped to three robust standard deviations around their median."""
     middle = np.median(numbers)
-    reach = _FAR * 1.4826 * np.median(np.abs(numbers - middle))
+    reach = _OUTLIER_LIMIT * 1.4826 * np.median(np.abs(numbers - middle))
     return np.clip(numbers, middle - reach, middle + reach)
 
 
-def _likeliest(log_excess: Floats, freedoms: Floats) -> float:
-    """Return the prior degrees of freedom that make the variances over their trend likeliest."""
+def likeliest_prior_freedom(log_excess: Floats, freedoms: Floats) -> float:
+    """Return the prior degrees of freedom that maximise the likelihood of the variances.
+
+    Args:
+        log_excess: log variances minus their trend, shape (cases,).
+        freedoms: degrees of freedom of each variance, shape (cases,).
+    """
     prior = _CANDIDATES[:, None]
-    log_ratio = log_excess - _log_bias(prior)
+    log_ratio = log_excess - log_chi_square_mean(prior)
     likelihood = (
         freedoms / 2 * (np.log(freedoms / prior) + log_ratio)
         - (freedoms + prior) / 2 * np.log1p(freedoms / prior * np.exp(log_ratio))
         - betaln(freedoms / 2, prior / 2)
     ).sum(axis=1)
-    return float(_CANDIDATES[np.argmax(likelihood - np.log(_CANDIDATES / _EXPECTED) ** 2 / 2)])
+    log_prior = -(np.log(_CANDIDATES / _EXPECTED_FREEDOM) ** 2) / 2
+    return float(_CANDIDATES[np.argmax(likelihood + log_prior)])

@@ -1,4 +1,4 @@
-"""How many times larger: the ratio of two samples, and the mean of many ratios, with intervals."""
+"""The ratio of two samples' medians, and the geometric mean of ratios, with intervals."""
 
 from typing import Final
 
@@ -8,13 +8,13 @@ from scipy.special import bdtr, ndtri, stdtrit
 
 from sparsebench.stats.estimate import CONFIDENCE_LEVEL, Estimate, Floats, Interval, too_few
 
-LEAST_COUNT: Final = 5  # what asv takes in one process; below it the spread is a guess
+LEAST_COUNT: Final = 5  # asv's number per process; with fewer the spread cannot be estimated
 
 
 def ratio_of_medians(
     head: ArrayLike, base: ArrayLike, confidence_level: float = CONFIDENCE_LEVEL
 ) -> Estimate:
-    """Return ``median(head) / median(base)`` with an interval: above 1, ``head`` is the larger.
+    """Return ``median(head) / median(base)`` with an interval; above 1, ``head`` is larger.
 
     Args:
         head: positive numbers in any unit, in any order.
@@ -27,11 +27,11 @@ def ratio_of_medians(
         number that is not positive gives NaN and a warning.
 
     The standard error of each log-median comes from the distance of two order statistics, so
-    neither shape nor spread need be alike, as they are not between a CPU and a GPU. Chosen by
+    neither shape nor spread need be equal (they differ between a CPU and a GPU). Chosen by
     simulation (nominal 0.95; 5 to 40 samples a side; log-normal, floor plus exponential tail, and
     10 % outliers; equal spreads and 1 to 5): this covered .93 to .98; the Mann-Whitney shift is a
     fifth narrower but fell to .90 where spreads differ; combining two order-statistic intervals
-    covered .96 to 1.00 and needs six samples. As for one median, what a whole process has in common
+    covered .96 to 1.00 and needs six samples. As for one median, the variation between processes
     is not covered: of two processes with five samples each, whose own spread equals that between
     processes, the interval holds the truth 80 times in 100, not 95.
 
@@ -51,9 +51,10 @@ def ratio_of_medians(
 def geometric_mean(ratios: ArrayLike, confidence_level: float = CONFIDENCE_LEVEL) -> Estimate:
     """Return the geometric mean of positive ``ratios`` with Student's interval over their logs.
 
-    The interval answers: how far would the mean move had other cases like these been measured? What
-    all cases share (a whole pass of asv that ran 1 to 14 % slower) is not in it. Numbers that are
-    not positive and finite are left out and counted in a warning. Fewer than two give no interval.
+    The interval covers the variation between cases: how much the mean would differ had other cases
+    like these been measured. It does not cover what all cases share (a whole pass of asv that ran 1
+    to 14 % slower). Numbers that are not positive and finite are left out and counted in a warning.
+    Fewer than two numbers give no interval.
     """
     numbers = np.asarray(ratios, dtype=np.float64).ravel()
     logs = np.log(numbers[np.isfinite(numbers) & (numbers > 0)])
@@ -71,7 +72,7 @@ def geometric_mean(ratios: ArrayLike, confidence_level: float = CONFIDENCE_LEVEL
 
 
 def _median_error(numbers: Floats) -> float:
-    """Return the standard error of the median: two order statistics, as far apart as z of them."""
+    """Return the standard error of the median from the distance of two order statistics."""
     count = numbers.size
     rank = max(round((count + 1) / 2 - np.sqrt(count)), 1)
     distance = np.partition(numbers, [rank - 1, count - rank])
@@ -80,5 +81,5 @@ def _median_error(numbers: Floats) -> float:
 
 
 def _around(value: float, margin: float) -> Interval:
-    """Return the interval that lies ``margin`` to both sides on the log scale."""
+    """Return the interval of ``margin`` to both sides of ``value`` on the log scale."""
     return Interval(float(value * np.exp(-margin)), float(value * np.exp(margin)))

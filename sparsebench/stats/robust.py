@@ -1,4 +1,4 @@
-"""Location and scale of a few numbers, some of which may be far off."""
+"""Robust location and scale of small samples with outliers."""
 
 from functools import cache
 from typing import Final
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from sparsebench.stats.estimate import Floats
 
-CLIP: Final = 2.0  # standard deviations; beyond it a number pulls no harder
-_STEPS: Final = 25  # at most; with two of five numbers clipped that is 1e-10 of the way short
+CLIP: Final = 2.0  # standard deviations; numbers beyond are clipped to it
+_STEPS: Final = 25  # iterations at most; with two of five numbers clipped the error is then 1e-10
 _CLOSE: Final = 1e-12
 
 # For 2, 3, ... 12 normal numbers of variance 1: what makes the pair distance a standard deviation,
 # and the degrees of freedom of its square; chosen so that its logarithm has the mean and variance
-# of a chi-square's. From 2 million draws a count.
+# of a chi-square's. From 2 million draws per count.
 _FACTORS: Final = (
     *(0.7065, 0.7148, 1.0085, 0.9510, 0.8948, 0.9326),
     *(0.9794, 0.9875, 0.9664, 0.9742, 0.9981),
@@ -25,17 +25,17 @@ _FREEDOMS: Final = (1.0, 1.923, 1.958, 2.931, 3.911, 4.758, 5.341, 6.250, 7.175,
 def scale(sample: Floats) -> Floats:
     """Return the standard deviation along the last axis, from the distances between all pairs.
 
-    It is the lower median of those distances, so with four numbers one may be far off, with nine
-    two. Not a number below two numbers; 0 where half of the pairs agree.
+    It is the lower median of those distances, so one outlier in four numbers or two in nine
+    do not matter. NaN for fewer than two numbers; 0 where half of the pairs agree.
 
     Source: Shamos 1976; its efficiency, 0.86, in doi:10.1080/01621459.1993.10476408.
     """
     count = sample.shape[-1]
     if count < 2:
         return np.full(sample.shape[:-1], np.nan)
-    one, other = _pairs(count)
-    middle = (one.size - 1) // 2
-    distances = np.abs(sample[..., one] - sample[..., other])
+    first, second = _pairs(count)
+    middle = (first.size - 1) // 2
+    distances = np.abs(sample[..., first] - sample[..., second])
     return np.asarray(_factor(count) * np.partition(distances, middle, axis=-1)[..., middle])
 
 
@@ -60,14 +60,14 @@ def location(sample: Floats, deviation: Floats) -> Floats:
     centre = np.median(sample, axis=-1)
     usable = np.isfinite(deviation) & (deviation > 0)
     reach = CLIP * np.where(usable, deviation, 1.0)[..., None]
-    found = centre
+    estimate = centre
     for _ in range(_STEPS):
-        distance = np.abs(sample - found[..., None])
+        distance = np.abs(sample - estimate[..., None])
         weights = reach / np.maximum(distance, reach)
-        before, found = found, (weights * sample).sum(axis=-1) / weights.sum(axis=-1)
-        if np.all(np.abs(found - before) <= _CLOSE * reach[..., 0]):
+        previous, estimate = estimate, (weights * sample).sum(axis=-1) / weights.sum(axis=-1)
+        if np.all(np.abs(estimate - previous) <= _CLOSE * reach[..., 0]):
             break
-    return np.where(usable, found, centre)
+    return np.where(usable, estimate, centre)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""One round of a paired measurement: what its blocks say about head over base."""
+"""The effect of one round of a paired measurement, and its standard error."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sparsebench.errors import SparsebenchError
 from sparsebench.stats.estimate import Floats
 
-_UNDISTURBED: Final = 0.25  # quantile of a side's blocks: a neighbour only ever slows one down
+_UNDISTURBED: Final = 0.25  # quantile of a side's blocks: interference only slows blocks down
 
 
 def round_effect(order: str, seconds: ArrayLike) -> float:
@@ -42,10 +42,10 @@ def round_effect(order: str, seconds: ArrayLike) -> float:
 
 
 def round_error(order: str, seconds: ArrayLike) -> float:
-    """Return the standard error of :func:`round_effect` that the scatter of the blocks tells.
+    """Return the standard error of :func:`round_effect`, from the scatter of the blocks.
 
     Half the distance between the quantiles one standard error of rank to each side of the lower
-    quartile, both sides together. What this pair of processes has in common is not in it. Infinite
+    quartile, both sides together. Variation between pairs of processes is not included. Infinite
     where no quadruple is left.
     """
     sides = _logs(order, seconds)
@@ -58,7 +58,7 @@ def round_error(order: str, seconds: ArrayLike) -> float:
 
 
 def _logs(order: str, seconds: ArrayLike) -> tuple[Floats, Floats]:
-    """Return base's and head's log times, of those quadruples that were measured whole."""
+    """Return base's and head's log times of the quadruples that were measured completely."""
     times = np.asarray(seconds, dtype=np.float64).ravel()
     _check(order, times.size)
     heads = np.array([side == "H" for side in order], dtype=bool)
@@ -75,6 +75,6 @@ def _check(order: str, blocks: int) -> None:
         )
     if blocks != len(order):
         raise SparsebenchError(
-            f"round: needs one time a block, got {blocks} for {len(order)} blocks; "
+            f"round: needs one time per block, got {blocks} for {len(order)} blocks; "
             "give order and seconds the same length"
         )

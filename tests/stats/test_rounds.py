@@ -58,7 +58,7 @@ def test_no_blocks_have_no_effect() -> None:
     [
         ("BHBH", [1, 1, 1, 1], "quadruples BHHB or HBBH, got order='BHBH'"),
         ("BHHBB", [1] * 5, "quadruples BHHB or HBBH, got order='BHHBB'"),
-        ("BHHB", [1, 1], "one time a block, got 2 for 4 blocks"),
+        ("BHHB", [1, 1], "one time per block, got 2 for 4 blocks"),
     ],
 )
 def test_what_is_no_round_is_refused(order: str, seconds: list[float], message: str) -> None:

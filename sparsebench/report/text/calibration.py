@@ -12,7 +12,7 @@ from sparsebench.gate.calibration import Calibration, Tally, Trial
 from sparsebench.report.text.gate_markdown import code
 from sparsebench.report.text.gate_markdown import table as markdown_table
 from sparsebench.report.text.gate_words import one_line, percent, rough_percent
-from sparsebench.stats.share import share
+from sparsebench.stats import proportion
 
 _KINDS: Final = ("A/A", "every case", "one case")
 _TITLES: Final = ("slowed", "by", "runs", "rule", "found", "false alarms", "runs with any", "time")
@@ -57,7 +57,7 @@ def ordered(calibration: Calibration) -> list[Trial]:
 
 def alarm_text(tally: Tally, runs: int) -> str:
     """Return "0 of 100 (0..3.6 %)": runs with a false alarm, their share's exact interval."""
-    known = share(tally.alarmed_runs, runs).interval
+    known = proportion(tally.alarmed_runs, runs).interval
     assert known, "a trial has runs"
     low, high = (rough_percent(end).removesuffix(" %") for end in (known.low, known.high))
     return f"{tally.alarmed_runs:,} of {runs:,} ({low}..{high} %)"

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from asv.commands.compare import _is_result_better
 
-from sparsebench.stats import adjusted
+from sparsebench.stats import adjusted, asv_finds_slower
 
 # Benjamini and Hochberg's own example: 15 p-values, of which 4 are found at 0.05.
 PUBLISHED = [
@@ -37,3 +38,25 @@ def test_the_share_of_false_discoveries_is_held() -> None:
         found = adjusted(p_values) <= 0.1
         shares.append(found[20:].sum() / max(found.sum(), 1))
     assert np.mean(shares) == pytest.approx(0.1 * 180 / 200, abs=0.01)
+
+
+def asv_result(base: list[float], head: list[float]) -> bool:
+    stats = {"repeat": len(base), "ci_99_a": 0.0, "ci_99_b": 0.0}
+    before, after = float(np.median(base)), float(np.median(head))
+    return bool(_is_result_better(before, after, (stats, base), (stats, head), 1.1))
+
+
+@pytest.mark.parametrize("slower", [0.9, 1.0, 1.09, 1.12, 1.3])
+@pytest.mark.parametrize("spread", [0.001, 0.05, 0.3])
+def test_the_rule_agrees_with_asv(slower: float, spread: float) -> None:
+    rng = np.random.default_rng(int(1000 * slower + 1e6 * spread))
+    base = rng.lognormal(0, spread, 24).tolist()
+    head = (slower * rng.lognormal(0, spread, 24)).tolist()
+    assert asv_finds_slower(base, head) == asv_result(base, head)
+
+
+def test_both_answers_occur() -> None:
+    quiet = [1.0, 1.01, 1.02, 1.03, 1.04, 1.05, 1.06, 1.07]
+    assert asv_finds_slower(quiet, [1.2 * value for value in quiet])
+    assert not asv_finds_slower(quiet, [1.05 * value for value in quiet])
+    assert not asv_finds_slower(quiet, [])
