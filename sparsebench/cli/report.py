@@ -18,7 +18,14 @@ from sparsebench.cli.progress import progress
 from sparsebench.cli.searching import searched
 from sparsebench.errors import SparsebenchError
 from sparsebench.project.commit_url import commit_url, is_web_address
-from sparsebench.report.site import CommitLinks, Content, build, gather, read_history, runs_of
+from sparsebench.report.site import (
+    CommitLinks,
+    SiteContent,
+    build,
+    collect_rows,
+    read_history,
+    runs_of,
+)
 from sparsebench.results import read
 
 HELP = """Render one static site: what changed, every benchmark, devices, break-even, machines.
@@ -105,7 +112,9 @@ def command(
         runs = runs[runs["commit_hash"].isin(commits)]
     if history["status"].eq("skipped").all():
         raise SparsebenchError(f"{dataset}: no rows match; `sparsebench show` lists what there is")
-    content = Content(rows, sizes, gather(rows, history), runs, found, str(dataset), links)
+    content = SiteContent(
+        rows, sizes, collect_rows(rows, history), runs, found, str(dataset), links
+    )
     del history  # millions of rows, while the pages need the memory
     with progress("rendering pages") as tell:
         built = build(content, into, tell)

@@ -1,7 +1,19 @@
-"""One static site over the results: no server, nothing from elsewhere, opens from a file path."""
+"""A static site over the results: no server and no outside resources, opens from a file path.
 
-from sparsebench.report.site.build import Built, Content, build
-from sparsebench.report.site.commits import CommitLinks
-from sparsebench.report.site.gathering import gather, read_history, runs_of
+Rows in (`site_data`), HTML pages with pictures and their CSV out. Read `build` first: it lists the
+pages; each kind of page is a module, `page` and `table` are what they share.
+"""
 
-__all__ = ["Built", "CommitLinks", "Content", "build", "gather", "read_history", "runs_of"]
+from sparsebench.report.site.build import BuiltSite, SiteContent, build
+from sparsebench.report.site.site_data import collect_rows, read_history, runs_of
+from sparsebench.report.site.table import CommitLinks
+
+__all__ = [
+    "BuiltSite",
+    "CommitLinks",
+    "SiteContent",
+    "build",
+    "collect_rows",
+    "read_history",
+    "runs_of",
+]

@@ -1,4 +1,4 @@
-"""The page of one benchmark: its pictures, its changes, its newest values case by case."""
+"""The page of a benchmark: its pictures, its changes and its newest value per case."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,31 +9,36 @@ import pandas as pd
 from sparsebench.analysis.history import Step, short_hash
 from sparsebench.analysis.units import counted, human
 from sparsebench.report.figures.regression_data import Story, tell
+from sparsebench.report.site.benchmark_pictures import (
+    HistoryPicture,
+    ParameterPicture,
+    parameter_axis,
+)
 from sparsebench.report.site.changes import change_table
-from sparsebench.report.site.gathering import PAGE, Reader
-from sparsebench.report.site.histories import History, Parameters, parameter_axis
-from sparsebench.report.site.html import page
-from sparsebench.report.site.newest import Facts, case_names, facts, newest
+from sparsebench.report.site.newest import NewestSummary, case_names, facts, newest
 from sparsebench.report.site.output import Output
-from sparsebench.report.site.page_cache import Page, page_key
-from sparsebench.report.site.pictures import Shown, show
-from sparsebench.report.site.site_context import About
+from sparsebench.report.site.page import SiteContext, page
+from sparsebench.report.site.page_cache import WrittenPage, page_key
+from sparsebench.report.site.pictures import PageImage, show
+from sparsebench.report.site.site_data import PAGE, SiteReader
 from sparsebench.report.site.table import Cell, Column, Table
 
-MOST_ROWS: Final = 1000  # of one page
-MOST_ERRORS: Final = 5  # different ones
+MOST_ROWS: Final = 1000  # of the table
+MOST_ERRORS: Final = 5  # different error texts
 
 
 @dataclass(frozen=True)
 class BenchmarkTask:
-    """One benchmark (and its twins of other implementations) to make a page of.
+    """A benchmark to make a page of, together with the same one of other implementations.
 
     Attributes:
-        title: what the page is called; ``file``: its file's name, without suffix.
-        project: whose; ``benchmarks``: its names.
-        commits: the project's, oldest first.
-        steps: what changed in it, most important first.
-        digest: of its rows.
+        title: of the page.
+        file: name of its file, without suffix.
+        project: the project's name.
+        benchmarks: asv's names of the benchmarks on the page.
+        commits: the project's commits, oldest first.
+        steps: the benchmarks' changes, most important first.
+        digest: hash over their rows.
     """
 
     title: str
@@ -46,80 +51,81 @@ class BenchmarkTask:
 
     @property
     def path(self) -> str:
-        """Where the page stands in the site."""
+        """The page's path, relative to the site."""
         return f"benchmarks/{self.file}.html"
 
-    def key(self, about: About) -> str:
-        """Return the name of the page's content, which begins at the first of the commits."""
-        begin = self.commits[0]
+    def key(self, site: SiteContext) -> str:
+        """Return the hash of what the page is made from, which includes the first commit."""
+        first = self.commits[0]
         return page_key(
-            about, self.title, self.file, begin, self.benchmarks, self.steps, self.digest
+            site, self.title, self.file, first, self.benchmarks, self.steps, self.digest
         )
 
 
 @dataclass(frozen=True)
-class Made:
-    """What the overview says of a benchmark."""
+class BenchmarkSummary:
+    """What the overview shows of a benchmark."""
 
     title: str
     path: str
     unit: str | None
-    facts: Facts
+    facts: NewestSummary
 
     @classmethod
-    def of(cls, plain: dict[str, Any]) -> "Made":
-        """Return it from plain values, as a manifest has them."""
-        return cls(plain["title"], plain["path"], plain["unit"], Facts.of(plain["facts"]))
+    def of(cls, plain: dict[str, Any]) -> "BenchmarkSummary":
+        """Return the summary from plain values, as a manifest has them."""
+        return cls(plain["title"], plain["path"], plain["unit"], NewestSummary.of(plain["facts"]))
 
 
 def make_benchmark_pages(
-    tasks: Sequence[BenchmarkTask], read: Reader, about: About, output: Output
-) -> list[Page[Made]]:
-    """Write some pages of rows that are read together, one page after the other."""
+    tasks: Sequence[BenchmarkTask], read: SiteReader, site: SiteContext, output: Output
+) -> list[WrittenPage[BenchmarkSummary]]:
+    """Write several pages, whose rows are read together."""
     rows = read(PAGE, [name for task in tasks for name in task.benchmarks])
-    return [make_benchmark_page(task, _rows_of(task, rows), about, output) for task in tasks]
+    return [make_benchmark_page(task, _rows_of(task, rows), site, output) for task in tasks]
 
 
 def make_benchmark_page(
-    task: BenchmarkTask, rows: pd.DataFrame, about: About, output: Output
-) -> Page[Made]:
-    """Write one page with its pictures and data; ``rows`` are the task's, in full."""
+    task: BenchmarkTask, rows: pd.DataFrame, site: SiteContext, output: Output
+) -> WrittenPage[BenchmarkSummary]:
+    """Write one page with its pictures and data; ``rows`` are the task's with columns `PAGE`."""
     output = Output(output.root)
     story = tell(task.title, rows, task.commits, task.steps)
-    pictures = _pictures(story, task, about, output)
+    pictures = _pictures(story, task, site, output)
     content = page(
         "benchmark.html",
-        about,
+        site,
         task.path,
         title=task.title,
         summary=_summary(story),
         pictures=pictures,
-        steps=change_table(task.steps, about.links, {}),
+        steps=change_table(task.steps, site.links, {}),
         errors=_errors(rows),
-        newest=newest_table(story, about),
-        every_value=about.command("show", task.benchmarks, "--format", "csv"),
+        newest=newest_table(story, site),
+        every_value=site.command("show", task.benchmarks, "--format", "csv"),
         code=sorted(task.benchmarks),
     )
     output.write(task.path, content)
     drawn = sum(picture.drawn for picture in pictures)
-    made = Made(task.title, task.path, story.unit, facts(story))
+    summary = BenchmarkSummary(task.title, task.path, story.unit, facts(story))
     files = frozenset(output.written)
-    return Page(task.path, task.key(about), made, files, drawn, len(pictures) - drawn)
+    reused = len(pictures) - drawn
+    return WrittenPage(task.path, task.key(site), summary, files, drawn, reused)
 
 
 def _rows_of(task: BenchmarkTask, rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["project"].eq(task.project) & rows["benchmark"].isin(task.benchmarks)]
 
 
-def newest_table(story: Story, about: About) -> Table:
-    """Return the newest value of each case, in the order of the cases."""
+def newest_table(story: Story, site: SiteContext) -> Table:
+    """Return a table of the newest value per case, in the order of the cases."""
     rows = newest(story)
     cases = case_names(rows)
-    sure = bool((rows["low"] <= rows["high"]).any())
-    spans = [Column("95 %")] if sure else []
-    titles = [*(Column(str(name)) for name in cases), Column("value", numeric=True), *spans]
+    has_intervals = bool((rows["low"] <= rows["high"]).any())
+    intervals = [Column("95 %")] if has_intervals else []
+    titles = [*(Column(str(name)) for name in cases), Column("value", numeric=True), *intervals]
     lines = tuple(
-        (*map(Cell, map(str, case)), *_value_cells(row, story, about, sure=sure))
+        (*map(Cell, map(str, case)), *_value_cells(row, story, site, has_intervals=has_intervals))
         for case, row in zip(
             cases.head(MOST_ROWS).itertuples(index=False, name=None),
             rows.head(MOST_ROWS).to_dict("records"),
@@ -135,19 +141,21 @@ def newest_table(story: Story, about: About) -> Table:
     )
 
 
-def _pictures(story: Story, task: BenchmarkTask, about: About, output: Output) -> list[Shown]:
-    command = about.command("plot", task.benchmarks)
+def _pictures(
+    story: Story, task: BenchmarkTask, site: SiteContext, output: Output
+) -> list[PageImage]:
+    command = site.command("plot", task.benchmarks)
     file = f"benchmark.{task.file}"
-    found = [show(History(story), output, file, "Value against commit", command)]
+    images = [show(HistoryPicture(story), output, file, "Value against commit", command)]
     if x := parameter_axis(story):
-        title, picture = f"Newest values over {x}", Parameters(story, x)
-        command = about.command("show", task.benchmarks)
-        found.append(show(picture, output, f"{file}.over", title, command))
-    return found
+        title, picture = f"Newest values over {x}", ParameterPicture(story, x)
+        command = site.command("show", task.benchmarks)
+        images.append(show(picture, output, f"{file}.over", title, command))
+    return images
 
 
 def _summary(story: Story) -> str:
-    """Return one line: how many cases, commits and machines, and in which unit."""
+    """Return a line with the number of cases, commits and machines, and the unit."""
     table = story.table
     parts = [
         counted(len(newest(story)), "case"),
@@ -163,12 +171,12 @@ def _summary(story: Story) -> str:
 
 
 def _value_cells(
-    row: Mapping[Hashable, object], story: Story, about: About, *, sure: bool
+    row: Mapping[Hashable, object], story: Story, site: SiteContext, *, has_intervals: bool
 ) -> tuple[Cell, ...]:
     value, before = float(str(row["value"])), float(str(row["before"]))
     low, high = float(str(row["low"])), float(str(row["high"]))
-    commit = about.links.cell(story.commits[int(str(row["x"]))])
-    spans = [Cell(_span(low, high, story))] if sure else []
+    commit = site.links.cell(story.commits[int(str(row["x"]))])
+    spans = [Cell(_span(low, high, story))] if has_intervals else []
     if value != value:
         return Cell(str(row["status"]), kind="worse"), *spans, Cell("-"), commit
     return Cell(_value(value, story), value), *spans, _ratio(value, before, story), commit
@@ -179,7 +187,7 @@ def _span(low: float, high: float, story: Story) -> str:
 
 
 def _value(value: float, story: Story) -> str:
-    """Return the value for people; a digest as its hexadecimal digits."""
+    """Return the value scaled for reading; a digest as hexadecimal digits."""
     if (story.unit or "").startswith("sha256"):
         return f"{int(value):012x}"
     return human(value, story.unit)
@@ -196,7 +204,7 @@ def _ratio(value: float, before: float, story: Story) -> Cell:
 
 
 def _errors(rows: pd.DataFrame) -> list[str]:
-    """Return the errors of the cases whose newest run failed, the most frequent first."""
+    """Return the errors of the cases whose newest run failed, most frequent first."""
     run = rows[rows["status"] != "skipped"].sort_values(
         ["commit_date", "started_at"], na_position="first", kind="stable"
     )

@@ -1,4 +1,4 @@
-"""The page of where zeros pay: the map of break-even levels, the ratios, and the table."""
+"""The page of break-even levels: a map, the ratios to dense, and tables."""
 
 from dataclasses import dataclass
 
@@ -16,61 +16,62 @@ from sparsebench.analysis.break_even import (
 from sparsebench.analysis.dimensions import natural_order
 from sparsebench.analysis.units import human
 from sparsebench.report.figures.break_even import describe, draw_curves, draw_map
-from sparsebench.report.site.html import page
 from sparsebench.report.site.output import Output
-from sparsebench.report.site.pictures import Shown, show
-from sparsebench.report.site.site_context import About
+from sparsebench.report.site.page import SiteContext, page
+from sparsebench.report.site.pictures import PageImage, show
 from sparsebench.report.site.table import Cell, Column, Table, columns
 
 PATH = "break-even.html"
 
 
 @dataclass(frozen=True)
-class Map:
+class BreakEvenMap:
     """The level from which each format is faster than dense."""
 
     found: list[BreakEven]
 
     def table(self) -> pd.DataFrame:
-        """A row a measured point."""
+        """Return one row per measured point."""
         return as_table(self.found)
 
     def alt(self) -> str:
-        """The map in words."""
+        """Return a description of the map."""
         return describe(self.found)
 
     def draw(self) -> Figure:
-        """The map."""
+        """Return the map."""
         return draw_map(self.found)
 
 
 @dataclass(frozen=True)
-class Curves(Map):
+class RatioCurves(BreakEvenMap):
     """The ratios to dense from which the map is read."""
 
     def draw(self) -> Figure:
-        """A panel a place, a line a format and block."""
+        """Return a figure with one panel per setting, one line per format and block."""
         return draw_curves(self.found)
 
 
-def make_break_even_page(found: list[BreakEven], about: About, output: Output) -> list[Shown]:
+def make_break_even_page(
+    found: list[BreakEven], site: SiteContext, output: Output
+) -> list[PageImage]:
     """Write the page with its pictures and data, and return the pictures."""
-    command = about.command("report", {one.benchmark for one in found})
-    pictures: list[Shown] = []
+    command = site.command("report", {one.benchmark for one in found})
+    pictures: list[PageImage] = []
     choices: list[Table] = []
     tables: list[Table] = []
     for number, benchmark in enumerate(dict.fromkeys(one.benchmark for one in found)):
         members = [one for one in found if one.benchmark == benchmark]
         name = f"break-even-{number}"
         pictures += [
-            show(Map(members), output, name, f"{benchmark}: break-even level", command),
-            show(Curves(members), output, f"{name}-ratios", "Time against dense", command),
+            show(BreakEvenMap(members), output, name, f"{benchmark}: break-even level", command),
+            show(RatioCurves(members), output, f"{name}-ratios", "Time against dense", command),
         ]
         choices.append(_choices(benchmark, members))
         tables.append(_table(benchmark, members))
     content = page(
         "break_even.html",
-        about,
+        site,
         PATH,
         title="Break-even",
         choices=choices,
@@ -82,7 +83,7 @@ def make_break_even_page(found: list[BreakEven], about: About, output: Output) -
 
 
 def _choices(benchmark: str, found: list[BreakEven]) -> Table:
-    """Return the fastest format at each level, a row a place and block that zeros come in."""
+    """Return the fastest format at each level, one row per setting and block shape."""
     places = list(varying_places(found))
     levels = sorted({float(level) for one in found for level in one.curve["level"] if level > 0})
     blocks = natural_order({one.block for one in found if one.block})

@@ -1,6 +1,6 @@
-"""A whole site: which pages there are, made on all cores, and what was there before replaced."""
+"""Build a site: list its pages, write those that changed on all cores, remove stale files."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -12,61 +12,66 @@ import pandas as pd
 from sparsebench import __version__
 from sparsebench.analysis.break_even import break_evens
 from sparsebench.analysis.copy_floor import COPY
-from sparsebench.analysis.history import History, Step, commit_order
+from sparsebench.analysis.history import History, commit_order
+from sparsebench.executor import available_cores, run_all
 from sparsebench.report.figures import canvas
 from sparsebench.report.figures.regression_data import twins
 from sparsebench.report.site import break_even_page, machines, output, overview
-from sparsebench.report.site.benchmark_page import BenchmarkTask, Made, make_benchmark_pages
-from sparsebench.report.site.commits import CommitLinks
+from sparsebench.report.site.benchmark_page import (
+    BenchmarkSummary,
+    BenchmarkTask,
+    make_benchmark_pages,
+)
 from sparsebench.report.site.device_page import (
+    ComparisonSummary,
     DeviceTask,
-    MadePair,
-    make_device_pages,
+    make_device_page,
     pair_table,
     pairs_to_compare,
 )
-from sparsebench.report.site.gathering import Gathered, Reader, batches
-from sparsebench.report.site.html import page
 from sparsebench.report.site.output import Output
-from sparsebench.report.site.page_cache import Kept, Page
-from sparsebench.report.site.pool import Job, run
-from sparsebench.report.site.site_context import About
+from sparsebench.report.site.page import SiteContext, page
+from sparsebench.report.site.page_cache import EarlierPages, WrittenPage
+from sparsebench.report.site.site_data import SiteReader, SiteRows, batches
+from sparsebench.report.site.table import CommitLinks
 
 DEVICES: Final = "devices.html"
 STATIC: Final = ("site.css", "site.js", "icon.svg")
 
-MOST_ROWS: Final = 100_000  # that a process holds at once
+MOST_ROWS: Final = 100_000  # in memory of one process
+# A worker process imports pandas and seaborn first, which takes two seconds: fewer pages than this
+# per process are quicker without it.
+_LEAST_PAGES: Final = 8
 
 Progress = Callable[[int, int], None]
-_Job = Job[Sequence[Page[Any]]]
 
 
 @dataclass(frozen=True)
-class Content:
-    """What a site is made of.
+class SiteContent:
+    """The data of a site.
 
     Attributes:
-        read: the rows of some benchmarks; called in other processes.
-        sizes: how many rows each benchmark has.
-        rows: what is known of all of them.
-        runs: a row each, as `runs_of` has them.
-        found: what changed over the history.
-        dataset: as the command line named it.
-        links: where commits can be seen.
+        read: reads the rows of some benchmarks; called in other processes.
+        sizes: rows per benchmark.
+        rows: what pages need of all benchmarks.
+        runs: one row per run, see `runs_of`.
+        history: the changes over all commits.
+        dataset: as named on the command line.
+        links: web addresses of commits.
     """
 
-    read: Reader
+    read: SiteReader
     sizes: dict[str, int]
-    rows: Gathered
+    rows: SiteRows
     runs: pd.DataFrame
-    found: History
+    history: History
     dataset: str
     links: CommitLinks
 
 
 @dataclass(frozen=True)
-class Built:
-    """What was made: the first page, how many pages, and how many pictures were drawn or kept."""
+class BuiltSite:
+    """What was written: the first page, the number of pages, and of pictures drawn and reused."""
 
     index: Path
     pages: int
@@ -74,12 +79,12 @@ class Built:
     reused: int
 
 
-def build(content: Content, into: Path, progress: Progress) -> Built:
-    """Write the site into the folder ``into`` and return what was made.
+def build(content: SiteContent, into: Path, progress: Progress) -> BuiltSite:
+    """Write the site into the folder ``into``.
 
-    What an earlier site left there and this one does not have is removed; nothing else is touched.
-    Of that site's pages those stay as they are whose data are the same. ``progress(done, total)``
-    is called as pages are done.
+    Files of an earlier site that this one does not have are removed; no other file is touched.
+    Pages of the earlier site whose data did not change are reused. ``progress(done, total)`` is
+    called as pages are done.
 
     Raises:
         SparsebenchError: ``into`` holds something else, or cannot be written.
@@ -87,64 +92,97 @@ def build(content: Content, into: Path, progress: Progress) -> Built:
     output.check(into)
     output.claim(into)
     out = Output(into)
-    found = break_evens(content.rows.newest)
-    about = _about(content, has_break_even=bool(found))
+    break_even = break_evens(content.rows.newest)
+    site = _context(content, has_break_even=bool(break_even))
     tasks = _benchmark_tasks(content)
-    pairs, left_out = _device_tasks(content.rows.newest)
-    made, compared = _make(tasks, pairs, content, about, out, progress)
-    _static(out)
-    _devices([one.told for one in compared], left_out, about, out)
-    _machines(content, about, out)
-    shown = break_even_page.make_break_even_page(found, about, out) if found else []
-    drawn = sum(picture.drawn for picture in shown)
-    told = [one.told for one in made]
-    overview.make_overview(told, content.found, content.runs, _pages(tasks), about, out)
-    pages: list[Page[Any]] = [*made, *compared]
-    written = out.written.union(*(one.files for one in pages))
-    output.finish(into, written, {one.path: one.plain() for one in pages})
-    return Built(
+    comparisons, left_out = _device_tasks(content.rows.newest)
+    benchmark_pages, device_pages = _make_pages(tasks, comparisons, content, site, out, progress)
+
+    for name in STATIC:
+        text = (files("sparsebench.report.site") / "static" / name).read_text(encoding="utf-8")
+        out.write(f"static/{name}", text)
+    out.write(
+        DEVICES,
+        page(
+            "devices.html",
+            site,
+            DEVICES,
+            title="Devices",
+            pairs=pair_table([written.summary for written in device_pages]),
+            left_out=left_out,
+        ),
+    )
+    sections = machines.machine_sections(content.runs)
+    out.write(
+        machines.PATH,
+        page("machines.html", site, machines.PATH, title="Machines", machines=sections),
+    )
+    pictures = break_even_page.make_break_even_page(break_even, site, out) if break_even else []
+    overview.make_overview(
+        [written.summary for written in benchmark_pages],
+        content.history,
+        content.runs,
+        {(task.project, name): task.path for task in tasks for name in task.benchmarks},
+        site,
+        out,
+    )
+
+    pages: list[WrittenPage[Any]] = [*benchmark_pages, *device_pages]
+    paths = out.written.union(*(written.files for written in pages))
+    output.finish(into, paths, {written.path: written.plain() for written in pages})
+    drawn = sum(picture.drawn for picture in pictures)
+    return BuiltSite(
         into / overview.PATH,
-        sum(path.endswith(".html") for path in written),
-        drawn + sum(one.drawn for one in pages),
-        len(shown) - drawn + sum(one.reused for one in pages),
+        sum(path.endswith(".html") for path in paths),
+        drawn + sum(written.drawn for written in pages),
+        len(pictures) - drawn + sum(written.reused for written in pages),
     )
 
 
-def _about(content: Content, has_break_even: bool) -> About:
+def _context(content: SiteContent, has_break_even: bool) -> SiteContext:
     projects = sorted(content.rows.listed["project"].astype(str).unique())
     menu = [(overview.PATH, "Overview"), (DEVICES, "Devices")]
     if has_break_even:
         menu.append((break_even_page.PATH, "Break-even"))
     menu.append((machines.PATH, "Machines"))
-    return About(", ".join(projects), content.dataset, content.links, tuple(menu), __version__)
+    return SiteContext(
+        ", ".join(projects), content.dataset, content.links, tuple(menu), __version__
+    )
 
 
-def _benchmark_tasks(content: Content) -> list[BenchmarkTask]:
-    """Return a task a benchmark, its twins of other implementations with it, as `plot` has them."""
-    found = [
+def _benchmark_tasks(content: SiteContent) -> list[BenchmarkTask]:
+    """Return one task per benchmark; all implementations of a benchmark share a page."""
+    groups = [
         (str(project), name, tuple(members))
         for project, listed in content.rows.listed.groupby("project", sort=True, observed=True)
         for name, members in twins(listed).items()
     ]
-    several = len({project for project, *_ in found}) > 1
-    titles = [f"{project}: {name}" if several else name for project, name, _ in found]
+    several = len({project for project, *_ in groups}) > 1
+    titles = [f"{project}: {name}" if several else name for project, name, _ in groups]
     names = canvas.safe_names(titles)
-    commits = {str(own): commit_order(runs) for own, runs in content.runs.groupby("project")}
+    commits = {
+        str(project): commit_order(runs) for project, runs in content.runs.groupby("project")
+    }
     return [
         BenchmarkTask(
-            title, names[title], project, benchmarks, commits[project],
-            tuple(_steps_of(content, project, benchmarks)),
+            title,
+            names[title],
+            project,
+            benchmarks,
+            commits[project],
+            tuple(
+                step
+                for step in content.history.steps
+                if step.project == project and step.benchmark in benchmarks
+            ),
             sum(content.rows.digests[project, name] for name in benchmarks),
         )
-        for title, (project, _, benchmarks) in zip(titles, found, strict=True)
-    ]  # fmt: skip
-
-
-def _steps_of(content: Content, project: str, benchmarks: Sequence[str]) -> Iterator[Step]:
-    return (s for s in content.found.steps if s.project == project and s.benchmark in benchmarks)
+        for title, (project, _, benchmarks) in zip(titles, groups, strict=True)
+    ]
 
 
 def _device_tasks(newest: pd.DataFrame) -> tuple[list[DeviceTask], list[str]]:
+    """Return one task per comparison, and a line per column with more values than are compared."""
     pairs, left_out = pairs_to_compare(newest)
     titles = [f"{sides.by}.{sides.a}-{sides.b}" for sides in pairs]
     names = canvas.safe_names(titles)
@@ -156,74 +194,54 @@ def _device_tasks(newest: pd.DataFrame) -> tuple[list[DeviceTask], list[str]]:
     return tasks, left_out
 
 
-def _make(
+def _make_pages(
     tasks: list[BenchmarkTask],
-    pairs: list[DeviceTask],
-    content: Content,
-    about: About,
+    comparisons: list[DeviceTask],
+    content: SiteContent,
+    site: SiteContext,
     out: Output,
     progress: Progress,
-) -> tuple[list[Page[Made]], list[Page[MadePair]]]:
-    """Return all pages, in order: the earlier site's where they are the same, else made anew."""
-    noted = output.manifest(out.root)["pages"]
-    kept = Kept(noted if isinstance(noted, dict) else {})
-    found: dict[str, Page[Any]] = {}
+) -> tuple[list[WrittenPage[BenchmarkSummary]], list[WrittenPage[ComparisonSummary]]]:
+    """Return all pages in order: reused ones of the earlier site, and newly written ones."""
+    earlier = EarlierPages.read(out.root)
+    pages: dict[str, WrittenPage[Any]] = {}
     for task in tasks:
-        if old := kept.page(task.path, task.key(about), Made.of, out):
-            found[task.path] = old
-    for pair in pairs:
-        if same := kept.page(pair.path, pair.key(about), MadePair.of, out):
-            found[pair.path] = same
-    jobs = [
-        *_device_jobs([pair for pair in pairs if pair.path not in found], about, out),
-        *_benchmark_jobs([task for task in tasks if task.path not in found], content, about, out),
-    ]
-    found |= {one.path: one for made in run(jobs, progress) for one in made}
-    return [found[task.path] for task in tasks], [found[pair.path] for pair in pairs]
+        if reused := earlier.page(task.path, task.key(site), BenchmarkSummary.of, out):
+            pages[task.path] = reused
+    for comparison in comparisons:
+        if same := earlier.page(comparison.path, comparison.key(site), ComparisonSummary.of, out):
+            pages[comparison.path] = same
+
+    # One job per comparison first, since they take longest; then as many benchmarks per job as are
+    # read together.
+    jobs: list[Callable[[], Sequence[WrittenPage[Any]]]] = []
+    sizes: list[int] = []  # pages of each job
+    for comparison in comparisons:
+        if comparison.path not in pages:
+            jobs.append(partial(_one_device_page, comparison, site, out))
+            sizes.append(1)
+    missing = {task.path: task for task in tasks if task.path not in pages}
+    rows = {
+        path: sum(content.sizes[name] for name in task.benchmarks) for path, task in missing.items()
+    }
+    for paths in batches(rows, MOST_ROWS):
+        members = [missing[path] for path in paths]
+        jobs.append(partial(make_benchmark_pages, members, content.read, site, out))
+        sizes.append(len(members))
+
+    ended: list[int] = []
+
+    def count(index: int) -> None:
+        ended.append(sizes[index])
+        progress(sum(ended), sum(sizes))
+
+    workers = min(available_cores(), sum(sizes) // _LEAST_PAGES)
+    for written in run_all(jobs, workers, count):
+        pages |= {one_page.path: one_page for one_page in written}
+    return [pages[task.path] for task in tasks], [pages[pair.path] for pair in comparisons]
 
 
-def _device_jobs(pairs: list[DeviceTask], about: About, out: Output) -> Iterator[_Job]:
-    """Yield a job a comparison: the longest there are, so that they come first."""
-    for pair in pairs:
-        yield Job(partial(make_device_pages, [pair], about, out), 1)
-
-
-def _benchmark_jobs(
-    tasks: list[BenchmarkTask], content: Content, about: About, out: Output
-) -> Iterator[_Job]:
-    """Yield jobs of as many benchmarks as are read at once."""
-    by_path = {task.path: task for task in tasks}
-    sizes = {task.path: sum(map(content.sizes.__getitem__, task.benchmarks)) for task in tasks}
-    for paths in batches(sizes, MOST_ROWS):
-        some = [by_path[path] for path in paths]
-        yield Job(partial(make_benchmark_pages, some, content.read, about, out), len(some))
-
-
-def _static(out: Output) -> None:
-    folder = files("sparsebench.report.site") / "static"
-    for name in STATIC:
-        out.write(f"static/{name}", (folder / name).read_text(encoding="utf-8"))
-
-
-def _devices(compared: list[MadePair], left_out: list[str], about: About, out: Output) -> None:
-    content = page(
-        "devices.html",
-        about,
-        DEVICES,
-        title="Devices",
-        pairs=pair_table(compared),
-        left_out=left_out,
-    )
-    out.write(DEVICES, content)
-
-
-def _machines(content: Content, about: About, out: Output) -> None:
-    found = machines.machines(content.runs)
-    out.write(
-        machines.PATH, page("machines.html", about, machines.PATH, title="Machines", machines=found)
-    )
-
-
-def _pages(tasks: list[BenchmarkTask]) -> dict[tuple[str, str], str]:
-    """Return the page of each benchmark of each project."""
-    return {(task.project, name): task.path for task in tasks for name in task.benchmarks}
+def _one_device_page(
+    task: DeviceTask, site: SiteContext, out: Output
+) -> list[WrittenPage[ComparisonSummary]]:
+    return [make_device_page(task, site, out)]

@@ -1,4 +1,4 @@
-"""What changed over the history, as rows of a table: worst first, as the caller sorted them."""
+"""Tables of the changes over the history, in the order given."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -7,10 +7,9 @@ import pandas as pd
 
 from sparsebench.analysis.history import NewSeries, Shift, Step
 from sparsebench.analysis.units import human
-from sparsebench.report.site.commits import CommitLinks
-from sparsebench.report.site.table import Cell, Table, columns
+from sparsebench.report.site.table import Cell, CommitLinks, Table, columns
 
-MOST_ROWS: Final = 200  # of one page; the CSV beside it has all
+MOST_ROWS: Final = 200  # on one page; the CSV has all
 _COLUMNS: Final = columns(
     "change", "benchmark and case", "before", "after", "last before", "first after", "date",
     "machine", "state", numeric=("change", "before", "after"),
@@ -23,7 +22,7 @@ def change_table(
     pages: Mapping[tuple[str, str], str],
     most: int = MOST_ROWS,
 ) -> Table:
-    """Return the first ``most`` steps, each with its commits; ``pages`` links benchmarks."""
+    """Return a table of the first ``most`` steps; ``pages`` has the pages to link to."""
     common = _common_pairs(steps)
     rows = tuple(_row(step, links, pages, common[step.benchmark]) for step in steps[:most])
     cut = f"the {most} most important of {len(steps)} changes; the CSV has all of them"
@@ -31,7 +30,7 @@ def change_table(
 
 
 def change_frame(steps: Iterable[Step]) -> pd.DataFrame:
-    """Return all steps with full hashes and plain numbers, for the CSV beside the table."""
+    """Return all steps with full hashes and plain numbers, for the CSV."""
     return pd.DataFrame(
         [
             {
@@ -56,13 +55,13 @@ def percent(change: float) -> str:
 
 
 def _common_pairs(steps: Sequence[Step]) -> dict[str, set[str]]:
-    """Return by benchmark the "name=value" pairs that all of its several cases share."""
+    """Return per benchmark the "name=value" pairs that all its cases share, if several."""
     cases: dict[str, dict[str, set[str]]] = {}
     for step in steps:
         cases.setdefault(step.benchmark, {})[step.case] = set(step.case.split(", "))
     return {
-        benchmark: set.intersection(*found.values()) if len(found) > 1 else set()
-        for benchmark, found in cases.items()
+        benchmark: set.intersection(*pairs.values()) if len(pairs) > 1 else set()
+        for benchmark, pairs in cases.items()
     }
 
 
@@ -88,7 +87,7 @@ def _row(
 
 
 def shift_table(shifts: Sequence[Shift], links: CommitLinks) -> Table:
-    """Return the commits at which a whole machine moved, newest first."""
+    """Return a table of the shifts of whole machines, in the order given."""
     titles = columns(
         "change", "machine", "series", "last before", "first after", "date", "reason",
         numeric=("change", "series"),
@@ -108,26 +107,26 @@ def shift_table(shifts: Sequence[Shift], links: CommitLinks) -> Table:
     return Table("Whole machines", titles, rows)
 
 
-def new_series_table(found: Sequence[NewSeries], links: CommitLinks) -> Table:
-    """Return where cases began to be measured in another way, newest first: a row a reason."""
+def new_series_table(new_series: Sequence[NewSeries], links: CommitLinks) -> Table:
+    """Return a table of series that began anew: one row per machine, commit and reason."""
     titles = columns(
         "machine", "from", "date", "cases", "benchmarks", "for example", "reason",
         numeric=("cases", "benchmarks"),
     )  # fmt: skip
     groups: dict[tuple[str, str, str], list[NewSeries]] = {}
-    for one in found:
-        groups.setdefault((one.machine, one.commit, one.reason), []).append(one)
+    for series in new_series:
+        groups.setdefault((series.machine, series.commit, series.reason), []).append(series)
     rows = tuple(
         (
             Cell(machine),
             links.cell(commit),
-            Cell(_day(some[0].date)),
-            Cell(f"{(cases := sum(one.count for one in some)):,}", cases),
-            Cell(f"{len(some):,}", len(some)),
-            Cell(some[0].benchmark),
+            Cell(_day(group[0].date)),
+            Cell(f"{(cases := sum(series.count for series in group)):,}", cases),
+            Cell(f"{len(group):,}", len(group)),
+            Cell(group[0].benchmark),
             Cell(reason),
         )
-        for (machine, commit, reason), some in list(groups.items())[:MOST_ROWS]
+        for (machine, commit, reason), group in list(groups.items())[:MOST_ROWS]
     )
     cut = f"the newest {MOST_ROWS} of {len(groups)}; `sparsebench history --json -` has all"
     return Table("New series", titles, rows, (cut,) if len(groups) > MOST_ROWS else ())

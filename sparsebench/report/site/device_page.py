@@ -1,4 +1,4 @@
-"""The pages of comparisons: two devices, machines, implementations, versions or dtypes each."""
+"""The pages of comparisons of two devices, machines, implementations, versions or dtypes."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -16,13 +16,12 @@ from sparsebench.analysis.sides import Sides, values_of
 from sparsebench.analysis.units import human
 from sparsebench.report.figures import canvas
 from sparsebench.report.figures.heat_map import describe_heat_map, draw_heat_map, why_no_heat_map
-from sparsebench.report.site.gathering import digests_of
-from sparsebench.report.site.html import page
 from sparsebench.report.site.newest import estimate_of
 from sparsebench.report.site.output import Output
-from sparsebench.report.site.page_cache import Page, page_key
-from sparsebench.report.site.pictures import Shown, show
-from sparsebench.report.site.site_context import About
+from sparsebench.report.site.page import SiteContext, page
+from sparsebench.report.site.page_cache import WrittenPage, page_key
+from sparsebench.report.site.pictures import PageImage, show
+from sparsebench.report.site.site_data import row_digests
 from sparsebench.report.site.table import Cell, Column, Table, columns
 from sparsebench.report.text.comparison import (
     exact_verdict,
@@ -39,27 +38,27 @@ MOST_ROWS: Final = 600  # of one comparison; the CSV beside its heat map has all
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Each case's ratio over shape, level and block."""
+    """The ratio of each case over shape, level and block."""
 
     group: Group
     sides: Sides
 
     def table(self) -> pd.DataFrame:
-        """A row a case: its parameters, both values, the ratio and its interval."""
+        """Return one row per case: its parameters, both values, the ratio and its interval."""
         return self.group.pairs.drop(columns="case").assign(unit=self.group.unit)
 
     def alt(self) -> str:
-        """The heat map in words."""
+        """Return a description of the heat map."""
         return describe_heat_map(self.group, self.sides)
 
     def draw(self) -> Figure:
-        """The heat map."""
+        """Return the heat map."""
         return draw_heat_map(self.group, self.sides)
 
 
 @dataclass(frozen=True)
 class DeviceTask:
-    """Two sides to make a page of; ``rows`` are the newest of each case."""
+    """Two sides to make a page of; ``rows`` has the newest row per case."""
 
     sides: Sides
     file: str
@@ -67,31 +66,31 @@ class DeviceTask:
 
     @property
     def path(self) -> str:
-        """Where the page stands in the site."""
+        """The page's path, relative to the site."""
         return f"devices/{self.file}.html"
 
-    def key(self, about: About) -> str:
-        """Return the name of the page's content."""
-        digests = sorted(digests_of(self.rows).items())
-        return page_key(about, self.sides, self.file, digests)
+    def key(self, site: SiteContext) -> str:
+        """Return the hash of what the page is made from."""
+        digests = sorted(row_digests(self.rows).items())
+        return page_key(site, self.sides, self.file, digests)
 
 
 @dataclass(frozen=True)
-class Section:
-    """One benchmark of a comparison, as its page shows it; ``anchor``: where on the page."""
+class ComparisonSection:
+    """One benchmark of a comparison on its page, at ``#anchor``."""
 
     name: str
     anchor: str
     verdict: str
     crossings: tuple[str, ...]
-    picture: Shown | None
-    why_none: str
+    picture: PageImage | None
+    no_picture_reason: str
     table: Table | None
 
 
 @dataclass(frozen=True)
-class MadePair:
-    """What the list of comparisons says of one; without benchmarks there is no page."""
+class ComparisonSummary:
+    """What the list of comparisons shows of one; without benchmarks there is no page."""
 
     sides: Sides
     path: str
@@ -100,8 +99,8 @@ class MadePair:
     mean: Estimate
 
     @classmethod
-    def of(cls, plain: dict[str, Any]) -> "MadePair":
-        """Return it from plain values, as a manifest has them."""
+    def of(cls, plain: dict[str, Any]) -> "ComparisonSummary":
+        """Return the summary from plain values, as a manifest has them."""
         return cls(
             Sides(**plain["sides"]), plain["path"], plain["benchmarks"], plain["cases"],
             estimate_of(plain["mean"]),
@@ -109,8 +108,8 @@ class MadePair:
 
 
 def pairs_to_compare(frame: pd.DataFrame) -> tuple[list[Sides], list[str]]:
-    """Return all pairs of values of the comparable columns, and a line on what was left out."""
-    found, left_out = [], []
+    """Return all pairs of values of the compared columns, and a line per column cut short."""
+    pairs, left_out = [], []
     for by in COMPARED:
         values = values_of(frame, by)
         if len(values) > MOST_VALUES:
@@ -118,18 +117,13 @@ def pairs_to_compare(frame: pd.DataFrame) -> tuple[list[Sides], list[str]]:
                 f"{by}: {len(values)} values, of which the first {MOST_VALUES} are compared; "
                 f"`sparsebench devices --by {by} A B` compares any two"
             )
-        found += [Sides(by, a, b) for a, b in combinations(values[:MOST_VALUES], 2)]
-    return found, left_out
+        pairs += [Sides(by, a, b) for a, b in combinations(values[:MOST_VALUES], 2)]
+    return pairs, left_out
 
 
-def make_device_pages(
-    tasks: Sequence[DeviceTask], about: About, output: Output
-) -> list[Page[MadePair]]:
-    """Write some comparisons, one after the other."""
-    return [make_device_page(task, about, output) for task in tasks]
-
-
-def make_device_page(task: DeviceTask, about: About, output: Output) -> Page[MadePair]:
+def make_device_page(
+    task: DeviceTask, site: SiteContext, output: Output
+) -> WrittenPage[ComparisonSummary]:
     """Write one comparison with its heat maps and data."""
     output = Output(output.root)
     sides = task.sides
@@ -137,17 +131,17 @@ def make_device_page(task: DeviceTask, about: About, output: Output) -> Page[Mad
     groups = sorted(comparison.groups, key=_distance, reverse=True)
     names = canvas.safe_names([f"devices.{task.file}.{group.name}" for group in groups])
     sections = [
-        _section(group, name, sides, about, output)
+        _section(group, name, sides, site, output)
         for group, name in zip(groups, names.values(), strict=True)
     ]
     if sections:
         content = page(
             "pair.html",
-            about,
+            site,
             task.path,
             title=f"{sides.b} against {sides.a}",
             sides=sides,
-            command=_command(about, sides),
+            command=_command(site, sides),
             contents=_contents(groups, sections),
             sections=sections,
             floors=[distance.text for distance in distances(task.rows, sides)],
@@ -157,27 +151,28 @@ def make_device_page(task: DeviceTask, about: About, output: Output) -> Page[Mad
     pictures = [section.picture for section in sections if section.picture]
     drawn = sum(picture.drawn for picture in pictures)
     cases = sum(len(group.pairs) for group in groups)
-    made = MadePair(sides, task.path, len(sections), cases, _mean(comparison))
+    summary = ComparisonSummary(sides, task.path, len(sections), cases, _mean(comparison))
     files = frozenset(output.written)
-    return Page(task.path, task.key(about), made, files, drawn, len(pictures) - drawn)
+    reused = len(pictures) - drawn
+    return WrittenPage(task.path, task.key(site), summary, files, drawn, reused)
 
 
 def _distance(group: Group) -> float:
-    """Return how far apart the sides are, in doublings; what has no ratio comes last."""
+    """Return the absolute log2 of the mean ratio; -1 without a ratio, which sorts last."""
     mean = group.mean.value
     return abs(math.log2(mean)) if mean > 0 else -1.0
 
 
-def _contents(groups: Sequence[Group], sections: Sequence[Section]) -> Table:
-    """Return one row a benchmark, linking to its section."""
+def _contents(groups: Sequence[Group], sections: Sequence[ComparisonSection]) -> Table:
+    """Return a table of contents: one row per benchmark, linked to its section."""
     rows = tuple(
         (
             Cell(group.name, href=f"#{section.anchor}"),
             Cell(f"{len(group.pairs):,}", len(group.pairs)),
             _mean_cell(group),
             Cell(interval_text(group.mean.interval)),
-            *(Cell(str(int(which.sum())) if not group.exact else "-", int(which.sum()))
-              for which in (group.above, group.below, group.unclear)),
+            *(Cell(str(int(cases.sum())) if not group.exact else "-", int(cases.sum()))
+              for cases in (group.above, group.below, group.unclear)),
         )
         for group, section in zip(groups, sections, strict=True)
     )  # fmt: skip
@@ -196,38 +191,40 @@ def _mean_cell(group: Group) -> Cell:
     return Cell(human(group.mean.value, "ratio"), group.mean.value)
 
 
-def pair_table(made: list[MadePair]) -> Table:
-    """Return one row a comparison, linking to its page."""
+def pair_table(comparisons: list[ComparisonSummary]) -> Table:
+    """Return a table with one row per comparison, linked to its page."""
     rows = tuple(
         (
-            Cell(one.sides.by),
-            Cell(f"{one.sides.b} against {one.sides.a}", href=one.path),
-            Cell(human(one.mean.value, "ratio"), one.mean.value),
-            Cell(interval_text(one.mean.interval)),
-            Cell(str(one.benchmarks), one.benchmarks),
-            Cell(str(one.cases), one.cases),
+            Cell(pair.sides.by),
+            Cell(f"{pair.sides.b} against {pair.sides.a}", href=pair.path),
+            Cell(human(pair.mean.value, "ratio"), pair.mean.value),
+            Cell(interval_text(pair.mean.interval)),
+            Cell(str(pair.benchmarks), pair.benchmarks),
+            Cell(str(pair.cases), pair.cases),
         )
-        for one in made
-        if one.benchmarks
+        for pair in comparisons
+        if pair.benchmarks
     )
     numeric = ("geometric mean of times", "benchmarks", "cases")
     titles = ("by", "B against A", numeric[0], "95 %", *numeric[1:])
     return Table("Comparisons", columns(*titles, numeric=numeric), rows)
 
 
-def _section(group: Group, file: str, sides: Sides, about: About, output: Output) -> Section:
-    why_none = "" if group.exact else why_no_heat_map(group) or ""
+def _section(
+    group: Group, file: str, sides: Sides, site: SiteContext, output: Output
+) -> ComparisonSection:
+    no_picture_reason = "" if group.exact else why_no_heat_map(group) or ""
     picture = None
-    if not (group.exact or why_none):
+    if not (group.exact or no_picture_reason):
         heat_map, title = HeatMap(group, sides), "Ratio of each case"
-        picture = show(heat_map, output, file, title, _command(about, sides))
-    return Section(
+        picture = show(heat_map, output, file, title, _command(site, sides))
+    return ComparisonSection(
         name=group.name,
         anchor=file,
         verdict=exact_verdict(group) if group.exact else verdict(group, sides),
         crossings=tuple(crossing.text for crossing in crossings(group, sides)),
         picture=picture,
-        why_none=why_none,
+        no_picture_reason=no_picture_reason,
         table=None if group.exact else _table(group, sides),
     )
 
@@ -253,14 +250,14 @@ def _table(group: Group, sides: Sides) -> Table:
 
 
 def _kind(row: dict[Hashable, Any]) -> str:
-    """Return the class of a ratio: its whole interval on one side of 1."""
+    """Return the CSS class of a ratio whose interval is on one side of 1."""
     if row["low"] > 1:
         return "worse"
     return "better" if row["high"] < 1 else ""
 
 
-def _command(about: About, sides: Sides) -> str:
-    return about.plain_command("devices", sides.a, sides.b, "--by", sides.by)
+def _command(site: SiteContext, sides: Sides) -> str:
+    return site.plain_command("devices", sides.a, sides.b, "--by", sides.by)
 
 
 def _mean(comparison: Comparison) -> Estimate:

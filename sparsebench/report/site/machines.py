@@ -1,4 +1,4 @@
-"""The machines that measured, each with its hardware, versions and the commits it ran."""
+"""The sections of the page of machines: hardware, versions and commits of each."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +11,7 @@ from sparsebench.analysis.units import counted, human
 PATH: Final = "machines.html"
 HARDWARE: Final = ("cpu", "num_cpu", "ram", "gpu", "cuda", "arch", "os")
 VERSIONS: Final = ("python", "torch", "asv_runner", "driver")
-_WORDS: Final = {
+_LABELS: Final = {
     "cpu": "processor", "num_cpu": "cores", "ram": "memory", "gpu": "GPU", "cuda": "CUDA",
     "arch": "architecture", "os": "operating system", "asv_runner": "asv_runner",
     "driver": "GPU driver",
@@ -19,8 +19,8 @@ _WORDS: Final = {
 
 
 @dataclass(frozen=True)
-class Setup:
-    """One environment on a machine: its name, versions, requirements and variables."""
+class EnvironmentSection:
+    """One environment on a machine: name, versions, requirements and variables."""
 
     name: str
     facts: tuple[tuple[str, str], ...]
@@ -29,71 +29,74 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Machine:
-    """One machine, told apart by its name and its hardware."""
+class MachineSection:
+    """One machine, identified by name and hardware."""
 
     name: str
     facts: tuple[tuple[str, str], ...]
-    setups: tuple[Setup, ...]
+    environments: tuple[EnvironmentSection, ...]
 
 
-def machines(frame: pd.DataFrame) -> list[Machine]:
-    """Return the machines by name; a name that stands for different hardware stands there twice.
+def machine_sections(frame: pd.DataFrame) -> list[MachineSection]:
+    """Return the machines by name; a name with different hardware gives several sections.
 
     Args:
         frame: rows of the dataset with the columns of `HARDWARE`, `VERSIONS`, ``requirements`` and
-            ``env_vars``; a row each (machine, environment, commit) will do.
+            ``env_vars``; one row per machine, environment and commit is enough.
     """
-    known = frame.reset_index(drop=True)
+    rows = frame.reset_index(drop=True)
     for column in HARDWARE:
-        known[column] = known[column].astype(object).where(known[column].notna(), None)
-    found = []
-    for name, rows in known.groupby("machine", sort=True):
-        kinds = _kinds(rows)
-        for place, group in enumerate(kinds, start=1):
-            title = f"{name} ({place} of {len(kinds)} with this name)" if len(kinds) > 1 else name
-            found.append(_machine(str(title), group))
-    return found
+        rows[column] = rows[column].astype(object).where(rows[column].notna(), None)
+    sections = []
+    for name, own in rows.groupby("machine", sort=True):
+        machines = _by_hardware(own)
+        for number, group in enumerate(machines, start=1):
+            several = f" ({number} of {len(machines)} with this name)" if len(machines) > 1 else ""
+            sections.append(_machine_section(f"{name}{several}", group))
+    return sections
 
 
-def _kinds(rows: pd.DataFrame) -> list[pd.DataFrame]:
-    """Return the rows of each hardware; where none of it is known, with the first that is."""
+def _by_hardware(rows: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the rows per hardware; rows without any hardware fields go with the first."""
     known = rows[list(HARDWARE)].notna().any(axis=1)
-    kinds = [group for _, group in rows[known].groupby(list(HARDWARE), dropna=False, sort=False)]
-    if not kinds:
+    groups = [group for _, group in rows[known].groupby(list(HARDWARE), dropna=False, sort=False)]
+    if not groups:
         return [rows]
-    return [rows.loc[kinds[0].index.union(rows.index[~known])], *kinds[1:]]
+    return [rows.loc[groups[0].index.union(rows.index[~known])], *groups[1:]]
 
 
-def _machine(title: str, rows: pd.DataFrame) -> Machine:
+def _machine_section(title: str, rows: pd.DataFrame) -> MachineSection:
     commits = commit_order(rows)
     span = f"{counted(len(commits), 'commit')}, {short_hash(commits[0])} to "
     facts = [*_facts(rows, HARDWARE), ("measured", span + short_hash(commits[-1]))]
-    setups = (_setup(str(name), group) for name, group in rows.groupby("env_name", sort=True))
-    return Machine(title, tuple(facts), tuple(setups))
+    environments = (
+        _environment_section(str(name), group)
+        for name, group in rows.groupby("env_name", sort=True)
+    )
+    return MachineSection(title, tuple(facts), tuple(environments))
 
 
-def _setup(name: str, rows: pd.DataFrame) -> Setup:
+def _environment_section(name: str, rows: pd.DataFrame) -> EnvironmentSection:
     last = rows.sort_values("commit_date", kind="stable", na_position="first").iloc[-1]
-    return Setup(
+    return EnvironmentSection(
         name, tuple(_facts(rows, VERSIONS)), _pairs(last, "requirements"), _pairs(last, "env_vars")
     )
 
 
 def _facts(rows: pd.DataFrame, columns: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Return each known column's values in words, several with commas between."""
-    found = []
+    """Return label and values of each column that has any, several values with commas."""
+    facts = []
     for column in columns:
         values = [value for value in rows[column].unique() if not pd.isna(value)]
         if values:
             unit = "bytes" if column == "ram" else None
-            words = [human(float(v), unit) if column == "ram" else str(v) for v in values]
-            found.append((_WORDS.get(column, column), ", ".join(words)))
-    return found
+            texts = [human(float(v), unit) if column == "ram" else str(v) for v in values]
+            facts.append((_LABELS.get(column, column), ", ".join(texts)))
+    return facts
 
 
 def _pairs(row: pd.Series, column: str) -> tuple[str, ...]:
-    """Return "torch 2.13.0" lines of a map's pairs; asv's own spelling is kept."""
+    """Return "name version" texts of the map in ``column``, as asv spells them."""
     pairs = row[column]
     if not isinstance(pairs, dict):
         return ()

@@ -1,4 +1,4 @@
-"""The newest values of one benchmark: what they are, how they moved, and their line so far."""
+"""The newest values of a benchmark: per case, and summarised with a sparkline."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,16 +18,17 @@ _LEAST_SPAN: Final = 0.1  # in log: a quiet benchmark's line stays flat
 
 
 @dataclass(frozen=True)
-class Facts:
-    """One benchmark at its newest values.
+class NewestSummary:
+    """Summary of a benchmark's newest values.
 
     Attributes:
-        cases: with a value; ``failed``: whose newest run failed or timed out.
+        cases: number of cases with a value.
+        failed: number of cases whose newest run failed or timed out.
         median: of the cases' values; NaN without any.
-        change: geometric mean over cases of value / value before it in its series; NaN: none had
-            one before, or the values are exact.
-        changed: of exact values, how many differ from the one before; None where they are not.
-        spark: the median case relative to its start, as the points of an SVG polyline.
+        change: geometric mean over cases of value / previous value of its series; NaN if no case
+            has a previous value, or if values are exact.
+        changed: number of exact values that differ from the previous one; None if not exact.
+        spark: the median case relative to its start, as points of an SVG polyline.
     """
 
     cases: int
@@ -38,8 +39,8 @@ class Facts:
     spark: str
 
     @classmethod
-    def of(cls, plain: dict[str, Any]) -> "Facts":
-        """Return them from plain values, as a manifest has them."""
+    def of(cls, plain: dict[str, Any]) -> "NewestSummary":
+        """Return the summary from plain values, as a manifest has them."""
         return cls(**{**plain, "change": estimate_of(plain["change"])})
 
 
@@ -52,10 +53,9 @@ def estimate_of(plain: dict[str, Any]) -> Estimate:
 
 
 def newest(story: Story) -> pd.DataFrame:
-    """Return the newest row of every case on every host, with ``before``, the value before it.
+    """Return the newest row per case and host, in the natural order of the cases.
 
-    They stand in the natural order of the cases.
-    Only a value of the same harness is one before. What was skipped since hides no value.
+    Column ``before`` is the previous value of the same series. Skipped runs are ignored.
     """
     table = story.table[story.table["status"] != "skipped"]
     before = table[table["value"].notna()].groupby("series")["value"].shift()
@@ -67,14 +67,14 @@ def newest(story: Story) -> pd.DataFrame:
     return found.loc[ranks.sort_values([str(name) for name in ranks]).index]
 
 
-def facts(story: Story) -> Facts:
+def facts(story: Story) -> NewestSummary:
     """Return the summary of one benchmark's newest values."""
     rows = newest(story)
     good = rows[rows["value"].notna()]
     paired = good[good["before"].notna()]
     exact = story.direction == "exact"
     ratios = paired["value"] / paired["before"]
-    return Facts(
+    return NewestSummary(
         cases=len(good),
         failed=len(rows) - len(good),
         median=float(good["value"].median()) if len(good) else float("nan"),
@@ -85,7 +85,7 @@ def facts(story: Story) -> Facts:
 
 
 def spark(story: Story) -> str:
-    """Return the points "x,y x,y ..." of the median case over the commits; "" below two."""
+    """Return the median case over the commits as points "x,y x,y ..."; "" below two points."""
     line = summary(story.table.assign(value=relative(story.table)))
     line = line[line["value"] > 0]
     if len(line) < 2:
@@ -100,6 +100,6 @@ def spark(story: Story) -> str:
 
 
 def case_names(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the dimensions of rows of `points`, the constant ones left out."""
+    """Return the dimensions of rows of `points` that vary."""
     dims = dims_of(rows)
     return dims[list(varying(dims))]

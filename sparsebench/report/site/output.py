@@ -1,4 +1,4 @@
-"""The site's folder: files written whole, and what an earlier site left behind removed."""
+"""The folder of a site: files written atomically, and stale files of an earlier site removed."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,42 +8,39 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from sparsebench.errors import SparsebenchError
+from sparsebench.files import write_text
 
 MANIFEST: Final = "site.json"
 
 
 @dataclass(frozen=True)
 class Output:
-    """A folder that one site is written into; ``written`` are its files, relative to it."""
+    """The folder that a site is written into.
+
+    Attributes:
+        root: the folder.
+        written: the site's files so far, relative to ``root``.
+    """
 
     root: Path
     written: set[str] = field(default_factory=set)
 
     def write(self, path: str, content: str) -> None:
-        """Put ``content`` there, unless that is what is there already."""
+        """Write ``content`` to ``path``, unless the file has this content already."""
         self.written.add(path)
         target = self.root / path
         with suppress(OSError, UnicodeDecodeError):  # then it is written below
             if target.read_text(encoding="utf-8") == content:
                 return
-        part = target.with_name(f".{target.name}.part")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(content, encoding="utf-8", newline="")
-            part.replace(target)
-        except OSError as error:
-            with suppress(OSError):
-                part.unlink()
-            reason = error.strerror or error
-            raise SparsebenchError(f"{target}: cannot be written: {reason}") from None
+        write_text(target, content)
 
     def keep(self, path: str) -> bool:
-        """Count ``path`` among the site's files; whether it is there already."""
+        """Count ``path`` among the site's files, and return whether it exists."""
         self.written.add(path)
         return self.has(path)
 
     def has(self, path: str) -> bool:
-        """Whether a file of the site is there."""
+        """Return whether ``path`` is a file inside the site."""
         return _is_inside(path) and (self.root / path).is_file()
 
 
@@ -51,7 +48,7 @@ def check(root: Path) -> None:
     """Refuse a folder that holds anything but an earlier site.
 
     Raises:
-        SparsebenchError: it is a file, or not empty and no site.
+        SparsebenchError: it is a file, or a folder with files and without a site's manifest.
     """
     if root.is_file():
         raise SparsebenchError(f"{root}: must be a folder for the site, got a file")
@@ -61,43 +58,44 @@ def check(root: Path) -> None:
         )
 
 
-def finish(root: Path, written: Iterable[str], pages: Mapping[str, object]) -> None:
-    """Remove the files that only the earlier site had, and note what this one has.
+def claim(root: Path) -> None:
+    """Make the folder and an empty manifest, so that an interrupted build can be repeated."""
+    root.mkdir(parents=True, exist_ok=True)
+    if not (root / MANIFEST).exists():
+        _write_manifest(root, {"files": [], "pages": {}})
 
-    ``pages`` is what the next build may keep, in plain values.
+
+def finish(root: Path, written: Iterable[str], pages: Mapping[str, object]) -> None:
+    """Remove files that only the earlier site had, and write the manifest.
+
+    Args:
+        root: the site's folder.
+        written: the files of this site, relative to ``root``.
+        pages: by path what the next build needs to reuse a page, in plain values.
     """
     files = sorted(written)
     earlier = manifest(root)["files"]
     for stale in set(map(str, earlier)) - set(files) if isinstance(earlier, list) else ():
         if _is_inside(stale):
             (root / stale).unlink(missing_ok=True)
-    _note(root, {"files": files, "pages": pages})
-
-
-def claim(root: Path) -> None:
-    """Make the folder and its manifest, so that a site that was cut off is taken for one."""
-    root.mkdir(parents=True, exist_ok=True)
-    if not (root / MANIFEST).exists():
-        _note(root, {"files": [], "pages": {}})
+    _write_manifest(root, {"files": files, "pages": pages})
 
 
 def manifest(root: Path) -> dict[str, object]:
-    """Return what an earlier site notes of itself: its files, and its pages by path."""
+    """Return the manifest of the site in ``root``: "files" and "pages", empty if unreadable."""
     try:
-        noted = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        content = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        noted = None
+        content = None
     empty: dict[str, object] = {"files": [], "pages": {}}
-    return empty | noted if isinstance(noted, dict) else empty
+    return empty | content if isinstance(content, dict) else empty
 
 
-def _note(root: Path, noted: Mapping[str, object]) -> None:
-    part = root / f".{MANIFEST}.part"
-    part.write_text(json.dumps(noted, indent=0) + "\n", encoding="utf-8")
-    part.replace(root / MANIFEST)
+def _write_manifest(root: Path, content: Mapping[str, object]) -> None:
+    write_text(root / MANIFEST, json.dumps(content, indent=0) + "\n")
 
 
 def _is_inside(path: str) -> bool:
-    """Whether a manifest's line names a file below the site; a meddled-with one may not."""
+    """Return whether ``path``, from a manifest that anyone may have edited, is below the site."""
     pure = PurePosixPath(path)
     return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts

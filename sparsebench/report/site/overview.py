@@ -1,4 +1,4 @@
-"""The first page: what changed, worst first, and every benchmark with its newest state."""
+"""The first page: the changes, worst first, and each benchmark with its newest values."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,16 +6,15 @@ import pandas as pd
 
 from sparsebench.analysis.history import History, Step, commit_order, short_hash
 from sparsebench.analysis.units import human
-from sparsebench.report.site.benchmark_page import Made
+from sparsebench.report.site.benchmark_page import BenchmarkSummary
 from sparsebench.report.site.changes import (
     change_frame,
     change_table,
     new_series_table,
     shift_table,
 )
-from sparsebench.report.site.html import page
 from sparsebench.report.site.output import Output
-from sparsebench.report.site.site_context import About
+from sparsebench.report.site.page import SiteContext, page
 from sparsebench.report.site.table import Cell, Table, columns
 
 PATH = "index.html"
@@ -27,48 +26,48 @@ _EARLY = (
 
 
 def make_overview(
-    made: Sequence[Made],
-    found: History,
+    benchmarks: Sequence[BenchmarkSummary],
+    history: History,
     runs: pd.DataFrame,
     pages: Mapping[tuple[str, str], str],
-    about: About,
+    site: SiteContext,
     output: Output,
 ) -> None:
     """Write the first page, and all changes as CSV."""
-    steps = found.steps
+    steps = history.steps
     if steps:
         output.write("data/changes.csv", change_frame(steps).to_csv(index=False))
     content = page(
         "overview.html",
-        about,
+        site,
         PATH,
         title="Overview",
-        tiles=_tiles(made, steps, runs),
-        changes=change_table(steps, about.links, pages),
-        shifts=shift_table(found.shifts, about.links),
-        new_series=new_series_table(found.new_series, about.links),
-        quiet=_quiet(found),
-        benchmarks=_benchmarks(made),
+        tiles=_tiles(benchmarks, steps, runs),
+        changes=change_table(steps, site.links, pages),
+        shifts=shift_table(history.shifts, site.links),
+        new_series=new_series_table(history.new_series, site.links),
+        quiet=_quiet(history),
+        benchmarks=_benchmark_table(benchmarks),
     )
     output.write(PATH, content)
 
 
-def _quiet(found: History) -> str:
-    """Return why there is no table of changes."""
-    words = _EARLY if found.short == found.series else _QUIET
-    return words.format(searched=f"{found.series:,}", short=f"{found.short:,}")
+def _quiet(history: History) -> str:
+    """Return the sentence that replaces an empty table of changes."""
+    text = _EARLY if history.short == history.series else _QUIET
+    return text.format(searched=f"{history.series:,}", short=f"{history.short:,}")
 
 
 def _tiles(
-    made: Sequence[Made], steps: Sequence[Step], runs: pd.DataFrame
+    benchmarks: Sequence[BenchmarkSummary], steps: Sequence[Step], runs: pd.DataFrame
 ) -> list[tuple[str, str]]:
     commits = commit_order(runs)
     there = [step for step in steps if step.status == "there"]
     worse = sum(step.worse for step in there)
-    failed = sum(one.facts.failed for one in made)
+    failed = sum(benchmark.facts.failed for benchmark in benchmarks)
     tiles = [
-        ("benchmarks", f"{len(made):,}"),
-        ("cases", f"{sum(one.facts.cases for one in made):,}"),
+        ("benchmarks", f"{len(benchmarks):,}"),
+        ("cases", f"{sum(benchmark.facts.cases for benchmark in benchmarks):,}"),
         ("machines", f"{runs['machine'].nunique():,}"),
         ("commits", f"{len(commits):,}"),
         ("newest commit", short_hash(commits[-1])),
@@ -78,18 +77,18 @@ def _tiles(
     return [*tiles, ("cases failing", f"{failed:,}")] if failed else tiles
 
 
-def _benchmarks(made: Sequence[Made]) -> Table:
+def _benchmark_table(benchmarks: Sequence[BenchmarkSummary]) -> Table:
     numeric = ("cases", "failed", "median", "vs before")
     titles = ("benchmark", "history", *numeric, "95 %")
-    return Table("Benchmarks", columns(*titles, numeric=numeric), tuple(map(_row, made)))
+    return Table("Benchmarks", columns(*titles, numeric=numeric), tuple(map(_row, benchmarks)))
 
 
-def _row(one: Made) -> tuple[Cell, ...]:
-    facts = one.facts
+def _row(benchmark: BenchmarkSummary) -> tuple[Cell, ...]:
+    facts = benchmark.facts
     interval = facts.change.interval
     exact = facts.changed is not None
     return (
-        Cell(one.title, href=one.path),
+        Cell(benchmark.title, href=benchmark.path),
         Cell("-", spark=facts.spark),
         Cell(f"{facts.cases:,}", facts.cases),
         Cell(
@@ -97,14 +96,17 @@ def _row(one: Made) -> tuple[Cell, ...]:
             facts.failed,
             kind="worse" * bool(facts.failed),
         ),
-        Cell("exact" if exact else human(facts.median, one.unit), None if exact else facts.median),
-        _change(one),
+        Cell(
+            "exact" if exact else human(facts.median, benchmark.unit),
+            None if exact else facts.median,
+        ),
+        _change(benchmark),
         Cell(f"{interval.low:.3g}-{interval.high:.3g}" if interval else "-"),
     )
 
 
-def _change(one: Made) -> Cell:
-    facts = one.facts
+def _change(benchmark: BenchmarkSummary) -> Cell:
+    facts = benchmark.facts
     if facts.changed is not None:
         text = f"{facts.changed} changed" if facts.changed else "same"
         return Cell(text, facts.changed, kind="worse" if facts.changed else "")

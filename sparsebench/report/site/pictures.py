@@ -1,4 +1,4 @@
-"""Pictures of a page: an SVG and its data as CSV, drawn only where the data or the code is new."""
+"""Pictures of a page: an SVG and its data as CSV, drawn only if data or code changed."""
 
 import hashlib
 import re
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from sparsebench.report.figures import canvas
 from sparsebench.report.site.output import Output
-from sparsebench.report.site.page_cache import code
+from sparsebench.report.site.page_cache import code_hash
 
 FIGURES: Final = "figures"
 DATA: Final = "data"
@@ -20,21 +20,21 @@ _PIXELS: Final = 96 / 72  # of CSS to a point
 
 
 class Picture(Protocol):
-    """What can be drawn; called in this order, and ``draw`` only where it is needed."""
+    """A picture; its methods are called in this order, ``draw`` only if needed."""
 
     def table(self) -> pd.DataFrame:
-        """The data that the picture shows."""
+        """Return the data that the picture shows."""
 
     def alt(self) -> str:
-        """The picture in words, for who cannot see it."""
+        """Return a description of the picture for people who cannot see it."""
 
     def draw(self) -> Figure:
-        """The figure; called inside `canvas.style`."""
+        """Return the figure; called inside `canvas.style`."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A drawn picture as a page shows it; paths relative to the site, sizes in CSS pixels."""
+class PageImage:
+    """A picture as a page shows it; paths are relative to the site, sizes in CSS pixels."""
 
     title: str
     svg: str
@@ -46,15 +46,15 @@ class Shown:
     drawn: bool
 
 
-def show(picture: Picture, output: Output, name: str, title: str, command: str) -> Shown:
+def show(picture: Picture, output: Output, name: str, title: str, command: str) -> PageImage:
     """Write ``figures/<name>-<hash>.svg`` and ``data/<name>.csv``, and return how to show them.
 
-    The hash is over the data, the words, the drawing code and the drawing libraries' versions:
-    where such a file is there already, nothing is drawn.
+    The hash covers the data, the description, the drawing code and the libraries' versions. If
+    such a file exists, nothing is drawn.
     """
     table, alt = picture.table().to_csv(index=False), picture.alt()
     kind = type(picture)
-    key = hashlib.sha256("\0".join([code(), kind.__name__, table, alt]).encode())
+    key = hashlib.sha256("\0".join([code_hash(), kind.__name__, table, alt]).encode())
     stem = f"{name}-{key.hexdigest()[:10]}"
     svg = f"{FIGURES}/{stem}.svg"
     drawn = not output.keep(svg)
@@ -63,11 +63,11 @@ def show(picture: Picture, output: Output, name: str, title: str, command: str) 
             canvas.save(picture.draw(), output.root / FIGURES, stem, alt, ["svg"])
     output.write(f"{DATA}/{name}.csv", table)
     width, height = _size(output.root / svg)
-    return Shown(title, svg, f"{DATA}/{name}.csv", alt, width, height, command, drawn)
+    return PageImage(title, svg, f"{DATA}/{name}.csv", alt, width, height, command, drawn)
 
 
 def _size(path: Path) -> tuple[int, int]:
     with path.open(encoding="utf-8") as file:
-        found = _SIZE.search(file.read(4096))
-    assert found, f"{path}: matplotlib writes the size of an SVG in points"
-    return round(float(found[1]) * _PIXELS), round(float(found[2]) * _PIXELS)
+        match = _SIZE.search(file.read(4096))
+    assert match, f"{path}: matplotlib writes the size of an SVG in points"
+    return round(float(match[1]) * _PIXELS), round(float(match[2]) * _PIXELS)

@@ -7,9 +7,9 @@ from sparsebench.analysis.history import History, NewSeries, Shift, Step
 from sparsebench.cli.report import Rows
 from sparsebench.report.site import (
     CommitLinks,
-    Content,
+    SiteContent,
     build,
-    gather,
+    collect_rows,
     read_history,
     runs_of,
 )
@@ -57,16 +57,16 @@ def suite() -> pd.DataFrame:
     return frame
 
 
-def content_of(frame: pd.DataFrame, folder: Path, found: History) -> Content:
+def content_of(frame: pd.DataFrame, folder: Path, found: History) -> SiteContent:
     """A site's content over these rows."""
     rows = Rows(str(write_dataset(frame, folder / "parquet")), machine=None)
     sizes = {str(name): int(n) for name, n in frame["benchmark"].value_counts().items()}
     table = read_history(rows, sizes, silent)
-    gathered, runs = gather(rows, table), runs_of(rows, table)
-    return Content(rows, sizes, gathered, runs, found, "results/parquet", COMMITS)
+    gathered, runs = collect_rows(rows, table), runs_of(rows, table)
+    return SiteContent(rows, sizes, gathered, runs, found, "results/parquet", COMMITS)
 
 
-def content(folder: Path) -> Content:
+def content(folder: Path) -> SiteContent:
     steps = [
         step("step.Long.time_step", "shape=128x128, level=0.3", 0.4),
         step("step.Long.time_step", "shape=128x128, level=0.9", -0.1, status="went away"),

@@ -140,7 +140,7 @@ def test_only_pages_of_rows_that_changed_are_made_again(site: Path, tmp_path: Pa
     frame = suite()
     digests = frame["benchmark"] == "step.Long.track_digest"
     frame.loc[digests, "value"] += commit_place(frame)
-    build(content_of(frame, tmp_path, content(tmp_path / "same").found), copy, silent)
+    build(content_of(frame, tmp_path, content(tmp_path / "same").history), copy, silent)
     after = json.loads((copy / "site.json").read_text())["pages"]
     changed = [path for path, page in after.items() if page["key"] != before[path]["key"]]
     own = [path for path in changed if path.startswith("benchmarks/")]
@@ -160,7 +160,7 @@ def test_what_only_the_earlier_site_had_goes_and_foreign_files_stay(
     manifest = json.loads((copy / "site.json").read_text())
     manifest["files"] += ["benchmarks/gone.html", "../precious", "/etc/hostname"]
     for page in manifest["pages"].values():
-        page["told"] = {"path": "../precious"}
+        page["summary"] = {"path": "../precious"}
     (copy / "site.json").write_text(json.dumps(manifest))
     build(content(tmp_path), copy, silent)
     assert not (copy / "benchmarks/gone.html").exists()

@@ -1,7 +1,7 @@
-"""A dataset too large for memory, gone through some benchmarks at a time.
+"""The rows of a site, read some benchmarks at a time from a dataset larger than memory.
 
-What stays is what the whole site needs of every row: whom it belongs to and its value, texts as
-numbers; in full only the newest row of each case, and one row of each run.
+Kept in memory are the columns that the history search needs of every row (texts as categories),
+all columns of the newest row per case, and one row per run.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -17,7 +17,7 @@ from sparsebench.analysis.history import COLUMNS as SEARCHED
 from sparsebench.analysis.history.machines import codes
 from sparsebench.report.site.machines import HARDWARE, VERSIONS
 
-# What a benchmark's page is made of, and what a comparison of the newest rows needs besides.
+# The columns of a benchmark's page; comparisons of the newest rows need those of NEWEST.
 PAGE: Final = [
     "project", "machine", "commit_hash", "commit_date", "env_name", "benchmark", "param_names",
     "params", "case", "implementation", "value", "unit", "direction", "status", "error", "samples",
@@ -35,8 +35,8 @@ _CASE: Final = ("project", "machine", "env_name", "benchmark", "case")
 Benchmark = tuple[str, str]  # project, name
 
 
-class Reader(Protocol):
-    """Reads a dataset's rows; it can go to other processes."""
+class SiteReader(Protocol):
+    """Reads rows of a dataset; can be pickled."""
 
     def __call__(
         self,
@@ -44,18 +44,18 @@ class Reader(Protocol):
         benchmarks: Collection[str],
         commits: Collection[str] | None = None,
     ) -> pd.DataFrame:
-        """Return the rows of these benchmarks, and commits where given."""
+        """Return the rows of these benchmarks, of ``commits`` only if given."""
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """What a site knows of a history's rows.
+class SiteRows:
+    """What pages need of all benchmarks' rows.
 
     Attributes:
-        listed: how many rows each (project, benchmark, implementation, unit) has, skipped ones
-            left out.
-        newest: the newest row of each case, in full, of environments that are still measured.
-        digests: of each benchmark's rows a number that changes with any of them.
+        listed: rows per (project, benchmark, implementation, unit), without skipped ones.
+        newest: the newest row per case with the columns `NEWEST`, of environments that are still
+            measured.
+        digests: per benchmark a hash over its rows.
     """
 
     listed: pd.DataFrame
@@ -64,13 +64,13 @@ class Gathered:
 
 
 def read_history(
-    read: Reader, sizes: Mapping[str, int], progress: Callable[[int, int], None]
+    read: SiteReader, sizes: Mapping[str, int], progress: Callable[[int, int], None]
 ) -> pd.DataFrame:
-    """Return every row in the columns that `survey` needs, texts as categories.
+    """Return all rows with the columns that `survey` needs, texts as categories.
 
-    ``sizes`` maps each benchmark to its rows' count; ``progress(done, total)`` counts rows.
+    ``sizes`` has the number of rows per benchmark; ``progress(done, total)`` counts rows.
     """
-    columns = {name: _Column() for name in [*SEARCHED, "implementation"]}
+    columns = {name: _ColumnBuilder() for name in [*SEARCHED, "implementation"]}
     done = 0
     for names in batches(sizes, MOST_ROWS):
         rows = read(list(columns), names)
@@ -78,33 +78,33 @@ def read_history(
             column.add(rows[name])
         done += len(rows)
         progress(done, sum(sizes.values()))
-    return pd.DataFrame({name: column.whole() for name, column in columns.items()})
+    return pd.DataFrame({name: column.build() for name, column in columns.items()})
 
 
-def gather(read: Reader, history: pd.DataFrame) -> Gathered:
-    """Return what there is of the rows of ``history``."""
+def collect_rows(read: SiteReader, history: pd.DataFrame) -> SiteRows:
+    """Return what pages need of the rows of ``history``."""
     ran = history[history["status"] != "skipped"]
     listed = ran.groupby(LISTED, observed=True, dropna=False).size().reset_index(name="rows")
-    return Gathered(listed, _newest_in_full(read, ran), digests_of(history))
+    return SiteRows(listed, _newest_rows(read, ran), row_digests(history))
 
 
-def runs_of(read: Reader, history: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a run (a machine's environment at a commit) with hardware and versions.
+def runs_of(read: SiteReader, history: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per run (machine, environment and commit) with hardware and versions.
 
-    They are read from as few benchmarks as have all of them.
+    Only as many benchmarks are read as are needed to meet every run.
     """
     run, benchmark = codes(history, _RUN), pd.Series(history["benchmark"])
-    found = []
+    parts = []
     while len(benchmark):
         name = str(benchmark.value_counts().idxmax())
-        found.append(read(_RUNS, [name]).drop_duplicates(list(_RUN)))
+        parts.append(read(_RUNS, [name]).drop_duplicates(list(_RUN)))
         left = ~np.isin(run, run[benchmark.eq(name).to_numpy()])
         run, benchmark = run[left], benchmark[left]
-    return pd.concat(found, ignore_index=True).drop_duplicates(list(_RUN))
+    return pd.concat(parts, ignore_index=True).drop_duplicates(list(_RUN))
 
 
 def batches(sizes: Mapping[str, int], most: int) -> Iterator[list[str]]:
-    """Yield the names in order, as many at a time as have ``most`` rows together, one at least."""
+    """Yield the names in order, in batches of up to ``most`` rows or of a single name."""
     batch: list[str] = []
     rows = 0
     for name, size in sizes.items():
@@ -117,41 +117,41 @@ def batches(sizes: Mapping[str, int], most: int) -> Iterator[list[str]]:
         yield batch
 
 
-def digests_of(rows: pd.DataFrame) -> dict[Benchmark, int]:
-    """Return a number a benchmark that is the same for the same rows, whatever their order.
+def row_digests(rows: pd.DataFrame) -> dict[Benchmark, int]:
+    """Return a hash over the rows per (project, benchmark), the same for any order of rows.
 
-    A row is told by what `survey` needs of it: who measures it anew changes value and time.
+    It covers the columns that `survey` needs: measuring again changes a row's value and time.
     """
     owners = rows[["project", "benchmark"]].reset_index(drop=True)
     hashes = pd.util.hash_pandas_object(rows[SEARCHED], index=False).to_numpy()
-    found = (
+    sums = (
         owners.assign(digest=hashes)
         .groupby(["project", "benchmark"], observed=True)["digest"]
         .sum()
     )
-    names = found.index.to_frame(index=False).itertuples(index=False, name=None)
+    names = sums.index.to_frame(index=False).itertuples(index=False, name=None)
     return {
         (str(project), str(name)): int(digest)
-        for (project, name), digest in zip(names, found, strict=True)
+        for (project, name), digest in zip(names, sums, strict=True)
     }
 
 
-def _newest_in_full(read: Reader, ran: pd.DataFrame) -> pd.DataFrame:
-    """Return the newest row of each case in `NEWEST`, of environments still measured."""
+def _newest_rows(read: SiteReader, ran: pd.DataFrame) -> pd.DataFrame:
+    """Return the newest row per case with the columns `NEWEST`, of environments still measured."""
     over = gave_way(ran)
-    commits = set(current(ran.iloc[_newest(ran)], over)["commit_hash"])
+    commits = set(current(ran.iloc[_newest_positions(ran)], over)["commit_hash"])
     counts = ran["benchmark"].value_counts().sort_index()
     sizes = {str(name): int(count) for name, count in counts.items() if count}
     parts = []
-    for names in batches(sizes, 4 * MOST_ROWS):  # which are gone through for a few of their rows
+    for names in batches(sizes, 4 * MOST_ROWS):  # few of these rows are kept
         rows = read(NEWEST, names, commits)
         rows = current(rows[rows["status"] != "skipped"], over)
-        parts.append(rows.iloc[_newest(rows)])
+        parts.append(rows.iloc[_newest_positions(rows)])
     return pd.concat(parts, ignore_index=True)
 
 
-def _newest(rows: pd.DataFrame) -> NDArray[np.int64]:
-    """Return the place of each case's newest row: by commit's date, then by its own start."""
+def _newest_positions(rows: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the position of each case's newest row, by the commit's date, then by its start."""
     times = [pd.DatetimeIndex(rows[name]).asi8 for name in ("started_at", "commit_date")]
     order = np.lexsort(times)  # an unknown time is the lowest
     series = codes(rows, _CASE)[order]
@@ -159,10 +159,10 @@ def _newest(rows: pd.DataFrame) -> NDArray[np.int64]:
 
 
 @dataclass
-class _Column:
-    """A column that is added to: texts as the places of their values, all else as it is."""
+class _ColumnBuilder:
+    """Builds a column from parts: texts as a categorical, other types by concatenation."""
 
-    places: dict[Any, int] = field(default_factory=dict)
+    categories: dict[Any, int] = field(default_factory=dict)  # value to code
     parts: list[Any] = field(default_factory=list)
     texts: bool = True
 
@@ -172,12 +172,14 @@ class _Column:
             self.parts.append(column)
             return
         codes, values = pd.factorize(column)
-        known = [self.places.setdefault(value, len(self.places)) for value in values]
-        small = np.min_scalar_type(-len(self.places) - 1)
-        self.parts.append(np.array([*known, -1], dtype=small)[codes])  # -1: null, as codes have
+        own = [self.categories.setdefault(value, len(self.categories)) for value in values]
+        small = np.min_scalar_type(-len(self.categories) - 1)
+        self.parts.append(np.array([*own, -1], dtype=small)[codes])  # -1: null, in both codes
 
-    def whole(self) -> Any:
+    def build(self) -> Any:
         """Return the column."""
         if not self.texts:
             return pd.concat(self.parts, ignore_index=True)
-        return pd.Categorical.from_codes(np.concatenate(self.parts), pd.Index(list(self.places)))
+        return pd.Categorical.from_codes(
+            np.concatenate(self.parts), pd.Index(list(self.categories))
+        )

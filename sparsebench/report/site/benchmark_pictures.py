@@ -1,4 +1,4 @@
-"""The two pictures of a benchmark's page: its history, and its newest values over a parameter."""
+"""The pictures of a benchmark's page: its history, and its newest values over a parameter."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -27,40 +27,40 @@ _NUMBERS: Final = ["value", "low", "high", "status"]
 
 
 @dataclass(frozen=True)
-class History:
+class HistoryPicture:
     """Value against commit: a regression plot, or where exact values changed."""
 
     story: Story
 
     def table(self) -> pd.DataFrame:
-        """A row a point that is drawn; of exact values a row a change, of which there are few."""
+        """Return one row per point drawn; of exact values one row per change."""
         story = self.story
         return point_rows(story, changed(story.table)) if _is_exact(story) else line_rows(story)
 
     def alt(self) -> str:
-        """The history in words."""
+        """Return a description of the history."""
         story = self.story
         return describe_changes(story) if _is_exact(story) else describe(story)
 
     def draw(self) -> Figure:
-        """The regression plot."""
+        """Return the regression plot, or the plot of exact changes."""
         story = self.story
         return draw_changes(story) if _is_exact(story) else draw(story)
 
 
 @dataclass(frozen=True)
-class Parameters:
+class ParameterPicture:
     """The newest values over the parameter ``x``, in panels and colours of the others."""
 
     story: Story
     x: str
 
     def table(self) -> pd.DataFrame:
-        """A row a newest value."""
+        """Return one row per newest value."""
         return point_rows(self.story, self._measured())
 
     def alt(self) -> str:
-        """The picture in words: the median at either end."""
+        """Return a description: the median at either end."""
         rows = self._measured()
         over = rows.groupby(dims_of(rows)[self.x])["value"].median()
         ends = [_by_size(over.index)[place] for place in (0, -1)]
@@ -68,7 +68,7 @@ class Parameters:
         return f"{self.story.name}, newest values over {self.x}: median {' and '.join(words)}"
 
     def draw(self) -> Figure:
-        """A panel each combination of the parameters that matter most."""
+        """Return a figure with one panel per combination of the parameters that matter most."""
         rows = self._measured()
         dims = dims_of(rows)
         layout = choose_layout(dims.drop(columns=self.x), rows["value"])
@@ -125,9 +125,9 @@ class Parameters:
 
 
 def parameter_axis(story: Story) -> str | None:
-    """Return the parameter to draw the newest values over; None where none has sizes to follow.
+    """Return the parameter to draw the newest values over; None if no parameter has sizes.
 
-    ``level`` where there is one, else the sized parameter with the most values.
+    ``level`` if there is one, else the parameter with sizes that has the most values.
     """
     rows = newest(story)
     dims = dims_of(rows[rows["value"].notna()])
@@ -142,23 +142,23 @@ def parameter_axis(story: Story) -> str | None:
 
 
 def _has_lines(dims: pd.DataFrame, name: str) -> bool:
-    """Whether somewhere two values of ``name`` were measured with all else equal."""
-    here = dims[dims[name] != ""]
+    """Return whether two values of ``name`` were measured with all other parameters equal."""
+    rows = dims[dims[name] != ""]
     others = [other for other in dims if other != name]
-    return bool(len(here[others].drop_duplicates()) < len(here[[*others, name]].drop_duplicates()))
+    return bool(len(rows[others].drop_duplicates()) < len(rows[[*others, name]].drop_duplicates()))
 
 
 def point_rows(story: Story, table: pd.DataFrame) -> pd.DataFrame:
-    """Return points as data for other programs: full hashes, base units, a column a parameter."""
+    """Return points as data: full hashes, base units, one column per parameter."""
     commits = np.array(story.commits, dtype=object)[table["x"].to_numpy(dtype=int)]
-    place = pd.DataFrame({"commit": commits}, index=table.index)
-    return pd.concat([place, dims_of(table), table[_NUMBERS].assign(unit=story.unit)], axis=1)
+    position = pd.DataFrame({"commit": commits}, index=table.index)
+    return pd.concat([position, dims_of(table), table[_NUMBERS].assign(unit=story.unit)], axis=1)
 
 
 def line_rows(story: Story) -> pd.DataFrame:
-    """Return the lines of a regression plot: commit, what the line stands for, value, low, high.
+    """Return the lines of a regression plot: commit, the line's parameters, value, low, high.
 
-    Where many commits share a point, ``commit`` is the middle one.
+    If several commits share a point, ``commit`` is the middle one.
     """
     names = [*story.layout.panels, *story.layout.hues]
     lines = pd.concat([part.assign(panel=panel) for panel, part in story.lines.items()])
@@ -176,7 +176,7 @@ def _is_exact(story: Story) -> bool:
 
 
 def _by_size(values: pd.Index | np.ndarray) -> list[str]:
-    """Return the values that have a size, smallest first."""
+    """Return the values that have a size, in ascending order."""
     sizes = {str(value): size_of(str(value)) for value in values}
     known = {value: size for value, size in sizes.items() if size is not None}
     return sorted(known, key=known.__getitem__)
