@@ -1,7 +1,7 @@
-"""What the dataset costs on a long history: the table of docs/results.md, as Markdown.
+"""Print what the dataset costs on a long history: the table of docs/results.md, as Markdown.
 
-Every time is that of a process of its own, so that none profits from what another has loaded; the
-files are in the operating system's cache.
+Each time is measured in a process of its own, so that none profits from what another has loaded;
+the files are in the operating system's cache.
 """
 
 import json
@@ -25,7 +25,7 @@ from sparsebench.results import read
 from sparsebench.results.dataset.compaction import read_encoded
 from sparsebench.results.dataset.snapshot import survey
 from sparsebench.results.dataset.storage import open_store
-from studies.fleet_history import make
+from studies.fleet_history import write_tree
 
 FLOOR: Final = """
 import json, pathlib, sys, time
@@ -47,17 +47,17 @@ print(time.perf_counter() - began)
 """
 PLAIN: Final = """
 import pathlib, sys
-from studies.dataset_cost import plainly_stored
-print(plainly_stored(*map(pathlib.Path, sys.argv[1:])))
+from studies.dataset_cost import plain_parquet_size
+print(plain_parquet_size(*map(pathlib.Path, sys.argv[1:])))
 """
 ONE: Final = "read(dataset, benchmark=one)"
 IMPORTS: Final = "import sparsebench.cli.ingest, sparsebench.results.ingestion"
-TIMES: Final = 5  # of which the median is told; what takes seconds runs three times
+TIMES: Final = 5  # the median is printed; what takes seconds runs three times
 
 
 @dataclass(frozen=True)
-class Ran:
-    """A process that has ended, its descendants included; ``largest`` is one process's MB."""
+class ProcessRun:
+    """Cost of a process and its children: seconds, and MB of the largest process."""
 
     wall: float
     cpu: float
@@ -65,7 +65,7 @@ class Ran:
     printed: str
 
 
-def run(*arguments: str | Path) -> Ran:
+def run(*arguments: str | Path) -> ProcessRun:
     """Run Python with these arguments."""
     began = time.perf_counter()
     with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True) as child:
@@ -76,26 +76,26 @@ def run(*arguments: str | Path) -> Ran:
     wall = time.perf_counter() - began
     if child.returncode:
         raise click.ClickException(f"{arguments}: ended with {child.returncode}")
-    return Ran(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000, printed)
+    return ProcessRun(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000, printed)
 
 
-def verb(*arguments: str | Path) -> Ran:
+def verb(*arguments: str | Path) -> ProcessRun:
     """Run `sparsebench` with these arguments."""
     return run("-m", "sparsebench", *arguments)
 
 
-def told(code: str, *arguments: str | Path, times: int = TIMES) -> float:
-    """The median of the seconds that ``code`` prints."""
+def median_seconds(code: str, *arguments: str | Path, times: int = TIMES) -> float:
+    """Return the median of the seconds that ``code`` prints."""
     return statistics.median(float(run("-c", code, *arguments).printed) for _ in range(times))
 
 
 def size(folder: Path, pattern: str) -> int:
-    """The bytes of all files that match."""
+    """Return the bytes of all files that match."""
     return sum(path.stat().st_size for path in folder.rglob(pattern))
 
 
 def stored(tree: Path, dataset: Path, floor: float) -> Iterator[tuple[str, str]]:
-    """Ingest of everything, three times anew: time, memory, size."""
+    """Yield time, memory and size of ingesting everything, three times into an empty dataset."""
     every = []
     for _ in range(3):
         shutil.rmtree(dataset, ignore_errors=True)
@@ -117,8 +117,8 @@ def stored(tree: Path, dataset: Path, floor: float) -> Iterator[tuple[str, str]]
     )
 
 
-def plainly_stored(dataset: Path, path: Path) -> int:
-    """The size of what pyarrow writes by default of all rows, sorted by benchmark."""
+def plain_parquet_size(dataset: Path, path: Path) -> int:
+    """Return the size of all rows as written by pyarrow's defaults, sorted by benchmark."""
     store = open_store(dataset)
     tables = [read_encoded(store, file) for file in survey(store).files.values()]
     table = pa.concat_tables(t for t in tables if t is not None)
@@ -129,13 +129,13 @@ def plainly_stored(dataset: Path, path: Path) -> int:
     with pq.ParquetWriter(path, plain, compression="zstd") as writer:
         for part in np.array_split(order, 4):
             writer.write_table(table.take(pa.array(part)).cast(plain))
-    found = path.stat().st_size
+    size = path.stat().st_size
     path.unlink()
-    return found
+    return size
 
 
 def repeated(tree: Path, dataset: Path) -> Iterator[tuple[str, str]]:
-    """Ingest of what is stored already, and of one new file."""
+    """Yield the time of ingesting what is stored already, and one new file."""
     start = statistics.median(run("-c", IMPORTS).wall for _ in range(TIMES))
     yield "start-up of `sparsebench ingest`: Python and its imports", f"{start:.2f} s"
     again = statistics.median(verb("ingest", tree, "--into", dataset).wall for _ in range(TIMES))
@@ -152,8 +152,8 @@ def repeated(tree: Path, dataset: Path) -> Iterator[tuple[str, str]]:
     yield "... as part of the whole tree", f"{statistics.median(beside) - start:.2f} s"
 
 
-def was_read(dataset: Path, after: str = "") -> Iterator[tuple[str, str]]:
-    """The first call of each in a process that has its imports."""
+def read_times(dataset: Path, after: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the time of a first read in a process that has its imports."""
     rows = read(dataset, columns=["benchmark"])["benchmark"].value_counts()
     usual, longest = rows.index[len(rows) // 2], rows.index[0]
     for what, call, name in [
@@ -164,11 +164,11 @@ def was_read(dataset: Path, after: str = "") -> Iterator[tuple[str, str]]:
         ("... all columns", "read_latest(dataset)", ""),
     ]:
         pattern = f"^{name}$".replace(".", r"\.")
-        yield f"{what}{after}", f"{told(READ.format(call), dataset, pattern):.2f} s"
+        yield f"{what}{after}", f"{median_seconds(READ.format(call), dataset, pattern):.2f} s"
 
 
 def compacted(dataset: Path) -> Iterator[tuple[str, str]]:
-    """Compaction of the whole dataset."""
+    """Yield the cost of compacting the dataset."""
     before, one = len(list(dataset.rglob("*.parquet"))), verb("compact", dataset)
     files, megabytes = len(list(dataset.rglob("*.parquet"))), size(dataset, "*.parquet") / 1e6
     yield (
@@ -183,16 +183,16 @@ def main(folder: Path) -> None:
     """Measure in FOLDER, where the made-up history is put unless it is there (half a minute)."""
     tree, dataset = folder / "history", folder / "dataset"
     if not (tree / "benchmarks.json").exists():
-        click.echo(make(tree), err=True)
-    floor = told(FLOOR, tree, times=3)
+        click.echo(write_tree(tree), err=True)
+    floor = median_seconds(FLOOR, tree, times=3)
     click.echo("| | |\n|---|---|")
     click.echo(f"| `json.load` of all files, one core | {floor:.2f} s |")
     for parts in (
         stored(tree, dataset, floor),
-        was_read(dataset),
+        read_times(dataset),
         repeated(tree, dataset),
         compacted(dataset),
-        was_read(dataset, after=", compacted"),
+        read_times(dataset, after=", compacted"),
     ):
         for what, figure in parts:
             click.echo(f"| {what} | {figure} |")

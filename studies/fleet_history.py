@@ -1,13 +1,13 @@
-"""Make up an asv results tree of the size and make-up of a public project's many years.
+"""Generate an asv results tree as large as a public project's history of many years.
 
-Two machines, 1,433 files, some 2.6 million values, 273 MB: what is known of the history that the
-dataset is held to. docs/results.md tells what was measured.
+Two machines, 1,433 files, some 2.6 million values, 273 MB. docs/results.md has what the dataset
+costs on it.
 
-Each value is made as asv makes it. Samples are drawn, with a factor for the machine's day, for each
-process and for each sample; the value is their median in full precision, interval and quartiles
-are what asv computes of them, cut to five digits as asv cuts them; the number of calls is what fits
-into asv's sample time. So how alike neighbouring values are, on which a Parquet file's size
-depends, follows from the noise, and that is of the size seen on real machines.
+Each value is generated as asv computes it. Samples are drawn with a factor per run, per process and
+per sample; the value is their median in full precision; interval and quartiles are computed as asv
+does and rounded to five digits; the number of calls is what fits into asv's sample time. The noise
+has the size seen on real machines, since the size of a Parquet file depends on how similar
+neighbouring values are.
 """
 
 import hashlib
@@ -49,10 +49,10 @@ DAY = 86_400_000  # ms
 
 @dataclass(frozen=True)
 class Suite:
-    """The benchmarks, and what is true of each of their cases, one behind the other."""
+    """The benchmarks, and the properties of all their cases in one array each."""
 
     listed: dict[str, dict[str, Any]]
-    first: dict[str, int]  # where a benchmark's cases begin
+    first: dict[str, int]  # index of a benchmark's first case
     level: Floats  # seconds
     noise: Floats  # of a sample within its process, relative
     drift: Floats  # from run to run, relative
@@ -63,8 +63,8 @@ class Suite:
 
 
 @dataclass(frozen=True)
-class Taken:
-    """All cases of one run: seconds, and what asv keeps of them."""
+class RunResults:
+    """All cases of one run: samples in seconds, and the statistics that asv stores."""
 
     samples: Floats  # (cases, REPEAT)
     median: Floats
@@ -73,8 +73,8 @@ class Taken:
     repeat: list[int]
 
 
-def suite(rng: np.random.Generator, count: int) -> Suite:
-    """``count`` benchmarks of about five combinations each."""
+def draw_suite(rng: np.random.Generator, count: int) -> Suite:
+    """Return ``count`` benchmarks of about five combinations each."""
     listed, first, cases = {}, {}, 0
     for number in range(count):
         kind = rng.choice(["time", "peakmem", "track"], p=[0.93, 0.04, 0.03])
@@ -93,7 +93,7 @@ def suite(rng: np.random.Generator, count: int) -> Suite:
 
 
 def benchmark(name: str, kind: str, axes: list[str]) -> dict[str, Any]:
-    """One entry of benchmarks.json."""
+    """Return one entry of benchmarks.json."""
     entry = {
         "name": name,
         "param_names": axes,
@@ -108,13 +108,17 @@ def benchmark(name: str, kind: str, axes: list[str]) -> dict[str, Any]:
     return entry
 
 
-def take(rng: np.random.Generator, made: Suite) -> Taken:
+def measure(rng: np.random.Generator, suite: Suite) -> RunResults:
     """Measure every case once: two processes of ten samples."""
-    run = made.level * np.exp(made.drift * rng.standard_normal(made.cases)) * rng.lognormal(0, 0.01)
-    process = np.exp(0.5 * made.noise[:, None] * rng.standard_normal((made.cases, 2)))
-    each = np.exp(made.noise[:, None] * rng.standard_normal((made.cases, REPEAT)))
+    run = (
+        suite.level
+        * np.exp(suite.drift * rng.standard_normal(suite.cases))
+        * rng.lognormal(0, 0.01)
+    )
+    process = np.exp(0.5 * suite.noise[:, None] * rng.standard_normal((suite.cases, 2)))
+    each = np.exp(suite.noise[:, None] * rng.standard_normal((suite.cases, REPEAT)))
     samples = run[:, None] * np.repeat(process, REPEAT // 2, axis=1) * each
-    number = np.maximum(1, SAMPLE_TIME / run * rng.uniform(0.95, 1.05, made.cases)).astype(int)
+    number = np.maximum(1, SAMPLE_TIME / run * rng.uniform(0.95, 1.05, suite.cases)).astype(int)
     slow = run > SLOW
     samples[slow, 2:] = np.nan
     ordered = np.sort(samples, axis=1)
@@ -125,50 +129,50 @@ def take(rng: np.random.Generator, made: Suite) -> Taken:
     low = np.where(slow, ordered[:, 0] - width, ordered[:, 3])
     high = np.where(slow, ordered[:, 1] + width, ordered[:, 16])
     low_quartile, median, high_quartile = (quantile(ordered, repeat, q) for q in (0.25, 0.5, 0.75))
-    bounds = [cut(column) for column in (low, high, low_quartile, high_quartile)]
-    return Taken(samples, median, bounds, number.tolist(), repeat.tolist())
+    bounds = [five_digits(column) for column in (low, high, low_quartile, high_quartile)]
+    return RunResults(samples, median, bounds, number.tolist(), repeat.tolist())
 
 
 def quantile(ordered: Floats, count: NDArray[np.int64], share: float) -> Floats:
-    """Of each row's first ``count`` values, between two of them by a straight line."""
-    place = share * (count - 1)
-    below = place.astype(int)
+    """Return the quantile of each row's first ``count`` values, interpolated linearly."""
+    position = share * (count - 1)
+    below = position.astype(int)
     pair = np.take_along_axis(ordered, below[:, None] + [0, 1], axis=1)
-    part: Floats = pair[:, 0] + (place - below) * (pair[:, 1] - pair[:, 0])
+    part: Floats = pair[:, 0] + (position - below) * (pair[:, 1] - pair[:, 0])
     return part
 
 
-def cut(values: Floats) -> list[float]:
-    """Five digits, as asv cuts its statistics."""
+def five_digits(values: Floats) -> list[float]:
+    """Return the values rounded to five digits, as asv stores its statistics."""
     return [float(f"{value:.4e}") for value in values]
 
 
 def rows(
-    rng: np.random.Generator, made: Suite, started: int, with_samples: bool
+    rng: np.random.Generator, suite: Suite, started: int, with_samples: bool
 ) -> Iterator[tuple[str, list[Any]]]:
-    """The results of one file, trailing nulls dropped; of some benchmarks there are none."""
-    taken = take(rng, made)
-    columns: list[list[Any]] = [*taken.bounds, taken.number, taken.repeat]
+    """Yield the results per benchmark of one file; some benchmarks have none."""
+    results = measure(rng, suite)
+    columns: list[list[Any]] = [*results.bounds, results.number, results.repeat]
     if with_samples:
-        columns.append([[s for s in each if s == s] for each in taken.samples.tolist()])
-    lost = rng.random(made.cases)
-    for name, entry in made.listed.items():
+        columns.append([[s for s in each if s == s] for each in results.samples.tolist()])
+    lost = rng.random(suite.cases)
+    for name, entry in suite.listed.items():
         size = math.prod(len(values) for values in entry["params"])
-        here = slice(made.first[name], made.first[name] + size)
+        own = slice(suite.first[name], suite.first[name] + size)
         seconds = rng.lognormal(1, 0.02) * size
         started += int(1000 * seconds)
-        head = [entry["params"], entry["version"], started, cut(np.array([seconds]))[0]]
-        fate = rng.random()
-        if fate < 0.03:  # not run
+        head = [entry["params"], entry["version"], started, five_digits(np.array([seconds]))[0]]
+        draw = rng.random()
+        if draw < 0.03:  # not run
             continue
-        if fate < 0.05:  # nothing succeeded
+        if draw < 0.05:  # all cases failed
             yield name, [None, *head]
             continue
-        values = taken.median[here].tolist()
+        values = results.median[own].tolist()
         if entry["type"] != "time":
-            values = [float(round(value * 1e9)) for value in made.level[here]]
-        failed = [share < 0.01 for share in lost[here]]
-        absent = [share < 0.03 for share in lost[here]]
+            values = [float(round(value * 1e9)) for value in suite.level[own]]
+        failed = [share < 0.01 for share in lost[own]]
+        absent = [share < 0.03 for share in lost[own]]
         values = [
             None if f else math.nan if a else v
             for f, a, v in zip(failed, absent, values, strict=True)
@@ -176,16 +180,16 @@ def rows(
         row = [values, *head]
         if entry["type"] == "time":
             row += [
-                [None if a else v for a, v in zip(absent, column[here], strict=True)]
+                [None if a else v for a, v in zip(absent, column[own], strict=True)]
                 for column in columns
             ]
         yield name, row
 
 
-def run(rng: np.random.Generator, made: Suite, number: int, with_samples: bool) -> dict[str, Any]:
-    """One result file; the environment changes every 400 commits."""
+def run(rng: np.random.Generator, suite: Suite, number: int, with_samples: bool) -> dict[str, Any]:
+    """Return one result file; the environment changes every 400 commits."""
     machine = list(MACHINES)[number % 9 == 0]
-    facts = {"machine": machine, "arch": "x86_64", "os": "Linux 5.15", **MACHINES[machine]}
+    hardware = {"machine": machine, "arch": "x86_64", "os": "Linux 5.15", **MACHINES[machine]}
     needs = {"Cython": f"0.29.{14 + number // 400}", "six": ""}
     python = f"3.{8 + number // 800}"
     date = 1_500_000_000_000 + number * DAY + 1000 * int(rng.integers(DAY // 1000))
@@ -193,39 +197,41 @@ def run(rng: np.random.Generator, made: Suite, number: int, with_samples: bool) 
         "commit_hash": hashlib.sha1(str(number).encode()).hexdigest(),
         "env_name": f"virtualenv-py{python}-Cython{needs['Cython']}-six",
         "date": date,
-        "params": {**facts, "python": python, **needs},
+        "params": {**hardware, "python": python, **needs},
         "python": python,
         "requirements": needs,
         "env_vars": {},
         "result_columns": COLUMNS,
-        "results": dict(rows(rng, made, date + int(rng.integers(DAY)), with_samples)),
+        "results": dict(rows(rng, suite, date + int(rng.integers(DAY)), with_samples)),
         "durations": {},
         "version": 2,
     }
 
 
 def write(path: Path, content: dict[str, Any]) -> int:
-    """Write the JSON as asv does, and give its size."""
+    """Write the JSON as asv does, and return its size in bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def make(into: Path, files: int = 1433, benchmarks: int = 340, with_samples: bool = False) -> str:
-    """Write the tree below ``into`` and give a line on what it is; the same one every time."""
+def write_tree(
+    into: Path, files: int = 1433, benchmarks: int = 340, with_samples: bool = False
+) -> str:
+    """Write the tree below ``into``, the same for each call, and return a line on its size."""
     rng = np.random.default_rng(1433)
-    made = suite(rng, benchmarks)
-    write(into / "benchmarks.json", {**made.listed, "version": 2})
+    suite = draw_suite(rng, benchmarks)
+    write(into / "benchmarks.json", {**suite.listed, "version": 2})
     size = values = 0
     for number in range(files):
-        if number % 50 == 49:  # a case gets faster or slower for good
-            made.level[rng.integers(made.cases)] *= rng.choice([0.8, 1.1, 1.3])
-        content = run(rng, made, number, with_samples)
+        if number % 50 == 49:  # a lasting change of one case
+            suite.level[rng.integers(suite.cases)] *= rng.choice([0.8, 1.1, 1.3])
+        content = run(rng, suite, number, with_samples)
         machine = content["params"]["machine"]
         name = f"{content['commit_hash'][:8]}-{content['env_name']}.json"
         size += write(into / machine / name, content)
         values += sum(math.prod(map(len, row[1])) for row in content["results"].values())
-    for machine, facts in MACHINES.items():
-        write(into / machine / "machine.json", {"machine": machine, **facts, "version": 1})
+    for machine, hardware in MACHINES.items():
+        write(into / machine / "machine.json", {"machine": machine, **hardware, "version": 1})
     return f"{files:,} files, {values:,} values, {size / 1e6:.0f} MB"
 
 
@@ -235,8 +241,8 @@ def make(into: Path, files: int = 1433, benchmarks: int = 340, with_samples: boo
 @click.option("--benchmarks", default=340, show_default=True, help="Of about five cases each.")
 @click.option("--samples", is_flag=True, help="Record the samples, as `asv run` does if asked.")
 def main(into: Path, files: int, benchmarks: int, samples: bool) -> None:
-    """Make up an asv results tree INTO, of the size and make-up of a project's many years."""
-    click.echo(f"{into}: {make(into, files, benchmarks, samples)}")
+    """Generate an asv results tree INTO, as large as a project's history of many years."""
+    click.echo(f"{into}: {write_tree(into, files, benchmarks, samples)}")
 
 
 if __name__ == "__main__":

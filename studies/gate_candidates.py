@@ -1,4 +1,4 @@
-"""Ways to judge a few rounds, side by side: the one in the package and those it was chosen from."""
+"""Estimators of an effect from a few rounds: the gate's and the alternatives it was chosen from."""
 
 from collections.abc import Callable
 
@@ -13,42 +13,42 @@ from sparsebench.stats.moderated import (
     log_chi_square_mean,
 )
 from sparsebench.stats.robust import scale, scale_freedom
-from tests.simulated_noise import Noise, machine
+from tests.simulated_noise import RoundNoise, machine
 
-Judged = tuple[Floats, Floats, Floats]  # value, error and degrees of freedom of each case
-Candidate = Callable[[Floats, Floats], Judged]
+EffectEstimates = tuple[Floats, Floats, Floats]  # value, error and degrees of freedom of each case
+Candidate = Callable[[Floats, Floats], EffectEstimates]
 # n times the variance of the median of n normal numbers; 200 000 draws each
 _MEDIAN = {4: 1.19, 5: 1.43, 6: 1.29, 8: 1.35}
 
 
-def plain_t(rounds: Floats, log_times: Floats) -> Judged:
+def plain_t(rounds: Floats, log_times: Floats) -> EffectEstimates:
     count = rounds.shape[1]
     error = rounds.std(axis=1, ddof=1) / np.sqrt(count)
     return rounds.mean(axis=1), error, np.full(len(rounds), count - 1.0)
 
 
-def moderated_mean(rounds: Floats, log_times: Floats) -> Judged:
+def moderated_mean(rounds: Floats, log_times: Floats) -> EffectEstimates:
     """Smyth's moderated t with a trend, as in limma."""
     variance, freedom = _shrunk(rounds.var(axis=1, ddof=1), rounds.shape[1] - 1.0, log_times)
     return rounds.mean(axis=1), np.sqrt(variance / rounds.shape[1]), freedom
 
 
-def moderated_median(rounds: Floats, log_times: Floats) -> Judged:
+def moderated_median(rounds: Floats, log_times: Floats) -> EffectEstimates:
     count = rounds.shape[1]
     variance, freedom = _shrunk(rounds.var(axis=1, ddof=1), count - 1.0, log_times)
     return np.median(rounds, axis=1), np.sqrt(_MEDIAN[count] * variance / count), freedom
 
 
-def hodges_lehmann(rounds: Floats, log_times: Floats) -> Judged:
+def hodges_lehmann(rounds: Floats, log_times: Floats) -> EffectEstimates:
     """The median of pair means, with the robust variance."""
     count = rounds.shape[1]
-    one, other = np.triu_indices(count)
+    first, second = np.triu_indices(count)
     variance, freedom = _shrunk(scale(rounds) ** 2, scale_freedom(count), log_times)
-    value = np.median((rounds[:, one] + rounds[:, other]) / 2, axis=1)
+    value = np.median((rounds[:, first] + rounds[:, second]) / 2, axis=1)
     return value, np.sqrt(1.06 * variance / count), freedom
 
 
-def student_weights(rounds: Floats, log_times: Floats) -> Judged:
+def student_weights(rounds: Floats, log_times: Floats) -> EffectEstimates:
     """The location of a t distribution on 4 degrees of freedom, with the robust variance."""
     count = rounds.shape[1]
     variance, freedom = _shrunk(scale(rounds) ** 2, scale_freedom(count), log_times)
@@ -59,8 +59,8 @@ def student_weights(rounds: Floats, log_times: Floats) -> Judged:
     return value, np.sqrt(1.05 * variance / count), freedom
 
 
-def chosen(rounds: Floats, log_times: Floats) -> Judged:
-    """What the package does: Huber's estimate with the robust variance."""
+def chosen(rounds: Floats, log_times: Floats) -> EffectEstimates:
+    """The gate's estimator: Huber's location with the robust variance."""
     prior = variance_prior(list(rounds), log_times)
     effects = [prior.effect(row, time) for row, time in zip(rounds, log_times, strict=True)]
     table = np.array([(effect.value, effect.error, effect.freedom) for effect in effects])
@@ -90,12 +90,14 @@ def _shrunk(variances: Floats, freedom: float, log_times: Floats) -> tuple[Float
     return (prior * expected + freedom * variances) / total, np.full(times.size, total)
 
 
-def p_above(judged: Judged, limit: float) -> Floats:
+def p_above(judged: EffectEstimates, limit: float) -> Floats:
     value, error, freedom = judged
     return np.asarray(stdtr(freedom, (limit - value) / error))
 
 
-def criteria(candidate: Candidate, noise: Noise, count: int, runs: int, seed: int) -> list[float]:
+def criteria(
+    candidate: Candidate, noise: RoundNoise, count: int, runs: int, seed: int
+) -> list[float]:
     """Return coverage, power at +10 %, at +5 %, of one at +10 %, and A/A runs with a false alarm.
 
     Over ``runs`` of 291 cases with ``count`` rounds in a single stage. Tolerance .05, and .02 for

@@ -11,7 +11,7 @@ import numpy as np
 from sparsebench.stats import Floats
 from studies.gate_candidates import CANDIDATES, criteria
 from studies.simulated_gate import Rule, run_gate
-from tests.simulated_noise import NOISES, Noise, machine
+from tests.simulated_noise import NOISES, RoundNoise, machine
 
 CASES = 291
 RULES = {
@@ -60,7 +60,7 @@ def row(*cells: object) -> str:
     return f"| {' | '.join(texts)} |"
 
 
-def verdicts(noise: Noise, rule: Rule, truth: str, runs: int, seed: int) -> list[float]:
+def verdicts(noise: RoundNoise, rule: Rule, truth: str, runs: int, seed: int) -> list[float]:
     """Return false REGRESSED a run; of slower cases found and called unchanged; open; rounds."""
     effects, tolerance = TRUTHS[truth]
     slower = effects > 0

@@ -1,9 +1,9 @@
 """The gate's rule on simulated rounds: false alarms, power and rounds used.
 
-Screening looks after each round from the ``least`` on: a case whose interval lies inside the
-tolerance is unchanged, one whose p-value is at most ``suspect`` goes to the confirmation. That one
-looks in the same way, at fresh rounds alone, with p-values adjusted over the suspects. The
-variance prior always comes from the screening rounds of all cases.
+Screening decides after each round from ``least`` on: a case whose interval is inside the tolerance
+is unchanged, a case whose p-value is at most ``suspect`` goes to confirmation. Confirmation decides
+in the same way on fresh rounds only, with p-values adjusted over the suspects. The variance prior
+always comes from the screening rounds of all cases.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsebench.stats import Effect, Floats, VariancePrior, adjusted, variance_prior
-from tests.simulated_noise import Machine
+from tests.simulated_noise import SimulatedMachine
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SimulatedRun:
     """One simulated run: for each case whether it regressed or is unchanged, and its rounds."""
 
     regressed: NDArray[np.bool_]
@@ -72,8 +72,8 @@ class _Stage:
         return variance_prior(used, self.log_times)
 
 
-def run_gate(machine: Machine, effects: Floats, rule: Rule) -> Outcome:
-    """Return what the gate says of cases with these true effects."""
+def run_gate(machine: SimulatedMachine, effects: Floats, rule: Rule) -> SimulatedRun:
+    """Return the gate's verdicts on cases with these true effects."""
     screen = _Stage(machine.rounds(effects, rule.most), machine.log_times)
     for _ in range(rule.least, rule.most + 1):
         screen.add_round(rule.least)
@@ -88,7 +88,7 @@ def run_gate(machine: Machine, effects: Floats, rule: Rule) -> Outcome:
     regressed[suspects] = confirmation.flagged
     unchanged[suspects] = confirmation.inside
     rounds[suspects] += confirmation.used
-    return Outcome(regressed, unchanged, rounds)
+    return SimulatedRun(regressed, unchanged, rounds)
 
 
 def _inside(effect: Effect, tolerance: float) -> bool:

@@ -1,4 +1,4 @@
-"""Rounds of identical code as the real machine makes them, from a seed."""
+"""Simulated rounds of identical code, with noise like that of real machines."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from sparsebench.stats import Floats
 
 
 @dataclass(frozen=True)
-class Noise:
+class RoundNoise:
     """How the round effects of identical code scatter; deviations of log(head/base).
 
     Attributes:
@@ -27,14 +27,14 @@ class Noise:
 
 
 # The heavy one puts half of its rounds within .9 % and 95 % within 4.5 %, single ones off by 78 %.
-NOISES = {"light": Noise(), "heavy": Noise(disturbed=0.05, gross=0.007)}
+NOISES = {"light": RoundNoise(), "heavy": RoundNoise(disturbed=0.05, gross=0.007)}
 
 
 @dataclass(frozen=True)
-class Machine:
+class SimulatedMachine:
     """A set of cases with their times per call, and rounds of them."""
 
-    noise: Noise
+    noise: RoundNoise
     log_times: Floats
     spread: Floats
     rng: np.random.Generator
@@ -49,9 +49,9 @@ class Machine:
         return effects[:, None] + scatter + self.noise.common * self.rng.standard_normal(count)
 
 
-def machine(noise: Noise, cases: int, rng: np.random.Generator) -> Machine:
+def machine(noise: RoundNoise, cases: int, rng: np.random.Generator) -> SimulatedMachine:
     """Return ``cases`` of 20 microseconds to a millisecond a call."""
     log_times = rng.uniform(np.log(2e-5), np.log(1e-3), cases)
     spread = noise.deviation * np.exp((np.log(1e-4) - log_times) / 2)
     spread *= np.sqrt(noise.prior_freedom / rng.chisquare(noise.prior_freedom, cases))
-    return Machine(noise, log_times, spread, rng)
+    return SimulatedMachine(noise, log_times, spread, rng)

@@ -1,4 +1,4 @@
-"""The made-up history is what asv would have written of its samples."""
+"""The generated history has the statistics that asv would compute from its samples."""
 
 import json
 
@@ -7,12 +7,12 @@ from asv.util import truncate_float_list
 from asv_runner.statistics import compute_stats
 
 from sparsebench.results import ingest, read
-from studies.fleet_history import REPEAT, make
+from studies.fleet_history import REPEAT, write_tree
 
 
 @pytest.fixture
 def tree(tmp_path):
-    make(tmp_path / "history", files=3, benchmarks=60, with_samples=True)
+    write_tree(tmp_path / "history", files=3, benchmarks=60, with_samples=True)
     return tmp_path / "history"
 
 

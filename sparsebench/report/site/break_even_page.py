@@ -56,12 +56,12 @@ def make_break_even_page(
     found: list[BreakEven], site: SiteContext, output: Output
 ) -> list[PageImage]:
     """Write the page with its pictures and data, and return the pictures."""
-    command = site.command("report", {one.benchmark for one in found})
+    command = site.command("report", {result.benchmark for result in found})
     pictures: list[PageImage] = []
     choices: list[Table] = []
     tables: list[Table] = []
-    for number, benchmark in enumerate(dict.fromkeys(one.benchmark for one in found)):
-        members = [one for one in found if one.benchmark == benchmark]
+    for number, benchmark in enumerate(dict.fromkeys(result.benchmark for result in found)):
+        members = [result for result in found if result.benchmark == benchmark]
         name = f"break-even-{number}"
         pictures += [
             show(BreakEvenMap(members), output, name, f"{benchmark}: break-even level", command),
@@ -85,15 +85,15 @@ def make_break_even_page(
 def _choices(benchmark: str, found: list[BreakEven]) -> Table:
     """Return the fastest format at each level, one row per setting and block shape."""
     places = list(varying_places(found))
-    levels = sorted({float(level) for one in found for level in one.curve["level"] if level > 0})
-    blocks = natural_order({one.block for one in found if one.block})
-    where = [tuple(one.place.get(name, "") for name in places) for one in found]
+    levels = sorted({float(x) for result in found for x in result.curve["level"] if x > 0})
+    blocks = natural_order({result.block for result in found if result.block})
+    settings = [tuple(result.place.get(name, "") for name in places) for result in found]
     rows: dict[tuple[str, ...], list[BreakEven]] = {
-        (*here, block): [] for here in dict.fromkeys(where) for block in blocks
+        (*setting, block): [] for setting in dict.fromkeys(settings) for block in blocks
     }
-    for one, here in zip(found, where, strict=True):
-        if one.block:
-            rows[*here, one.block].append(one)
+    for result, setting in zip(found, settings, strict=True):
+        if result.block:
+            rows[*setting, result.block].append(result)
     return Table(
         f"{benchmark}: what to use at a level",
         columns(*places, "zeros in blocks of", *(f"level {level:g}" for level in levels)),
@@ -102,7 +102,7 @@ def _choices(benchmark: str, found: list[BreakEven]) -> Table:
             for names, members in rows.items()
             if members
         ),
-        ("dense: no format is surely faster; 2x: takes half the time of dense",),
+        ("dense: no format is faster with confidence; 2x: takes half the time of dense",),
     )
 
 
@@ -121,18 +121,18 @@ def _table(benchmark: str, found: list[BreakEven]) -> Table:
     return Table(
         f"{benchmark}: every format",
         (*map(Column, titles), *numbers, Column("at level")),
-        tuple(_row(one, places) for one in found),
+        tuple(_row(result, places) for result in found),
     )
 
 
-def _row(one: BreakEven, places: list[str]) -> tuple[Cell, ...]:
-    best = one.curve.sort_values("ratio").iloc[0]
-    kind = "worse" if one.level == NEVER else "better" if one.high < NEVER else ""
+def _row(result: BreakEven, places: list[str]) -> tuple[Cell, ...]:
+    best = result.curve.sort_values("ratio").iloc[0]
+    kind = "worse" if result.level == NEVER else "better" if result.high < NEVER else ""
     return (
-        *(Cell(one.place.get(name, "")) for name in places),
-        Cell(one.format),
-        Cell(one.block or "-"),
-        Cell(one.text, one.level, kind=kind),
+        *(Cell(result.place.get(name, "")) for name in places),
+        Cell(result.format),
+        Cell(result.block or "-"),
+        Cell(result.text, result.level, kind=kind),
         Cell(human(float(best["ratio"]), "ratio"), float(best["ratio"])),
         Cell(f"{best['level']:g}" if best["level"] else "-"),
     )

@@ -108,7 +108,7 @@ def test_the_crossing_point_is_told_where_it_was_planted(site: Path) -> None:
 def test_what_to_use_at_a_level_stands_first(site: Path) -> None:
     text = Page(site / "break-even.html").text
     assert text.index("what to use at a level") < text.index("every format")
-    assert "dense: no format is surely faster" in text
+    assert "dense: no format is faster with confidence" in text
 
 
 def test_every_page_has_the_menu_one_heading_and_a_language(site: Path) -> None:
