@@ -1,10 +1,10 @@
-"""Work on several processes, behind the interface of `concurrent.futures`.
+"""Tasks run by several processes, behind the interface of `concurrent.futures`.
 
-`run_all` is what callers use: tasks in, results in order out. `ProcessExecutor` is one executor for
-it; any other that keeps the interface (a cluster's) can take its place.
+Callers use `run_all`: tasks in, results in order out. It uses `ProcessExecutor`; another executor
+with the same interface (a cluster's) can take its place.
 
-Tasks are repeatable: a task whose process was killed is run once more in a new process. So a killed
-process (out of memory, say) costs its task, not the others.
+Tasks must be repeatable: a task whose process was killed is run once more in a new process. So a
+killed process (out of memory, say) costs one repetition of its task, and the others go on.
 
 `multiprocessing` is not used: its workers import the caller's ``__main__``, so that a script which
 calls `sparsebench.results.ingest` would need a guard around its code.
@@ -27,7 +27,7 @@ from sparsebench.errors import SparsebenchError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# The terminal's ^C reaches the workers too; what to do about it is this process's matter.
+# The terminal's ^C reaches the workers too; this process decides what to do about it.
 _CODE: Final = """
 import signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -38,7 +38,7 @@ _ATTEMPTS: Final = 2
 
 
 class WorkerKilledError(SparsebenchError):
-    """The process that ran a task was killed, and so was the one that repeated it."""
+    """The process that ran a task was killed, and so was the process that repeated it."""
 
 
 def available_cores() -> int:
@@ -56,7 +56,7 @@ def run_all(
     """Return what each task returns, in the order of ``tasks``.
 
     Args:
-        tasks: to be run once each; with several workers they are pickled, and so are results.
+        tasks: each is run once; with several workers tasks and results are pickled.
         workers: processes; with fewer than two, or a single task, tasks run in this process.
         done: called here with the index of each task that has ended, in the order of ending.
         initializer: called once in each new process.
@@ -144,8 +144,7 @@ class ProcessExecutor(Executor):
                 return value
             raise result
         raise WorkerKilledError(
-            "a worker process was killed twice at the same task (out of memory?); "
-            "what was stored stays, the same command continues"
+            "a worker process was killed twice at the same task (out of memory?)"
         )
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -182,19 +181,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill a process and close its pipes."""
     process.kill()
     for pipe in (process.stdin, process.stdout):
-        with suppress(BrokenPipeError):  # a rest of a task that it did not read
+        with suppress(BrokenPipeError):  # the rest of a task that it did not read
             if pipe:
                 pipe.close()
     process.wait()
 
 
 def serve() -> None:
-    """Run tasks from stdin and answer on stdout until stdin ends: what a worker process does.
+    """Run tasks from stdin and write results to stdout until stdin ends: a worker's main function.
 
-    It ends with its parent, also with one that was killed, since the pipe then ends.
+    A worker ends after its parent, also if that was killed, since the pipe then ends.
     """
     tasks, answers = sys.stdin.buffer, sys.stdout.buffer
-    sys.stdout = sys.stderr  # what a task prints must not get between the answers
+    sys.stdout = sys.stderr  # what a task prints must not get between the results
     initializer = pickle.load(tasks)  # noqa: S301 - from the process that started this one
     if initializer is not None:
         initializer()
@@ -216,5 +215,8 @@ def serve() -> None:
             pickle.loads(content)  # noqa: S301 - an exception may pickle and not unpickle
         except Exception as error:  # noqa: BLE001
             content = pickle.dumps((False, RuntimeError(f"result cannot be pickled: {error!r}")))
-        answers.write(content)
-        answers.flush()
+        try:
+            answers.write(content)
+            answers.flush()
+        except BrokenPipeError:  # the parent was killed meanwhile
+            os._exit(1)  # without Python's attempt to flush once more, which would complain

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and folders searched for files."""
+"""Write files whole or not at all; search folders for files."""
 
 import os
 import secrets
@@ -15,7 +15,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; what is written there replaces ``path`` at the end.
 
     The folder is made if need be. A reader sees the old file or the new one, never a part, also
-    after a power cut. If the block raises, ``path`` stays as it is and the temporary file goes.
+    after a power cut. If the block raises, ``path`` is unchanged and the temporary file is deleted.
+    If the process is killed, ``.NAME.*.tmp`` is left.
 
     Raises:
         OSError: the folder or the file cannot be written.
@@ -73,7 +74,7 @@ def find_files(folder: Path, wanted: Callable[[str], bool]) -> FileSearch:
     """
     problems: dict[Path, str] = {}
 
-    def note(error: OSError) -> None:  # `Path.rglob` skips such a folder without a word
+    def note(error: OSError) -> None:  # `Path.rglob` would skip such a folder silently
         path = Path(error.filename)
         problems[path] = f"{path}: folder cannot be read ({error.strerror}), skipped"
 

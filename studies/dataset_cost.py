@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from sparsebench.results import read
 from sparsebench.results.dataset.compaction import read_encoded
-from sparsebench.results.dataset.snapshot import survey
+from sparsebench.results.dataset.snapshot import take_snapshot
 from sparsebench.results.dataset.storage import open_store
 from studies.fleet_history import write_tree
 
@@ -120,7 +120,7 @@ def stored(tree: Path, dataset: Path, floor: float) -> Iterator[tuple[str, str]]
 def plain_parquet_size(dataset: Path, path: Path) -> int:
     """Return the size of all rows as written by pyarrow's defaults, sorted by benchmark."""
     store = open_store(dataset)
-    tables = [read_encoded(store, file) for file in survey(store).files.values()]
+    tables = [read_encoded(store, file) for file in take_snapshot(store).files.values()]
     table = pa.concat_tables(t for t in tables if t is not None)
     order = np.argsort(table["benchmark"].to_numpy().astype(str), kind="stable")
     plain = pa.schema(

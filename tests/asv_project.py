@@ -29,9 +29,13 @@ SETUP = "from setuptools import setup; setup(name='tiny', version='1', py_module
 def make_project(
     folder: Path, benchmarks: str, grids: Iterable[str], commits: dict[str, str]
 ) -> None:
-    """Fill ``folder``: a tagged commit for each text of the module ``tiny``, oldest first.
+    """Make an asv project in ``folder``, with one tagged commit per text of its module ``tiny``.
 
-    ``grids`` are names of benchmark classes; the grid of each is its name in small letters.
+    Args:
+        folder: an empty folder.
+        benchmarks: the text of benchmarks/suite.py.
+        grids: names of benchmark classes; each is a grid of that name in lower case.
+        commits: by tag, the text of ``tiny.py``, oldest first.
     """
     git(folder, "init", "--quiet", "--initial-branch", "main")
     (folder / "benchmarks").mkdir()

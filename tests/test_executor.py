@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 import sys
 import time
 from concurrent.futures import CancelledError
@@ -17,23 +18,23 @@ def process_id(_: int) -> int:
     return os.getpid()
 
 
-def killed_first(marker: Path, result: int) -> int:
+def kill_first_process(marker: Path, result: int) -> int:
     if not marker.exists():
         marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 
 
-def killed() -> int:
+def kill_process() -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return 0
 
 
-def refused() -> int:
+def raise_config_error() -> int:
     raise ConfigError("level: must lie in [0, 1], got level=2")
 
 
-def unpicklable() -> object:
+def return_lambda() -> object:
     return lambda: None
 
 
@@ -41,11 +42,11 @@ def set_marker() -> None:
     os.environ["EXECUTOR_TEST"] = "set"
 
 
-def marker() -> str | None:
+def get_marker() -> str | None:
     return os.environ.get("EXECUTOR_TEST")
 
 
-def printing() -> int:
+def print_text() -> int:
     sys.stdout.write("in between\n")
     return 3
 
@@ -65,13 +66,17 @@ def test_tasks_run_in_other_processes_which_are_reused() -> None:
 
 
 def test_a_killed_process_costs_only_its_task(tmp_path: Path) -> None:
-    tasks = [partial(killed_first, tmp_path / "marker", 7), partial(pow, 2, 5), partial(pow, 2, 6)]
+    tasks = [
+        partial(kill_first_process, tmp_path / "marker", 7),
+        partial(pow, 2, 5),
+        partial(pow, 2, 6),
+    ]
     assert run_all(tasks, 2) == [7, 32, 64]
 
 
 def test_a_task_that_is_killed_twice_fails_alone() -> None:
     with ProcessExecutor(2) as executor:
-        futures = [executor.submit(killed), executor.submit(pow, 2, 5)]
+        futures = [executor.submit(kill_process), executor.submit(pow, 2, 5)]
         with pytest.raises(WorkerKilledError, match="killed twice at the same task"):
             futures[0].result()
         assert futures[1].result() == 32
@@ -80,22 +85,22 @@ def test_a_task_that_is_killed_twice_fails_alone() -> None:
 
 def test_an_error_of_a_task_is_raised_with_its_traceback() -> None:
     with pytest.raises(ConfigError, match="got level=2") as caught:
-        run_all([refused, refused], 2)
-    assert "in refused" in "".join(caught.value.__notes__)
+        run_all([raise_config_error, raise_config_error], 2)
+    assert "in raise_config_error" in "".join(caught.value.__notes__)
 
 
 def test_a_result_that_cannot_be_pickled_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="cannot be pickled"):
-        run_all([unpicklable, unpicklable], 2)
+        run_all([return_lambda, return_lambda], 2)
 
 
 def test_the_initializer_runs_in_each_process_and_not_here() -> None:
-    assert run_all([marker, marker], 2, initializer=set_marker) == ["set", "set"]
-    assert marker() is None
+    assert run_all([get_marker, get_marker], 2, initializer=set_marker) == ["set", "set"]
+    assert get_marker() is None
 
 
-def test_what_a_task_prints_does_not_reach_the_results(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run_all([printing, printing], 2) == [3, 3]
+def test_what_a_task_prints_is_not_taken_for_its_result(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_all([print_text, print_text], 2) == [3, 3]
     assert capfd.readouterr().out == ""
 
 
@@ -106,6 +111,35 @@ def test_an_error_ends_the_processes_at_once() -> None:
         time.sleep(0.01)
     executor.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert isinstance(future.exception(), CancelledError | WorkerKilledError)
+
+
+ORPHANS = """
+import sys
+from functools import partial
+from pathlib import Path
+from sparsebench.executor import run_all
+from tests.test_executor import wait_for_file
+run_all([partial(wait_for_file, Path(sys.argv[1]), n) for n in range(2)], 2)
+"""
+
+
+def wait_for_file(folder: Path, number: int) -> None:
+    (folder / f"started-{number}").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.01)
+
+
+def test_workers_of_a_killed_process_end_without_a_message(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ORPHANS, str(tmp_path)]
+    root = Path(__file__).parents[1]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=root) as process:
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        (tmp_path / "go").touch()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""  # ends when the last worker has ended
 
 
 def test_cores_are_those_that_this_process_may_use() -> None:

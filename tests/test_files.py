@@ -11,7 +11,7 @@ def write_half(path: Path) -> None:
     raise ValueError("half")
 
 
-def test_an_error_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+def test_an_error_leaves_the_old_file_and_no_temporary_one(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old")
     with pytest.raises(ValueError, match="half"), atomic_path(path) as temporary:

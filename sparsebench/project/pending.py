@@ -11,7 +11,7 @@ from typing import Any, Final
 from sparsebench.errors import SparsebenchError
 from sparsebench.project.patterns import compiled
 from sparsebench.results.asv.json_files import BadFileError, parse_object, read_bytes
-from sparsebench.results.asv.result_files import Measured, load_result_file
+from sparsebench.results.asv.result_files import BenchmarkResult, load_result_file
 
 Combination = tuple[str, ...]
 
@@ -211,7 +211,7 @@ def _measured(path: Path, selection: Selection) -> dict[str, frozenset[Combinati
     }
 
 
-def _with_value(one: Measured, samples: bool) -> frozenset[Combination]:
+def _with_value(one: BenchmarkResult, samples: bool) -> frozenset[Combination]:
     rows = zip(product(*one.params), one.values, one.samples, strict=True)
     return frozenset(
         case for case, value, taken in rows if _is_number(value) and (taken or not samples)

@@ -1,12 +1,15 @@
 """Stored results: asv's JSON into a Parquet dataset, and back as a DataFrame.
 
-``ingest(sources, dataset)`` stores asv results, ``read(dataset, benchmark="time_", status="ok")``
-gives them back as a pandas DataFrame, ``latest(frame)`` keeps the newest commit of every case and
-``read_latest`` reads only that; ``compact(dataset)`` merges small files, ``export`` writes CSV,
-JSON lines or asv's own files. A dataset is a folder or a URI (s3://, gs://, ...). The columns are
-documented in `sparsebench.results.table.schema`, files and guarantees in docs/results.md.
+``ingest(sources, dataset)`` stores asv results. ``read(dataset, benchmark="time_", status="ok")``
+returns them as a pandas DataFrame, ``latest(frame)`` selects the newest commit of each case, and
+``read_latest`` reads only that. ``compact(dataset)`` merges small files. ``export`` writes CSV,
+JSON lines or asv's own files. A dataset is a folder or a URI (s3://, gs://, ...).
 
-The names are loaded on first use, so that the schema can be imported without pandas.
+On the way in, `asv` parses asv's files, `table` makes Arrow tables of them, and `dataset` stores
+these as Parquet files. Read `ingestion` first. The columns are documented in `table.schema`, files
+and guarantees in docs/results.md.
+
+Names are loaded on first use, so that the schema can be imported without pandas.
 """
 
 from importlib import import_module
@@ -16,14 +19,14 @@ if TYPE_CHECKING:
     from sparsebench.results.dataset.compaction import Compacted, compact
     from sparsebench.results.dataset.scan import DatasetWarning
     from sparsebench.results.exporter import export
-    from sparsebench.results.ingestion import Outcome, Report, ingest
+    from sparsebench.results.ingestion import FileOutcome, Report, ingest
     from sparsebench.results.reader import Filters, latest, read, read_latest
 
 __all__ = [
     "Compacted",
     "DatasetWarning",
+    "FileOutcome",
     "Filters",
-    "Outcome",
     "Report",
     "compact",
     "export",
@@ -33,10 +36,10 @@ __all__ = [
     "read_latest",
 ]
 
-_HOMES = {
+_MODULES = {
     "Compacted": "dataset.compaction",
     "DatasetWarning": "dataset.scan",
-    "Outcome": "ingestion",
+    "FileOutcome": "ingestion",
     "Report": "ingestion",
     "compact": "dataset.compaction",
     "export": "exporter",
@@ -47,5 +50,5 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _HOMES.get(name, "reader")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    module = _MODULES.get(name, "reader")
+    return getattr(import_module(f"{__name__}.{module}"), name)

@@ -1,4 +1,4 @@
-"""The dataset in other formats: CSV, JSON lines, and asv's own result files."""
+"""The dataset in other formats: CSV, JSON lines and asv's own result files."""
 
 import hashlib
 import itertools
@@ -6,6 +6,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, Unpack
 
@@ -15,7 +16,7 @@ from sparsebench.errors import SparsebenchError
 from sparsebench.results.dataset.storage import slug
 from sparsebench.results.reader import Filters, read
 
-_COLUMNS: Final = {  # asv's name: ours
+_DATASET_COLUMNS: Final = {  # by asv's name
     "result": "value",
     "stats_ci_99_a": "ci_99_a",
     "stats_ci_99_b": "ci_99_b",
@@ -25,27 +26,28 @@ _COLUMNS: Final = {  # asv's name: ours
     "stats_repeat": "repeat",
     "samples": "samples",
 }
-_ORDER: Final = [
+_RESULT_COLUMNS: Final = [
     *("result", "params", "version", "started_at", "duration"),
     *("stats_ci_99_a", "stats_ci_99_b", "stats_q_25", "stats_q_75"),
     *("stats_number", "stats_repeat", "samples", "profile"),
 ]
-_RUN: Final = ["project", "machine", "commit_hash", "env_name"]
-_MACHINE: Final = ("arch", "cpu", "gpu", "cuda", "driver", "num_cpu", "os", "ram")
+_RUN_COLUMNS: Final = ["project", "machine", "commit_hash", "env_name"]
+_MACHINE_FIELDS: Final = ("arch", "cpu", "gpu", "cuda", "driver", "num_cpu", "os", "ram")
 
 
 def export(dataset: str | Path, into: Path, form: str, **filters: Unpack[Filters]) -> int:
-    """Write the rows that match as ``form``, and give how many rows there were.
+    """Write the rows that match in another format and return how many rows there are.
 
     Args:
         dataset: the folder or URI that `ingest` wrote to.
-        into: the file to write; of the form "asv" the folder of the results trees, one a project.
-        form: "csv" (lists and dicts as JSON), "jsonl" (a row a line) or "asv" (result files of
+        into: the file to write; for the form "asv" the folder of the results trees, one per
+            project.
+        form: "csv" (lists and dicts as JSON), "jsonl" (one row per line) or "asv" (result files of
             version 2 with machine.json and benchmarks.json, which asv's own commands read).
-        filters: as of `read`.
+        filters: as for `read`.
 
     Raises:
-        SparsebenchError: as `read`; or ``into`` cannot be written.
+        SparsebenchError: as for `read`; or ``into`` cannot be written.
     """
     frame = read(dataset, **filters)
     try:
@@ -64,30 +66,34 @@ def _to_csv(frame: pd.DataFrame, into: Path) -> None:
 
 
 def _to_jsonl(frame: pd.DataFrame, into: Path) -> None:
-    with into.open("w", encoding="utf-8") as sink:
-        for row in _rows(frame):
-            times = {k: v and v.isoformat() for k, v in row.items() if k in _TIMES}
-            sink.write(_json(row | times) + "\n")
+    with into.open("w", encoding="utf-8") as file:
+        for row in _plain_rows(frame):
+            times = {name: row[name] and row[name].isoformat() for name in _TIMES if name in row}
+            file.write(_json(row | times) + "\n")
 
 
 _TIMES: Final = ("commit_date", "started_at")
 
 
 def _to_asv(frame: pd.DataFrame, into: Path) -> None:
-    trees: defaultdict[Path, dict[str, Any]] = defaultdict(dict)
-    for _, group in frame.groupby(_RUN, sort=False):
-        rows = list(_rows(group))
-        project, machine, commit, env = (str(rows[0][name]) for name in _RUN)
+    trees: defaultdict[Path, dict[str, Any]] = defaultdict(dict)  # each one's benchmarks.json
+    for _, group in frame.groupby(_RUN_COLUMNS, sort=False):
+        rows = list(_plain_rows(group))
+        project, machine, commit, env = (str(rows[0][name]) for name in _RUN_COLUMNS)
         tree = into / slug(project)
         folder = tree / slug(machine)
-        facts = {key: str(rows[0][key]) for key in _MACHINE if rows[0][key] is not None}
-        facts["machine"] = machine
-        benchmarks = {name: list(each) for name, each in _by_benchmark(rows)}
-        _write(folder / "machine.json", {**facts, "version": 1})
-        _write(folder / f"{slug(commit)[:8]}-{_file_name(env)}.json", _result(benchmarks, facts))
-        trees[tree] |= {name: _listed(name, each) for name, each in benchmarks.items()}
-    for tree, listed in trees.items():
-        _write(tree / "benchmarks.json", {**listed, "version": 2})
+        fields = {key: str(rows[0][key]) for key in _MACHINE_FIELDS if rows[0][key] is not None}
+        fields["machine"] = machine
+        rows.sort(key=itemgetter("benchmark"))
+        benchmarks = {
+            name: list(each) for name, each in itertools.groupby(rows, itemgetter("benchmark"))
+        }
+        _write_json(folder / "machine.json", {**fields, "version": 1})
+        name = f"{slug(commit)[:8]}-{_env_file_name(env)}.json"
+        _write_json(folder / name, _result_file(benchmarks, fields))
+        trees[tree] |= {name: _settings(name, each) for name, each in benchmarks.items()}
+    for tree, settings in trees.items():
+        _write_json(tree / "benchmarks.json", {**settings, "version": 2})
 
 
 FORMS: Final[Mapping[str, Callable[[pd.DataFrame, Path], None]]] = {
@@ -97,58 +103,58 @@ FORMS: Final[Mapping[str, Callable[[pd.DataFrame, Path], None]]] = {
 }
 
 
-def _by_benchmark(rows: Iterable[dict[str, Any]]) -> Iterable[tuple[str, Any]]:
-    return itertools.groupby(sorted(rows, key=lambda r: r["benchmark"]), lambda r: r["benchmark"])
-
-
-def _result(benchmarks: Mapping[str, list[dict[str, Any]]], facts: Mapping[str, str]) -> Any:
-    """One asv result file of version 2."""
+def _result_file(benchmarks: Mapping[str, list[dict[str, Any]]], fields: Mapping[str, str]) -> Any:
+    """Return the content of an asv result file of version 2."""
     first = next(iter(benchmarks.values()))[0]
     requirements = first["requirements"] or {}
     return {
         "commit_hash": first["commit_hash"],
         "env_name": first["env_name"],
-        "date": _ms(first["commit_date"]),
-        "params": {**facts, "python": first["python"], **requirements},
+        "date": _milliseconds(first["commit_date"]),
+        "params": {**fields, "python": first["python"], **requirements},
         "python": first["python"],
         "requirements": requirements,
         "env_vars": first["env_vars"] or {},
-        "result_columns": _ORDER,
-        "results": {name: _entry(rows) for name, rows in benchmarks.items()},
+        "result_columns": _RESULT_COLUMNS,
+        "results": {name: _result_row(rows) for name, rows in benchmarks.items()},
         "durations": {},
         "version": 2,
     }
 
 
-def _entry(rows: list[dict[str, Any]]) -> list[Any]:
-    """A benchmark as asv stores it: a list a column in product order, trailing nulls dropped."""
-    axes = _axes([row["params"] or [] for row in rows])
-    found = {tuple(row["params"] or ()): row for row in rows}
-    whole = len(rows) == math.prod(map(len, axes)) and len(found) < len(rows)  # values repeat
-    each = rows if whole else [found.get(key) for key in itertools.product(*axes)]
+def _result_row(rows: list[dict[str, Any]]) -> list[Any]:
+    """Return a benchmark as asv stores it: lists in product order, trailing nulls dropped."""
+    params = _parameter_values(rows)
+    by_params = {tuple(row["params"] or ()): row for row in rows}
+    complete = len(rows) == math.prod(map(len, params))
+    if complete and len(by_params) < len(rows):  # a parameter's values repeat
+        ordered: list[dict[str, Any] | None] = [*rows]
+    else:
+        ordered = [by_params.get(combination) for combination in itertools.product(*params)]
     first = rows[0]
     cells: dict[str, Any] = {
-        "params": axes,
+        "params": params,
         "version": first["benchmark_version"],
-        "started_at": _ms(first["started_at"]),
+        "started_at": _milliseconds(first["started_at"]),
         "duration": first["duration"],
     }
-    for name, ours in _COLUMNS.items():
-        values = [_recorded(row, ours) for row in each]
+    for name, column in _DATASET_COLUMNS.items():
+        values = [_cell(row, column) for row in ordered]
         cells[name] = None if all(value is None for value in values) else values
-    entry = [cells.get(name) for name in _ORDER]
+    entry = [cells.get(name) for name in _RESULT_COLUMNS]
     while entry[-1] is None and len(entry) > 2:
         entry.pop()
     return entry
 
 
-def _axes(every: list[list[str]]) -> list[list[str]]:
-    """The values of each parameter, in the order in which they come."""
-    return [list(dict.fromkeys(column)) for column in zip(*every, strict=True)]
+def _parameter_values(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Return the values of each parameter, in the order in which they first occur."""
+    columns = zip(*(row["params"] or [] for row in rows), strict=True)
+    return [list(dict.fromkeys(column)) for column in columns]
 
 
-def _recorded(row: dict[str, Any] | None, column: str) -> Any:
-    """What asv would write: NaN for what was skipped, or is not among the rows."""
+def _cell(row: dict[str, Any] | None, column: str) -> Any:
+    """Return what asv would write; NaN for the value of a skipped or missing row."""
     if column != "value":
         return row[column] if row else None
     if row is None or row["status"] == "skipped":
@@ -156,8 +162,8 @@ def _recorded(row: dict[str, Any] | None, column: str) -> Any:
     return row["value"]
 
 
-def _listed(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What asv's benchmarks.json must say of a benchmark."""
+def _settings(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what asv's benchmarks.json must hold for a benchmark."""
     row = rows[0]
     return {
         "name": name,
@@ -165,15 +171,15 @@ def _listed(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "type": row["type"] or "track",
         "unit": row["unit"] or "unit",
         "param_names": row["param_names"] or [],
-        "params": _axes([each["params"] or [] for each in rows]),
+        "params": _parameter_values(rows),
         "version": row["benchmark_version"] or "",
     }
 
 
-def _rows(frame: pd.DataFrame) -> Iterable[dict[str, Any]]:
-    """Rows of plain Python values, None for what is not known."""
+def _plain_rows(frame: pd.DataFrame) -> Iterable[dict[str, Any]]:
+    """Yield rows of plain Python values, None for what is not known."""
     for row in frame.to_dict("records"):
-        yield {str(key): _plain(value) for key, value in row.items()}
+        yield {str(name): _plain(value) for name, value in row.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -188,19 +194,17 @@ def _json(value: Any) -> str:
     return json.dumps(value.tolist() if hasattr(value, "tolist") else value, ensure_ascii=False)
 
 
-def _ms(time: pd.Timestamp | None) -> int | None:
+def _milliseconds(time: pd.Timestamp | None) -> int | None:
     return None if time is None else int(time.timestamp() * 1000)
 
 
-def _file_name(env: str) -> str:
-    """As asv names it, but that no odd name leaves the folder."""
-    return (
-        slug(env)
-        if len(env) < 60
-        else f"env-{hashlib.md5(env.encode(), usedforsecurity=False).hexdigest()}"
-    )
+def _env_file_name(env: str) -> str:
+    """Return asv's part of the file name, without characters that could leave the folder."""
+    if len(env) < 60:
+        return slug(env)
+    return f"env-{hashlib.md5(env.encode(), usedforsecurity=False).hexdigest()}"
 
 
-def _write(path: Path, content: Any) -> None:
+def _write_json(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content), encoding="utf-8")

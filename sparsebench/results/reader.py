@@ -1,8 +1,9 @@
-"""The dataset back as a pandas DataFrame, with filters pushed down to Parquet."""
+"""The dataset as a pandas DataFrame, with filters that Parquet applies while it reads."""
 
+import functools
 import json
+import operator
 from collections.abc import Iterable, Sequence
-from functools import reduce
 from pathlib import Path
 from typing import Any, Final, TypedDict, Unpack, get_args
 
@@ -12,18 +13,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparsebench.errors import SparsebenchError, unknown_name
-from sparsebench.results.dataset.scan import Keep, Opened, open_dataset
-from sparsebench.results.dataset.snapshot import Survey
+from sparsebench.results.dataset.scan import OpenDataset, Reduce, open_dataset
+from sparsebench.results.dataset.snapshot import Snapshot
 from sparsebench.results.dataset.storage import first_line
 from sparsebench.results.table.schema import SCHEMA, Status
 
 
 class Filters(TypedDict, total=False):
-    """Which rows: a value, or several of which any will do; None, or no value, means all.
+    """Which rows to read: one value, or several of which any matches; None or no value: all rows.
 
-    ``benchmark`` is a regular expression searched in the name (RE2: no look-around), ``commit`` the
-    first characters of a hash, ``zeros`` a count or "all" for the whole block; all else must be
-    equal.
+    ``benchmark`` is a regular expression that is searched in the name (RE2: no look-around),
+    ``commit`` the first characters of a hash, ``zeros`` a count or "all" for the whole block. All
+    other values must be equal.
     """
 
     benchmark: str | None
@@ -49,101 +50,59 @@ class Filters(TypedDict, total=False):
 def read(
     dataset: str | Path, *, columns: Sequence[str] | None = None, **filters: Unpack[Filters]
 ) -> pd.DataFrame:
-    """The rows of ``dataset`` that match all ``filters``, by file, benchmark and commit date.
+    """Return the rows of ``dataset`` that match all ``filters``, by file, benchmark, commit date.
 
     Args:
         dataset: the folder or URI that `ingest` wrote to.
-        columns: names of `schema.SCHEMA`, in the wanted order; None for all of them.
+        columns: names of `schema.SCHEMA`, in the order of the result; None for all of them.
         filters: see `Filters`.
 
     Returns:
-        A frame whose types do not depend on the rows: times have the zone UTC, integers are pandas'
-        nullable ones, ``samples`` holds NumPy arrays, ``requirements`` and ``env_vars`` dicts. Of
-        machines with one name and different hardware the name tells the hardware. It may be
-        empty, but only where every filter alone matches something.
+        A frame whose types do not depend on the rows. Times have the zone UTC, integers are pandas'
+        nullable ones, ``samples`` holds NumPy arrays, ``requirements`` and ``env_vars`` hold dicts.
+        If machines share a name and differ in hardware, ``machine`` includes the hardware. The
+        frame may be empty, but only if each filter alone matches something.
 
     Warns:
         DatasetWarning: a file is not readable as Parquet; it is skipped.
 
     Raises:
         SparsebenchError: no such dataset, a newer schema version, an unknown column or filter, or a
-            filter's value that occurs nowhere in the dataset (near ones are listed). A status need
-            not occur, but must be one of `schema.Status`.
+            filter's value that is nowhere in the dataset (near ones are listed). A status need not
+            be there, but must be one of `schema.Status`.
     """
-    return _to_frame(_matching(dataset, columns, dict(filters)))
+    return _to_frame(_matching_rows(dataset, columns, dict(filters)))
 
 
 def read_latest(
     dataset: str | Path, *, columns: Sequence[str] | None = None, **filters: Unpack[Filters]
 ) -> pd.DataFrame:
-    """What ``latest(read(...))`` gives, without making a frame of what it leaves out."""
-    wanted = list(columns or SCHEMA.names)
-    needed = [*wanted, *(key for key in (*_SERIES, *_AGE) if key not in wanted)]
-    return _to_frame(_newest(_matching(dataset, needed, dict(filters), _newest)).select(wanted))
-
-
-def latest(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the newest commit of each (project, machine, env_name, benchmark, case).
-
-    Newest by commit_date; of equal dates the one started last. Rows keep their order.
-    """
-    ordered = frame.sort_values(["commit_date", "started_at"], na_position="first", kind="stable")
-    return frame.loc[ordered.drop_duplicates(_SERIES, keep="last").index.sort_values()]
+    """Return what ``latest(read(...))`` returns, without a frame of all rows on the way."""
+    chosen = list(columns or SCHEMA.names)
+    needed = list(dict.fromkeys([*chosen, *_SERIES, *_AGE]))
+    table = _matching_rows(dataset, needed, dict(filters), _latest_rows)
+    return _to_frame(_latest_rows(table).select(chosen))
 
 
 _SERIES: Final = ["project", "machine", "env_name", "benchmark", "case"]
 _AGE: Final = ["commit_date", "started_at"]
 
 
-def _newest(table: pa.Table) -> pa.Table:
-    """The rows that `latest` keeps, found by codes instead of texts."""
-    series, size = np.zeros(table.num_rows, dtype=np.int64), 1
-    for name in _SERIES:
-        codes, more = _codes(table[name])
-        if size * more >= 2**63:
-            series, known = pd.factorize(series)
-            size = len(known)
-        series, size = series * more + codes, size * more
-    series = pd.factorize(series)[0]
-    commit_date, started_at = (
-        table[name].cast(pa.int64()).fill_null(-(2**62)).to_numpy() for name in _AGE
-    )
-    order = np.lexsort((started_at, commit_date))
-    last = np.zeros(series.max(initial=-1) + 1, dtype=np.int64)
-    last[series[order]] = order  # of several, the one that comes last stays
-    return table.take(pa.array(np.sort(last)))
+def latest(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the newest commit per project, machine, env_name, benchmark and case.
+
+    Newest by commit_date; of equal dates the one that was started last. Rows keep their order.
+    """
+    started_at, commit_date = (frame[name].astype("int64") for name in reversed(_AGE))
+    ordered = frame[_SERIES].iloc[np.lexsort((started_at, commit_date))]
+    newest = ~ordered.duplicated(keep="last")
+    return frame.loc[ordered.index[newest].sort_values()]
 
 
-def _codes(column: pa.ChunkedArray) -> tuple["np.ndarray[Any, np.dtype[np.int64]]", int]:
-    """A number a text, null included, and how many there may be."""
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    one = column.unify_dictionaries().combine_chunks()
-    indices = one.indices.fill_null(len(one.dictionary))
-    return indices.to_numpy().astype(np.int64), len(one.dictionary) + 1
-
-
-def _matching(
-    dataset: str | Path,
-    columns: Sequence[str] | None,
-    filters: dict[str, Any],
-    keep: Keep | None = None,
-) -> pa.Table:
-    wanted = {name: value for name, value in filters.items() if value not in (None, (), [])}
-    for kind, names, known in [
-        ("column", columns or (), SCHEMA.names),
-        ("filter", wanted, Filters.__annotations__),
-    ]:
-        _check_names(kind, names, known)
-    source = open_dataset(dataset)
-    rest = {name: value for name, value in wanted.items() if name != "machine"}
-    machines = _matches("machine", wanted["machine"]) if "machine" in wanted else None
-    matching = _expression(rest, source.known)
-    table = source.table(columns or SCHEMA.names, matching, machines, keep)
-    _check_names("status", _listed(wanted.get("status", ())), get_args(Status))
-    if table.num_rows == 0 or any(len(_listed(value)) > 1 for value in wanted.values()):
-        _check_values(source, wanted)
-    return table
+def _latest_rows(table: pa.Table) -> pa.Table:
+    """Return the rows that `latest` returns."""
+    frame = table.select([*_SERIES, *_AGE]).unify_dictionaries().to_pandas()
+    return table.take(pa.array(latest(frame).index))
 
 
 _INTEGERS: Final = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()}
@@ -155,110 +114,108 @@ def _to_frame(table: pa.Table) -> pd.DataFrame:
     for index, field in enumerate(table.schema):
         if pa.types.is_timestamp(field.type):
             table = table.set_column(index, field.name, pc.assume_timezone(table[index], "UTC"))
-    plain = [n for n in table.column_names if n not in _OBJECTS]
+    plain = [name for name in table.column_names if name not in _OBJECTS]
     frame: pd.DataFrame = table.select(plain).to_pandas(types_mapper=_INTEGERS.get)
-    for place, name in enumerate(table.column_names):
-        if name in _OBJECTS:
-            frame.insert(place, name, _objects(table[name]))
+    for index, name in enumerate(table.column_names):
+        if name in _OBJECTS:  # equal texts, of which there are few, share one dict
+            encoded = table[name].dictionary_encode().combine_chunks()
+            dicts = [json.loads(text) for text in encoded.dictionary.to_pylist()]
+            codes = encoded.indices.to_pylist()
+            values = [None if code is None else dicts[code] for code in codes]
+            frame.insert(index, name, pd.Series(values, dtype=object))
     return frame
 
 
-def _objects(column: pa.ChunkedArray) -> pd.Series:
-    """A dict a row, the same one where the text is the same: there are few."""
-    encoded = column.dictionary_encode().combine_chunks()
-    known = [json.loads(text) for text in encoded.dictionary.to_pylist()]
-    objects = [None if code is None else known[code] for code in encoded.indices.to_pylist()]
-    return pd.Series(objects, dtype=object)
+def _matching_rows(
+    dataset: str | Path,
+    columns: Sequence[str] | None,
+    filters: dict[str, Any],
+    reduce: Reduce | None = None,
+) -> pa.Table:
+    """Check the filters and return the rows that match, see `OpenDataset.table`."""
+    filters = {name: value for name, value in filters.items() if value not in (None, (), [])}
+    _check_names("column", columns or (), SCHEMA.names)
+    _check_names("filter", filters, Filters.__annotations__)
+    source = open_dataset(dataset)
+    parts = [
+        _filter_expression(name, value, source.snapshot)
+        for name, value in filters.items()
+        if name != "machine"
+    ]
+    matching = functools.reduce(operator.and_, parts) if parts else None
+    machines = _is_in("machine", filters["machine"]) if "machine" in filters else None
+    table = source.table(columns or SCHEMA.names, matching, machines, reduce)
+    _check_names("status", _as_list(filters.get("status", ())), get_args(Status))
+    if table.num_rows == 0 or any(len(_as_list(value)) > 1 for value in filters.values()):
+        _check_values(source, filters)
+    return table
 
 
-def _check_names(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
-    known = set(known)
-    for name in names:
-        if name not in known:
-            raise SparsebenchError(unknown_name(kind, name, known))
-
-
-_COLUMNS: Final = {"commit": "commit_hash"}  # filters that are not called like their column
-
-# `zeros` is null for the whole block, and where there is no such parameter; the case tells which.
+# `zeros` is null for the whole block, and if there is no such parameter; the case tells which.
 _WHOLE_BLOCK: Final = pc.match_substring_regex(
     pc.field("case").cast(pa.string()), r"(^|, )zeros=(all|None)(, |$)"
 )
 
 
-def _expression(filters: dict[str, Any], known: Survey) -> pc.Expression | None:
-    """All filters in one; what is asked by a part of a name is looked up in ``known``."""
-    parts = [
-        _named(value, known.benchmarks())
-        if name == "benchmark"
-        else _matches("commit_hash", _begun(value, known.commits()))
-        if name == "commit"
-        else _matches(name, value)
-        for name, value in filters.items()
-    ]
-    return reduce(lambda a, b: a & b, parts) if parts else None
-
-
-def _begun(prefixes: Any, commits: Iterable[str]) -> list[str]:
-    return [commit for commit in commits if commit.startswith(tuple(_listed(prefixes)))]
-
-
-def _named(pattern: str, benchmarks: Sequence[str]) -> pc.Expression:
-    """The benchmarks whose names match; their range is what Parquet's statistics can exclude."""
-    names = pa.array(benchmarks, pa.string())
-    found = names.filter(pc.match_substring_regex(names, _pattern(pattern)))
+def _filter_expression(name: str, value: Any, snapshot: Snapshot) -> pc.Expression:
+    """Return a filter as Arrow has it; parts of names are looked up in the snapshot."""
+    if name == "commit":
+        prefixes = tuple(_as_list(value))
+        return _is_in("commit_hash", [c for c in snapshot.commits() if c.startswith(prefixes)])
+    if name != "benchmark":
+        return _is_in(name, value)
+    benchmarks = pa.array(snapshot.benchmarks(), pa.string())
+    try:
+        names = benchmarks.filter(pc.match_substring_regex(benchmarks, value))
+    except pa.ArrowInvalid as error:
+        raise SparsebenchError(
+            f"benchmark must be a regular expression (RE2), got {value!r}; {first_line(error)}"
+        ) from None
     field = pc.field("benchmark")
-    if len(found) == 0:
-        return field.isin(found)
-    return (field >= found[0]) & (field <= found[-1]) & field.isin(found)
+    if len(names) == 0:
+        return field.isin(names)
+    # Parquet's statistics exclude row groups by the range.
+    return (field >= names[0]) & (field <= names[-1]) & field.isin(names)
 
 
-def _matches(name: str, value: Any) -> pc.Expression:
-    if name == "zeros" and (rest := [v for v in _listed(value) if v != "all"]) != _listed(value):
-        return _matches("zeros", rest) | _WHOLE_BLOCK
-    return pc.field(name).isin(pa.array(_listed(value), SCHEMA.field(name).type))
+def _is_in(name: str, value: Any) -> pc.Expression:
+    values = _as_list(value)
+    if name == "zeros" and "all" in values:
+        return _is_in("zeros", [v for v in values if v != "all"]) | _WHOLE_BLOCK
+    return pc.field(name).isin(pa.array(values, SCHEMA.field(name).type))
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return [value] if isinstance(value, str | int | float) else list(value)
 
 
-def _check_values(source: Opened, filters: dict[str, Any]) -> None:
-    """Refuse a filter whose value occurs nowhere, and list the near ones that do."""
+def _check_names(kind: str, names: Iterable[str], allowed: Iterable[str]) -> None:
+    allowed = set(allowed)
+    for name in names:
+        if name not in allowed:
+            raise SparsebenchError(unknown_name(kind, name, allowed))
+
+
+def _check_values(source: OpenDataset, filters: dict[str, Any]) -> None:
+    """Raise an error for a filter's value that is nowhere in the dataset, and list near ones.
+
+    Raises:
+        SparsebenchError: there is such a value.
+    """
     for name, value in filters.items():
-        if name == "status":  # any of the vocabulary will do
+        if name == "status":  # each status is allowed
             continue
-        known = _stored_values(source, name)
-        for one in _listed(value):
-            if not any(_found(name, one, other) for other in known):
-                names = {_short(name, other) for other in known}
-                raise SparsebenchError(unknown_name(name, str(one), names))
-
-
-def _stored_values(source: Opened, name: str) -> list[Any]:
-    if name == "benchmark":
-        return source.known.benchmarks()
-    column = _COLUMNS.get(name, name)
-    known = pc.unique(source.table([column])[column]).drop_null().to_pylist()
-    whole = name == "zeros" and source.table([column], _WHOLE_BLOCK).num_rows > 0
-    return [*known, "all"] if whole else known
-
-
-def _found(name: str, wanted: Any, stored: Any) -> bool:
-    if name == "benchmark":
-        return bool(pc.match_substring_regex(pa.scalar(stored), wanted).as_py())
-    return bool(stored.startswith(wanted) if name == "commit" else stored == wanted)
-
-
-def _short(name: str, stored: Any) -> str:
-    return stored[:8] if name == "commit" else str(stored)
-
-
-def _pattern(text: str) -> str:
-    try:
-        pc.match_substring_regex(pa.scalar(""), text)
-    except pa.ArrowInvalid as error:
-        raise SparsebenchError(
-            f"benchmark must be a regular expression (RE2), got {text!r}; {first_line(error)}"
-        ) from None
-    return text
+        if name == "benchmark":
+            stored = source.snapshot.benchmarks()
+            if not pc.any(pc.match_substring_regex(pa.array(stored, pa.string()), value)).as_py():
+                raise SparsebenchError(unknown_name(name, value, set(stored)))
+            continue
+        column = "commit_hash" if name == "commit" else name
+        stored = pc.unique(source.table([column])[column]).drop_null().to_pylist()
+        if name == "zeros" and source.table([column], _WHOLE_BLOCK).num_rows > 0:
+            stored.append("all")
+        for wanted in _as_list(value):
+            prefix = name == "commit"
+            if not any(v.startswith(wanted) if prefix else v == wanted for v in stored):
+                names = {v[:8] if prefix else str(v) for v in stored}
+                raise SparsebenchError(unknown_name(name, str(wanted), names))

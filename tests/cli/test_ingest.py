@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sparsebench.cli import main
-from sparsebench.results import batch, read
+from sparsebench.results import ingestion, read
 
 DATA = Path(__file__).parents[1] / "data" / "asv"
 
@@ -52,7 +52,7 @@ def test_a_bad_file_is_one_line_on_stderr_and_exit_code_2(project, capsys):
         out, err = capsys.readouterr()
         assert out.startswith(f"results/parquet: stored {stored} files")
         assert out.endswith("1 bad\n")
-        assert err.startswith(f"{bad}: must be JSON, broken or cut off: ")
+        assert err.startswith(f"{bad}: must be JSON, broken or truncated: ")
         assert err.count("\n") == 1
 
 
@@ -113,7 +113,7 @@ def test_an_interrupt_is_one_line_and_keeps_what_was_stored(project, capsys, mon
 
     first = min(Path("results/asv/workstation").glob("*-*.json"))
     assert main(["ingest", str(first)]) == 0
-    monkeypatch.setattr(batch, "write_file", interrupted)
+    monkeypatch.setattr(ingestion, "write_file", interrupted)
     assert main(["ingest"]) == 130
     err = capsys.readouterr().err.strip()  # click ends the line that holds the terminal's ^C
     assert err == "sparsebench: interrupted; what was stored stays, the same command continues"

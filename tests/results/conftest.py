@@ -1,4 +1,4 @@
-"""asv results to ingest: real ones under tests/data, and small ones made up by a test."""
+"""asv results to ingest: real ones of tests/data, and small ones that a test writes."""
 
 import errno
 import json
@@ -28,20 +28,20 @@ def v2(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run_python() -> Callable[[str], str]:
-    """Runs a line of code in a fresh interpreter and returns what it prints."""
+    """A function that runs a line of code in a new interpreter and returns what it prints."""
 
     def run(code: str) -> str:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
-        return done.stdout.strip()
+        return process.stdout.strip()
 
     return run
 
 
 @pytest.fixture
 def locked(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes folders of a name unreadable, for the superuser too, whom no mode keeps out."""
+    """A function that makes folders of a name unreadable, also for the superuser."""
 
     def lock(name: str) -> None:
         def scandir(path: Any = ".") -> Any:
@@ -57,11 +57,11 @@ def locked(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 @pytest.fixture
 def write_result(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a version 2 result file below tmp_path/<folder>/<machine> and returns its path."""
+    """A function that writes a version 2 result file and returns its path."""
 
     def write(
         results: dict[str, Any],
-        folder: str = "made-up/results",
+        folder: str = "generated/results",
         benchmarks: dict[str, Any] | None = None,
         name: str = "aaaaaaaa-env.json",
         **fields: Any,

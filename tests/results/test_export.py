@@ -1,4 +1,4 @@
-"""Nobody is locked in: CSV, JSON lines, and asv's own files, read back by other programs."""
+"""CSV, JSON lines and asv's own files, read back by other programs."""
 
 import json
 import math
@@ -48,7 +48,7 @@ def test_json_lines_hold_every_row(dataset, tmp_path):
     assert rows[0]["commit_date"] == ours["commit_date"][0].isoformat()
 
 
-def test_asv_reads_what_is_written_for_it_as_it_reads_its_own(dataset, tmp_path):
+def test_asv_reads_exported_files_as_it_reads_its_own(dataset, tmp_path):
     export(dataset, tmp_path, "asv")
     (tree,) = [path for path in tmp_path.iterdir() if path.is_dir()]
     listed = Benchmarks.load(_Config(tree))
@@ -64,7 +64,7 @@ def test_asv_reads_what_is_written_for_it_as_it_reads_its_own(dataset, tmp_path)
     assert len(ours) == len(theirs) == 2
     for name in ours:
         mine = Results.load(str(ours[name]))
-        original = Results.load(str(_like(name, theirs)))
+        original = Results.load(str(_same_commit(name, theirs)))
         assert mine.commit_hash == original.commit_hash
         assert mine.date == original.date
         assert mine.env_name == original.env_name
@@ -73,7 +73,9 @@ def test_asv_reads_what_is_written_for_it_as_it_reads_its_own(dataset, tmp_path)
         for key in keys:
             params = original.get_result_params(key)
             assert mine.get_result_params(key) == params
-            assert _same(mine.get_result_value(key, params), original.get_result_value(key, params))
+            assert _equal(
+                mine.get_result_value(key, params), original.get_result_value(key, params)
+            )
             assert mine.get_result_samples(key, params) == original.get_result_samples(key, params)
             assert mine.get_result_stats(key, params) == original.get_result_stats(key, params)
             assert mine.benchmark_version[key] == original.benchmark_version[key]
@@ -81,7 +83,7 @@ def test_asv_reads_what_is_written_for_it_as_it_reads_its_own(dataset, tmp_path)
             assert mine.duration[key] == original.duration[key]
 
 
-def test_asv_publishes_what_is_written_for_it(repository, write_result, tmp_path):
+def test_asv_publishes_exported_files(repository, write_result, tmp_path):
     folder, commit = repository
     params = [["'a'", "'b'"], ["1", "2"]]
     listed = {"time_x": {"type": "time", "unit": "seconds", "param_names": ["kind", "n"]}}
@@ -111,21 +113,21 @@ def test_asv_publishes_what_is_written_for_it(repository, write_result, tmp_path
     assert index["benchmarks"]["time_x"]["param_names"] == ["kind", "n"]
 
 
-def test_what_was_written_for_asv_can_be_ingested_again(dataset, tmp_path):
+def test_exported_asv_files_can_be_ingested_again(dataset, tmp_path):
     export(dataset, tmp_path / "trees", "asv")
     (tree,) = (tmp_path / "trees").iterdir()
     ingest([tree], tmp_path / "again", project=read(dataset)["project"][0])
     columns = ["commit_hash", "benchmark", "case", "value", "ci_99_a", "number", "status"]
     keys = ["commit_hash", "benchmark", "case"]
     first, again = (
-        read(place, columns=columns).sort_values(keys, ignore_index=True)
-        for place in (dataset, tmp_path / "again")
+        read(folder, columns=columns).sort_values(keys, ignore_index=True)
+        for folder in (dataset, tmp_path / "again")
     )
     again["status"] = again["status"].where(first["status"] != "timeout", "timeout")
     pd.testing.assert_frame_equal(again, first)
 
 
-def test_names_of_all_kinds_do_not_leave_the_folder(write_result, tmp_path):
+def test_exported_files_are_inside_the_folder_whatever_the_names(write_result, tmp_path):
     path = write_result(
         {"time_x": [[1.0]]}, params={"machine": "../../m"}, env_name="../e", commit_hash="../c"
     )
@@ -147,11 +149,11 @@ class _Config:
         self.benchmark_dir = str(tree)
 
 
-def _like(name, paths):
+def _same_commit(name, paths):
     return next(path for other, path in paths.items() if other[:8] == name[:8])
 
 
-def _same(mine, original):
+def _equal(mine, original):
     pairs = zip(mine, original, strict=True)
     return all(
         a == b or (a is not None and b is not None and math.isnan(a) and math.isnan(b))

@@ -1,4 +1,4 @@
-"""Odd machines, odd files and older datasets: a right result or a clear line."""
+"""Unusual machines, unusual files and older datasets: a right result or one clear line."""
 
 import json
 import shutil
@@ -19,12 +19,12 @@ STORED = Path(__file__).parents[2] / "results" / "parquet"
 
 
 def as_version_1(table):
-    """The table as the first version stored it: one file, maps of texts, no runs in the footer."""
+    """Return the table as version 1 stored it: maps of texts, no runs in the footer."""
     for name in ("requirements", "env_vars"):
         maps = [list(json.loads(text).items()) for text in table[name].to_pylist()]
         kind = pa.map_(pa.string(), pa.string())
-        place = table.column_names.index(name)
-        table = table.set_column(place, name, pa.array(maps, kind))
+        index = table.column_names.index(name)
+        table = table.set_column(index, name, pa.array(maps, kind))
     return table.replace_schema_metadata({"sparsebench_schema": "1"})
 
 
@@ -50,7 +50,7 @@ def test_the_stored_dataset_of_this_repository_is_read():
     assert "numpy" in str(frame["requirements"][0])
 
 
-def test_one_name_and_other_hardware_are_two_machines(tmp_path, write_result):
+def test_one_name_with_different_hardware_is_two_machines(tmp_path, write_result):
     dataset = tmp_path / "dataset"
     same = {"machine": "runner", "num_cpu": "4"}
     for cpu, value in [("Xeon", 1.0), ("EPYC", 2.0)]:
@@ -63,7 +63,7 @@ def test_one_name_and_other_hardware_are_two_machines(tmp_path, write_result):
     assert set(read(dataset)["machine"]) == {"runner (cpu Xeon)", "runner (cpu EPYC)"}
     pd.testing.assert_frame_equal(read_latest(dataset), latest(read(dataset)))
     older = write_result({"time_y": [[3.0]]}, params={"machine": "runner"}, commit_hash="b" * 40)
-    ingest([older], dataset)  # says nothing of its hardware, so it is no third machine
+    ingest([older], dataset)  # without hardware, so it is no third machine
     assert read(dataset)["machine"].nunique() == 2
 
 
@@ -76,7 +76,7 @@ def test_an_absurd_number_of_rounds_is_not_fatal(tmp_path, write_result, rounds)
     assert len(read(tmp_path / "dataset")["fingerprint"]) == 2
 
 
-def test_infinity_and_every_bit_of_a_sample_come_back(tmp_path, write_result):
+def test_infinity_and_each_bit_of_a_sample_are_stored(tmp_path, write_result):
     samples = [np.nextafter(0.1, 1), 5e-324, 1.7976931348623157e308, float("inf")]
     path = write_result(
         {
@@ -115,7 +115,7 @@ def test_infinity_and_every_bit_of_a_sample_come_back(tmp_path, write_result):
         b'{"version": 1, "commit_hash": "a", "results": {"x": ' + b"9" * 4000 + b"}}",
     ],
 )
-def test_nonsense_is_one_failed_row_a_benchmark(tmp_path, content):
+def test_nonsense_is_one_failed_row_per_benchmark(tmp_path, content):
     path = tmp_path / "results" / "m" / "aaaaaaaa-e.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
@@ -125,26 +125,25 @@ def test_nonsense_is_one_failed_row_a_benchmark(tmp_path, content):
     assert read(tmp_path / "dataset").columns.tolist() == SCHEMA.names
 
 
-LITTLE_MEMORY = """
+LIMITED_MEMORY = """
 import resource, sys
 import pandas, pyarrow.dataset
 import sparsebench.results.ingestion, sparsebench.results.dataset.compaction
 from sparsebench.cli import main
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + 150_000_000, size + 150_000_000))
-import sparsebench.results.workers
-sparsebench.results.workers.cores = lambda: 1
+sparsebench.results.ingestion.MAX_WORKERS = 1
 sys.exit(main(["ingest", *sys.argv[1:3], "--into", sys.argv[3]]))
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
-def test_a_file_too_large_for_the_memory_is_one_line_and_the_rest_lands(tmp_path, write_result):
+def test_a_file_too_large_for_the_memory_is_one_line_and_others_are_stored(tmp_path, write_result):
     """As a file of 500 MB is on a small machine."""
     large = write_result({"time_x": [[1.0]]}, folder="large/results")
     large.write_text(large.read_text().replace("1.0", ", ".join(["0.5"] * 10_000_000)))
     small = write_result({"time_x": [[1.0]]}, folder="small/results")
-    command = [sys.executable, "-c", LITTLE_MEMORY, large, small, tmp_path / "dataset"]
+    command = [sys.executable, "-c", LIMITED_MEMORY, large, small, tmp_path / "dataset"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stderr == f"{large}: too large for this machine's memory\n"
     assert done.returncode == 2

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sparsebench.errors import SparsebenchError
+from sparsebench.files import atomic_path
 from sparsebench.results import ingest, read
-from sparsebench.results.asv.context import project_of
+from sparsebench.results.asv.context import find_config, project_of
 from sparsebench.results.dataset.storage import Store, slug
 from sparsebench.results.table.schema import SCHEMA
 
@@ -20,8 +21,8 @@ DATA = Path(__file__).parents[1] / "data" / "asv"
 
 
 def contents(dataset):
-    found = (path for path in sorted(dataset.rglob("*")) if path.is_file())
-    return {path: path.read_bytes() for path in found}
+    paths = (path for path in sorted(dataset.rglob("*")) if path.is_file())
+    return {path: path.read_bytes() for path in paths}
 
 
 def states(report):
@@ -80,7 +81,7 @@ def test_a_folder_of_the_source_that_cannot_be_read_is_reported(tmp_path, write_
         ingest([source], tmp_path / "dataset")
 
 
-def test_what_lies_beside_a_file_is_part_of_it(tmp_path, write_result):
+def test_a_change_of_benchmarks_json_stores_the_file_again(tmp_path, write_result):
     path = write_result({"track_x": [[1.0]]})
     ingest([path], tmp_path / "dataset")
     assert read(tmp_path / "dataset")["unit"].isna().all()
@@ -105,7 +106,7 @@ def test_a_value_keeps_the_settings_it_was_measured_with(tmp_path, write_result)
     assert set(read(tmp_path / "dataset")["fingerprint"]) == {"number=10 repeat=7 rounds=1"}
 
 
-def test_a_benchmark_that_was_removed_keeps_what_was_known_of_it(tmp_path, write_result):
+def test_a_benchmark_that_was_removed_keeps_its_unit_and_parameter_names(tmp_path, write_result):
     listed = {"type": "track", "unit": "rows/s", "param_names": ["shape"]}
     results = {"a.track_x": [[1.0], [["(2, 3)"]], "v", 1000]}
     ingest([write_result(results, benchmarks={"a.track_x": listed})], tmp_path / "dataset")
@@ -145,7 +146,7 @@ def test_two_sources_of_the_same_commit_are_merged(tmp_path, write_result):
     assert states(ingest([first, second], tmp_path / "dataset")) == ["unchanged", "unchanged"]
 
 
-def test_of_two_sources_the_later_run_stands_whatever_their_order(tmp_path, write_result):
+def test_of_two_sources_the_later_run_counts_whatever_their_order(tmp_path, write_result):
     late = write_result({"time_x": [[2.0], [], "v", 2000]})
     early = write_result({"time_x": [[1.0], [], "v", 1000]}, name="aaaaaaaa-early.json")
     for order in ([late, early], [early, late]):
@@ -154,7 +155,7 @@ def test_of_two_sources_the_later_run_stands_whatever_their_order(tmp_path, writ
         assert read(dataset)["value"].tolist() == [2.0]
 
 
-def test_a_bad_file_is_reported_and_the_rest_lands(tmp_path, v2):
+def test_a_bad_file_is_reported_and_the_others_are_stored(tmp_path, v2):
     machine = v2 / "workstation"
     good = sorted(machine.glob("*-*.json"))
     (machine / "11111111-cut.json").write_bytes(good[0].read_bytes()[:3000])
@@ -171,7 +172,7 @@ def test_a_bad_file_is_reported_and_the_rest_lands(tmp_path, v2):
 
 
 @pytest.mark.parametrize("name", ["benchmarks.json", "workstation/machine.json"])
-def test_a_broken_file_beside_the_results_is_reported_once_and_done_without(tmp_path, v2, name):
+def test_a_broken_file_beside_the_results_is_reported_once_and_not_used(tmp_path, v2, name):
     (v2 / name).write_text('{"version": 1, "cut')
     report = ingest([v2], tmp_path / "dataset")
     assert states(report) == ["stored", "stored"]
@@ -181,7 +182,7 @@ def test_a_broken_file_beside_the_results_is_reported_once_and_done_without(tmp_
     assert len(read(tmp_path / "dataset")) == 74
 
 
-def test_a_file_of_no_benchmark_lands_as_no_row(tmp_path, write_result):
+def test_a_file_without_benchmarks_is_stored_as_no_row(tmp_path, write_result):
     path = write_result({})
     report = ingest([path], tmp_path / "dataset")
     assert (states(report), report.rows, report.problems) == (["stored"], 0, ())
@@ -196,6 +197,14 @@ def test_a_project_is_named_by_its_asv_conf_or_else_by_its_folder(tmp_path):
     config = '{\n  // "project": "commented",\n  "version": 1,\n  "project": "real",\n}'
     (tree.parents[1] / "asv.conf.json").write_text(config)
     assert project_of(tree) == "real"
+    assert find_config(tree) == tree.parents[1] / "asv.conf.json"
+    assert find_config(tree, levels=1) is None
+
+
+def test_a_benchmark_with_an_empty_parameter_list_has_no_row(tmp_path, write_result):
+    path = write_result({"time_none": [None, [[]]], "time_x": [[1.0]]})
+    assert states(ingest([path], tmp_path / "dataset")) == ["stored"]
+    assert read(tmp_path / "dataset")["benchmark"].tolist() == ["time_x"]
 
 
 names = st.one_of(
@@ -207,7 +216,7 @@ names = st.one_of(
 
 
 @given(name=names)
-def test_an_odd_name_is_one_plain_folder(name):
+def test_any_name_becomes_one_plain_folder(name):
     part = slug(name)
     assert "/" not in part
     assert "\\" not in part
@@ -216,7 +225,7 @@ def test_an_odd_name_is_one_plain_folder(name):
     assert len(part.encode()) < 100
 
 
-def test_odd_names_stay_inside_the_dataset(tmp_path, write_result):
+def test_files_are_inside_the_dataset_whatever_the_names(tmp_path, write_result):
     for number, odd in enumerate(
         ["..", "../../../etc/x", "a/b", ".hidden", "machine=m", "\u202e", ""]
     ):
@@ -233,7 +242,7 @@ def test_odd_names_stay_inside_the_dataset(tmp_path, write_result):
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
 )
 @given(texts=st.lists(st.text(min_size=1, max_size=12), min_size=4, max_size=4, unique=True))
-def test_odd_texts_come_back_as_they_were(tmp_path, write_result, texts):
+def test_any_texts_are_stored_unchanged(tmp_path, write_result, texts):
     machine, env, benchmark, param = texts
     path = write_result({benchmark: [[1.0], [[param]]]}, params={"machine": machine}, env_name=env)
     dataset = tmp_path / "dataset"
@@ -260,29 +269,29 @@ json_values = st.recursive(
 )
 
 
-def places(data, at=()):
-    """The path to every value inside nested dicts and lists."""
+def value_paths(data, prefix=()):
+    """Yield the path to each value inside nested dicts and lists."""
     inner = data.items() if isinstance(data, dict) else enumerate(data)
     for key, value in inner:
-        yield (*at, key)
+        yield (*prefix, key)
         if isinstance(value, dict | list):
-            yield from places(value, (*at, key))
+            yield from value_paths(value, (*prefix, key))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data(), version=st.sampled_from([1, 2]), beside=st.booleans())
-def test_whatever_stands_anywhere_in_a_file_it_lands_or_is_bad(tmp_path, data, version, beside):
+def test_a_file_with_any_value_anywhere_is_stored_or_reported(tmp_path, data, version, beside):
     tree = tmp_path / "tree"
     shutil.rmtree(tree, ignore_errors=True)
     shutil.copytree(DATA / f"v{version}", tree)
     results = sorted(tree.glob("*/*-*.json"))
     path = tree / "benchmarks.json" if beside else results[-1]
     content = json.loads(path.read_text())
-    where = data.draw(st.sampled_from(sorted(places(content), key=str)))
+    keys = data.draw(st.sampled_from(sorted(value_paths(content), key=str)))
     holder = content
-    for key in where[:-1]:
+    for key in keys[:-1]:
         holder = holder[key]
-    holder[where[-1]] = data.draw(json_values)
+    holder[keys[-1]] = data.draw(json_values)
     path.write_text(json.dumps(content))
     shutil.rmtree(tmp_path / "dataset", ignore_errors=True)
     report = ingest([tree], tmp_path / "dataset")
@@ -291,20 +300,20 @@ def test_whatever_stands_anywhere_in_a_file_it_lands_or_is_bad(tmp_path, data, v
     assert report.count("bad") <= 1
 
 
-def test_deep_nesting_in_a_files_corners_is_bad_and_not_fatal(tmp_path, write_result):
+def test_deep_nesting_inside_a_file_is_not_fatal(tmp_path, write_result):
     path = write_result({"time_x": [[1.0], ["DEEP"]]})
     path.write_text(path.read_text().replace('"DEEP"', "[" * 900 + "]" * 900))
     assert states(ingest([path], tmp_path / "dataset")) in (["bad"], ["stored"])
 
 
-def test_names_that_print_alike_do_not_collide(tmp_path, write_result):
+def test_names_with_the_same_folder_name_do_not_collide(tmp_path, write_result):
     for number, machine in enumerate(["a/b", "a-b", "a b", "A/B"]):
         write_result(
             {"time_x": [[float(number)]]},
             name=f"aaaaaaaa-{number}.json",
             params={"machine": machine},
         )
-    report = ingest([tmp_path / "made-up"], tmp_path / "dataset")
+    report = ingest([tmp_path / "generated"], tmp_path / "dataset")
     assert report.problems == ()
     assert read(tmp_path / "dataset").set_index("machine")["value"].to_dict() == {
         "a/b": 0.0,
@@ -318,7 +327,7 @@ def no_space(*args, **kwargs):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-class HalfThenNoSpace:
+class FullAfter100Bytes:
     """A file on a disk that is full after some bytes."""
 
     def __init__(self, sink):
@@ -335,19 +344,19 @@ class HalfThenNoSpace:
         no_space()
 
 
-def test_a_full_disk_leaves_what_was_there(tmp_path, write_result, monkeypatch):
+def test_a_full_disk_changes_nothing(tmp_path, write_result, monkeypatch):
     dataset = tmp_path / "dataset"
     ingest([write_result({"time_x": [[1.0]]})], dataset)
     before = contents(dataset)
     path = write_result({"time_x": [[2.0]]})
     with monkeypatch.context() as patch:
-        opened = Path.open
+        original = Path.open
 
-        def half_open(path, mode="r", **options):
-            sink = opened(path, mode, **options)
-            return HalfThenNoSpace(sink) if mode == "xb" else sink
+        def open_on_full_disk(path, mode="r", **options):
+            sink = original(path, mode, **options)
+            return FullAfter100Bytes(sink) if mode == "wb" else sink
 
-        patch.setattr(Path, "open", half_open)
+        patch.setattr(Path, "open", open_on_full_disk)
         with pytest.raises(SparsebenchError, match=r"\.parquet: cannot be written: No space left"):
             ingest([path], dataset)
     assert contents(dataset) == before  # no temporary file either
@@ -355,7 +364,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, write_result, monkeypatch):
     assert read(dataset)["value"].tolist() == [2.0]
 
 
-def test_a_dataset_that_cannot_be_written_is_told(tmp_path, write_result):
+def test_a_dataset_that_cannot_be_written_is_reported(tmp_path, write_result):
     path = write_result({"time_x": [[1.0]]})
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SparsebenchError, match="file: the dataset must be a folder, got a file"):
@@ -373,21 +382,21 @@ def test_a_read_only_dataset_can_be_ingested_again(tmp_path, write_result, monke
 
 
 def test_an_interrupt_loses_nothing_that_was_stored(tmp_path, v2, monkeypatch):
-    def interrupt(done, total):
-        assert total == 2
-        if done == 2:
-            raise KeyboardInterrupt
+    def interrupt(*_):
+        raise KeyboardInterrupt
 
     first, _ = sorted((v2 / "workstation").glob("*-*.json"))
     ingest([first], tmp_path / "dataset")
     (v2 / "workstation" / "ffffffff-bad.json").write_text("{")
-    with pytest.raises(KeyboardInterrupt):
-        ingest([v2], tmp_path / "dataset", progress=lambda done, total: interrupt(done, 2))
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            ingest([v2], tmp_path / "dataset")
     assert len(read(tmp_path / "dataset")) == 37
     assert sorted(states(ingest([v2], tmp_path / "dataset"))) == ["bad", "stored", "unchanged"]
 
 
-def test_a_damaged_file_is_told_and_its_sources_are_stored_again(tmp_path, v2, write_result):
+def test_a_damaged_file_is_reported_and_its_sources_are_stored_again(tmp_path, v2, write_result):
     dataset = tmp_path / "dataset"
     ingest([v2], dataset)
     ingest([write_result({"time_x": [[1.0]]})], dataset)
@@ -401,17 +410,20 @@ def test_a_damaged_file_is_told_and_its_sources_are_stored_again(tmp_path, v2, w
     assert len(read(dataset)) == 75
 
 
-def test_temporary_files_of_dead_writers_are_removed_when_old(tmp_path, v2):
+def test_temporary_files_of_killed_writers_are_removed_after_an_hour(tmp_path, v2):
     dataset = tmp_path / "dataset"
     ingest([v2], dataset)
     folder = next(dataset.rglob("*.parquet")).parent
-    old, young = folder / ".x.parquet.1-aa.tmp", folder / ".x.parquet.2-bb.tmp"
-    for temporary in (old, young):
-        temporary.write_bytes(b"PAR1 half")
+    for name in ("old.parquet", "young.parquet"):
+        with atomic_path(folder / name) as temporary:
+            temporary.write_bytes(b"PAR1 half")
+            shutil.copy(temporary, temporary.with_name(f"{temporary.name[:-4]}-copy.tmp"))
+        (folder / name).unlink()
+    (old,), (young,) = folder.glob(".old*"), folder.glob(".young*")
     os.utime(old, (1_000_000, 1_000_000))
     ingest([v2], dataset)
     assert not old.exists()
-    assert young.exists()  # its writer may be alive
+    assert young.exists()  # its writer may still be running
     assert len(read(dataset)) == 74
 
 
@@ -426,7 +438,7 @@ def test_a_newer_dataset_is_neither_read_nor_written(tmp_path, v2):
             action()
 
 
-def test_the_whole_version_1_tree_lands_or_is_reported(tmp_path):
+def test_all_files_of_version_1_are_stored_or_reported(tmp_path):
     report = ingest([DATA / "v1", DATA / "v1-bad"], tmp_path, project="astropy")
     recorded = 0
     for path in (DATA / "v1" / "cheetah").glob("*-*.json"):

@@ -9,7 +9,7 @@ import pytest
 
 from sparsebench.errors import SparsebenchError
 from sparsebench.results import DatasetWarning, ingest, latest, read, read_latest
-from sparsebench.results.dataset import scan
+from sparsebench.results.dataset.storage import Store
 from sparsebench.results.table.schema import SCHEMA
 
 DATA = Path(__file__).parents[1] / "data" / "asv"
@@ -43,38 +43,38 @@ def dataset(tmp_path_factory):
         ({"case": ""}, lambda f: f["case"] == ""),
     ],
 )
-def test_filters_give_what_a_mask_over_everything_gives(dataset, filters, mask):
+def test_filters_return_the_rows_that_a_mask_selects(dataset, filters, mask):
     everything = read(dataset)
     expected = everything[mask(everything)].reset_index(drop=True)
     assert 0 < len(expected) < len(everything)
     pd.testing.assert_frame_equal(read(dataset, **filters), expected)
 
 
-def test_columns_come_in_the_wanted_order_and_need_not_hold_the_filters(dataset):
+def test_columns_are_in_the_given_order_and_need_not_include_the_filters(dataset):
     frame = read(dataset, columns=["value", "benchmark"], status="ok", device="cpu")
     assert frame.columns.tolist() == ["value", "benchmark"]
     assert len(frame) == len(read(dataset, status="ok", device="cpu")) == 12
 
 
-def test_filters_reach_parquet(tmp_path, monkeypatch):
-    """Another machine's rows are not even decoded: they may be damaged."""
+def test_rows_that_a_filter_excludes_are_not_decoded(tmp_path, monkeypatch):
+    """Another machine's rows may even be damaged; then files are not read one by one either."""
     folder = tmp_path / "copy"
     ingest([DATA / "v1", DATA / "v2"], folder)
-    whole = read(folder, machine="cheetah")
+    expected = read(folder, machine="cheetah")
     for path in folder.rglob("workstation/*.parquet"):
         content = bytearray(path.read_bytes())
         content[4:2000] = bytes(1996)
         path.write_bytes(content)
     with monkeypatch.context() as patch:
-        patch.delattr(scan.Opened, "_whole_tables")
-        pd.testing.assert_frame_equal(read(folder, machine="cheetah"), whole)
+        patch.delattr(Store, "gone")  # called as soon as a file cannot be read
+        pd.testing.assert_frame_equal(read(folder, machine="cheetah"), expected)
     with pytest.warns(DatasetWarning, match=r"workstation/.*\.parquet: damaged, skipped") as caught:
         rest = read(folder)
     assert len(caught) == 1
     assert set(rest["machine"]) == {"cheetah", "not-cheetah"}
 
 
-def test_a_half_written_file_is_told_and_the_rest_is_read(tmp_path):
+def test_a_half_written_file_is_reported_and_the_others_are_read(tmp_path):
     ingest([DATA / "v2"], tmp_path)
     path = next(tmp_path.rglob("*.parquet"))
     (path.parent / "half.parquet").write_bytes(path.read_bytes()[:1500])
@@ -100,16 +100,16 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("filters", "message"), UNKNOWN)
-def test_an_unknown_name_lists_the_near_ones(dataset, filters, message):
+def test_an_unknown_name_lists_near_ones(dataset, filters, message):
     with pytest.raises(SparsebenchError, match=f"^{message}"):
         read(dataset, **filters)
 
 
-def test_known_values_that_never_meet_give_no_row(dataset):
+def test_values_that_occur_but_not_together_give_no_row(dataset):
     assert read(dataset, machine="cheetah", device="cpu").empty
 
 
-def test_no_dataset_is_told(tmp_path):
+def test_a_missing_or_empty_dataset_is_reported(tmp_path):
     with pytest.raises(SparsebenchError, match=r"nowhere: no such dataset; `sparsebench ingest`"):
         read(tmp_path / "nowhere")
     with pytest.raises(SparsebenchError, match=r"holds no results; `sparsebench ingest`"):
@@ -126,7 +126,7 @@ def test_a_dataset_of_older_columns_is_read_with_nulls(tmp_path):
     assert frame["digest"].isna().all()
 
 
-def test_latest_keeps_the_newest_commit_of_every_case(tmp_path, write_result):
+def test_latest_selects_the_newest_commit_of_each_case(tmp_path, write_result):
     for number, day in [(1, 2), (2, 3), (3, 1)]:
         results = {"time_x": [[float(number)]]} | ({"time_old": [[9.0]]} if number == 3 else {})
         ingest(
@@ -158,7 +158,7 @@ def test_duckdb_reads_the_dataset_as_it_is(dataset):
         assert cases == same["case"].nunique()
         assert pd.Timestamp(newest, tz="UTC") == same["commit_date"].max()
     described = duckdb.sql(f"DESCRIBE SELECT * FROM '{dataset}/**/*.parquet'").fetchall()
-    assert [column[0] for column in described] == SCHEMA.names  # none was made of a path
+    assert [column[0] for column in described] == SCHEMA.names  # none comes from the path
 
 
 def test_polars_reads_the_dataset_as_it_is(dataset):
@@ -185,13 +185,13 @@ def test_the_schema_is_imported_without_pandas(run_python):
     assert run_python(code) == "False"
 
 
-def test_zeros_all_are_the_whole_blocks_and_not_the_cases_without_zeros(dataset):
+def test_zeros_all_selects_whole_blocks_and_not_cases_without_zeros(dataset):
     everything = read(dataset)
-    whole = everything["case"].str.contains(r"\bzeros=(?:all|None)\b")
-    assert 0 < whole.sum() < everything["zeros"].isna().sum()
-    expected = everything[whole].reset_index(drop=True)
+    whole_block = everything["case"].str.contains(r"\bzeros=(?:all|None)\b")
+    assert 0 < whole_block.sum() < everything["zeros"].isna().sum()
+    expected = everything[whole_block].reset_index(drop=True)
     pd.testing.assert_frame_equal(read(dataset, zeros="all"), expected)
-    either = everything[whole | (everything["zeros"] == 2)].reset_index(drop=True)
+    either = everything[whole_block | (everything["zeros"] == 2)].reset_index(drop=True)
     pd.testing.assert_frame_equal(read(dataset, zeros=["all", 2]), either)
     with pytest.raises(SparsebenchError, match="unknown zeros '9'; known: 2, all"):
         read(dataset, zeros=9)
@@ -205,7 +205,7 @@ def test_a_status_need_not_occur_but_must_be_one(tmp_path, write_result):
         read(tmp_path / "dataset", status=["ok", "fail"])
 
 
-def test_a_folder_that_cannot_be_read_is_told(tmp_path, write_result, locked):
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path, write_result, locked):
     ingest([write_result({"time_x": [[1.0]]})], tmp_path / "dataset")
     (tmp_path / "dataset" / "other").mkdir()
     locked("other")

@@ -1,18 +1,23 @@
-"""Writers in processes of their own, killed or not, and what must hold of what they leave."""
+"""Writers in processes of their own, killed or not, and checks of what they have stored."""
 
 import json
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
 from sparsebench.results import ingest, read
+from sparsebench.results.dataset.storage import Store
 
 FILES, ROWS = 40, 25
+KILL_MARKER = "SPARSEBENCH_TEST_KILL_MARKER"  # environment variable, a path
 
 WRITER = """
 import sys
@@ -22,10 +27,9 @@ from sparsebench.results import ingest
 ingest([Path(sys.argv[1])], sys.argv[2])
 """
 COMPACTOR = "import sys; from sparsebench.results import compact; compact(sys.argv[1])"
-SMALL = (
-    "from sparsebench.results import ingestion; ingestion._BATCH = 1 ; ingestion.cores = lambda: 1"
+SMALL_BATCHES = (  # a writer stores one file per source, in its own process
+    "from sparsebench.results import ingestion;ingestion.BATCH_BYTES = 1; ingestion.MAX_WORKERS = 1"
 )
-STEPS = "import sparsebench.results.workers as w; w.cores = lambda: 1"
 
 
 def start_writer(source, dataset, setting=""):
@@ -39,19 +43,31 @@ def start_compaction(dataset):
     return subprocess.Popen([sys.executable, "-c", COMPACTOR, dataset])
 
 
-def in_small_batches():
-    """Settings that make a writer store a file a source, in its own process."""
-    return f"{SMALL}; {STEPS}"
+def kill_after_put():
+    """Kill this process once it has stored a file, unless one was killed so before."""
+
+    def put_and_kill(store, name, content):
+        put(store, name, content)
+        with suppress(FileExistsError):
+            Path(os.environ[KILL_MARKER]).touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    put = Store.put
+    Store.put = put_and_kill
 
 
-def whole_files(frame):
-    """How many sources are in ``frame``; each must be there with all of its rows, once."""
-    made = frame[frame["benchmark"] == "made.time_x"]
-    sizes = made.groupby(["commit_hash", "value"]).size()
+def kill_this_process():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def count_sources(frame):
+    """Return how many sources are in ``frame``; check that each has all of its rows, once."""
+    generated = frame[frame["benchmark"] == "generated.time_x"]
+    sizes = generated.groupby(["commit_hash", "value"]).size()
     assert set(sizes) <= {ROWS}
-    assert made.groupby("commit_hash")["value"].nunique().isin([1]).all()
-    assert made["samples"].map(lambda samples: len(set(samples))).isin([1]).all()
-    return made["commit_hash"].nunique()
+    assert generated.groupby("commit_hash")["value"].nunique().isin([1]).all()
+    assert generated["samples"].map(lambda samples: len(set(samples))).isin([1]).all()
+    return generated["commit_hash"].nunique()
 
 
 def make_source(write_result):
@@ -59,15 +75,15 @@ def make_source(write_result):
     params = [[str(n) for n in range(ROWS)]]
     for number in range(FILES):
         row = [[float(number)] * ROWS, params, "v", 1, 1.0, None, None, None, None, None, None]
-        results = {"made.time_x": [*row, [[float(number)] * 50] * ROWS]}
+        results = {"generated.time_x": [*row, [[float(number)] * 50] * ROWS]}
         path = write_result(results, name=f"{number:08x}-env.json", commit_hash=f"{number:040x}")
     return path.parents[1]
 
 
 def kill_writers(source, earlier, folder, count, seed=20):
-    """Kill a writer or a compaction at a random moment, ``count`` times; what stood must stand.
+    """Kill a writer or a compaction at a random moment, ``count`` times; check that no row is lost.
 
-    Gives how many of the killed left only a part of their work.
+    Returns how many of the killed had done only a part of their work.
     """
     draw = random.Random(seed)
     before = _sorted(read(earlier))
@@ -80,21 +96,21 @@ def kill_writers(source, earlier, folder, count, seed=20):
             ingest([source / "workstation" / f"{n:08x}-env.json" for n in range(5, 9)], dataset)
             process = start_compaction(dataset)
         else:
-            process = start_writer(source, dataset, in_small_batches())
-        found = len(list(dataset.rglob("*")))
-        while process.poll() is None and len(list(dataset.rglob("*"))) == found:
+            process = start_writer(source, dataset, SMALL_BATCHES)
+        paths = len(list(dataset.rglob("*")))
+        while process.poll() is None and len(list(dataset.rglob("*"))) == paths:
             pass  # the first file, temporary or not, appears; the moment is somewhere after
         time.sleep(draw.uniform(0, 0.05 if compacting else 0.4))
         process.kill()
         process.wait()
         frame = read(dataset)
-        old = _sorted(frame[frame["benchmark"] != "made.time_x"])
+        old = _sorted(frame[frame["benchmark"] != "generated.time_x"])
         pd.testing.assert_frame_equal(old, before)
-        stored = whole_files(frame)
+        stored = count_sources(frame)
         assert not compacting or stored == 9
         parts += 0 < stored < FILES
         ingest([source], dataset)  # continues
-        assert whole_files(read(dataset)) == FILES
+        assert count_sources(read(dataset)) == FILES
         shutil.rmtree(dataset)
     return parts
 
@@ -104,14 +120,14 @@ def _sorted(frame):
     return frame.sort_values(keys, kind="stable").reset_index(drop=True)
 
 
-def halves(source, folder):
-    """One commit's file as two, with different benchmarks, in two trees."""
+def write_halves(source, folder):
+    """Write one commit's file as two, with different benchmarks, in two trees, and return both."""
     path = min(source.rglob("*-*.json"))
     content = json.loads(path.read_text())
-    made = []
+    halves = []
     for half in ("_first", "_second"):
         names = {name + half: row for name, row in content["results"].items()}
-        made.append(folder / half / "results" / path.parent.name / path.name)
-        made[-1].parent.mkdir(parents=True)
-        made[-1].write_text(json.dumps({**content, "results": names}))
-    return made
+        halves.append(folder / half / "results" / path.parent.name / path.name)
+        halves[-1].parent.mkdir(parents=True)
+        halves[-1].write_text(json.dumps({**content, "results": names}))
+    return halves

@@ -1,5 +1,5 @@
-"""The Parquet dataset on disk or in object storage.
+"""The Parquet dataset in a folder or an object store.
 
-Storage, file footers, the snapshot that readers see, the conflict rule, compaction. Read
-`snapshot` first.
+Rows in, files out, and rows of all files back. Read `snapshot` first, then `scan` (reading) and
+`parquet_files` (writing); `conflict_rule` says which of two rows counts, `compaction` merges files.
 """

@@ -1,10 +1,10 @@
-"""Files of the dataset made into fewer: conflicts are settled, small files become large ones.
+"""Rewriting files of the dataset as fewer: conflicts are resolved, small files become large ones.
 
-A new file that names those it replaces comes first, and only then the old ones go. So whoever reads
-or writes meanwhile sees each row in one of them or in both, and knows which counts.
+A new file that names those it replaces is written first, and only then the old ones are deleted. So
+whoever reads or writes meanwhile sees each row in one of them or in both, and knows which counts.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,25 +12,39 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.results.dataset.conflict_rule import settle
-from sparsebench.results.dataset.parquet_files import File, Run, combined, identities, write_file
-from sparsebench.results.dataset.snapshot import Key, Survey, survey
-from sparsebench.results.dataset.storage import Store, open_store, telling
-from sparsebench.results.table.encoding import TEXT, encoded
+from sparsebench.results.dataset.conflict_rule import resolve
+from sparsebench.results.dataset.parquet_files import (
+    DatasetFile,
+    RunKey,
+    merge_runs,
+    run_keys,
+    write_file,
+)
+from sparsebench.results.dataset.snapshot import Snapshot, take_snapshot
+from sparsebench.results.dataset.storage import Store, open_store, store_errors
+from sparsebench.results.table.encoding import TEXT_COLUMNS, encode_table
 from sparsebench.results.table.schema import SCHEMA, SCHEMA_VERSION
 
-# At most this much is one file, so that a fleet's history of millions is a few of them, and merging
-# such a one takes well under 1 GB: some 700 MB of rows, 600 MB where they hold samples.
+# The largest size of a file, so that a fleet's history of millions of rows is a few files, and to
+# merge one takes well under 1 GB: some 700 MB for these rows, 600 MB for these bytes with samples.
 FILE_ROWS: Final = 500_000
 FILE_BYTES: Final = 32_000_000
 
 
 @dataclass(frozen=True)
 class Compacted:
-    """How many files there were and are; ``problems`` are one line each and start with a path."""
+    """What a compaction did.
+
+    Attributes:
+        before: how many files there were.
+        after: how many files there are.
+        rows: how many rows they have.
+        problems: one line each that starts with a path.
+    """
 
     before: int
     after: int
@@ -41,67 +55,79 @@ class Compacted:
 def compact(dataset: str | Path) -> Compacted:
     """Merge small files into files of up to half a million rows or 32 MB, by project and machine.
 
-    Readers and writers go on meanwhile, also on other machines. Conflicts are settled by the rule
-    of `sparsebench.results.dataset.conflict_rule`, files of an older schema version are brought to
-    today's, and what killed writers left is removed. An interrupted compaction loses nothing.
+    Readers and writers may go on meanwhile, also on other machines. Conflicts are resolved by the
+    rule of `sparsebench.results.dataset.conflict_rule`, files of an older schema version are
+    converted to today's, and leftovers of killed writers are removed. An interrupted compaction
+    loses nothing.
 
     Raises:
         SparsebenchError: the dataset is of a newer schema version, or cannot be read or written.
     """
     store = open_store(dataset)
-    before = survey(store)
-    known = settle_conflicts(store, before)
-    for names in _small(known):
-        rewrite(store, known, names)
+    before = take_snapshot(store)
+    snapshot = resolve_conflicts(store, before)
+    for names in _small_files(snapshot):
+        rewrite(store, snapshot, names)
     store.remove_abandoned()
-    after = survey(store, known)
+    after = take_snapshot(store, snapshot)
     for name in after.replaced:
         store.remove(name)
-    rows = sum(file.rows for file in after.files.values())
-    lines = tuple(after.problems.values())
-    return Compacted(len(before.files) + len(before.replaced), len(after.files), rows, lines)
+    return Compacted(
+        before=len(before.files) + len(before.replaced),
+        after=len(after.files),
+        rows=sum(file.rows for file in after.files.values()),
+        problems=tuple(after.problems.values()),
+    )
 
 
-def settle_conflicts(store: Store, known: Survey) -> Survey:
-    """Write the runs that lie in several files into one, and give the survey after that."""
-    groups = _groups(known.contested())
+def resolve_conflicts(store: Store, snapshot: Snapshot) -> Snapshot:
+    """Write the runs that are in several files into one, and return the snapshot after that."""
+    groups: list[set[str]] = []  # files that share runs, directly or through others
+    for names in {frozenset(runs) for runs in snapshot.conflicts().values()}:
+        overlapping = [group for group in groups if group & names]
+        groups = [group for group in groups if not group & names]
+        groups.append(set(names).union(*overlapping))
     if not groups:
-        return known
-    for names in groups:
-        rewrite(store, known, names)
-    return survey(store, known)
+        return snapshot
+    for group in groups:
+        rewrite(store, snapshot, sorted(group))
+    return take_snapshot(store, snapshot)
 
 
-def rewrite(store: Store, known: Survey, names: Sequence[str]) -> None:
-    """Store the rows of some files as one a project and machine, then remove those files.
+def rewrite(store: Store, snapshot: Snapshot, names: Sequence[str]) -> None:
+    """Store the rows of some files as one file per project and machine, then delete those files.
 
-    Nothing happens where another writer has replaced one of them: it settles what it finds.
+    Nothing is done if another writer has replaced one of them; that writer resolves conflicts too.
 
     Raises:
         SparsebenchError: a file cannot be read, or the new one not be written; nothing is lost.
     """
-    files = [known.files[name] for name in names]
+    files = [snapshot.files[name] for name in names]
     tables = [table for file in files if (table := read_encoded(store, file)) is not None]
     if len(tables) < len(files):
         return
-    owners = defaultdict(list)
-    for run in combined(run for file in files for run in file.runs):
-        owners[run.machine.project, run.machine.name].append(run)
-    settled = standing_rows(files, tables)
-    gone = [*names, *(n for file in files for n in file.replaces if n in known.replaced)]
-    for owner, runs in owners.items():
-        mine = settled if len(owners) == 1 else _of(settled, owner)
-        write_file(store, in_order(mine), runs, gone)
-    for name in gone:
+    runs_of = defaultdict(list)  # by project and machine
+    for run in merge_runs(run for file in files for run in file.runs):
+        runs_of[run.machine.project, run.machine.name].append(run)
+    rows = _merge_rows(files, tables)
+    obsolete = [*names, *(n for file in files for n in file.replaces if n in snapshot.replaced)]
+    for owner, runs in runs_of.items():
+        if len(runs_of) == 1:
+            owned = rows
+        else:
+            machines = (machine for machine, _, _ in run_keys(rows))
+            owned = rows.filter(pa.array([(m.project, m.name) == owner for m in machines]))
+        write_file(store, _sort_rows(owned), runs, obsolete)
+    for name in obsolete:
         store.remove(name)
 
 
-def read_encoded(store: Store, file: File) -> pa.Table | None:
-    """All rows of a file, with the columns of `ENCODED`; None if it has gone."""
+def read_encoded(store: Store, file: DatasetFile) -> pa.Table | None:
+    """Return all rows of a file with the columns of `ENCODED_SCHEMA`; None if it is gone."""
     old = file.version < SCHEMA_VERSION  # it may have other types
     try:
-        with telling(store.show(file.name), "cannot be read"), store.open(file.name) as source:
-            table = pq.ParquetFile(source, read_dictionary=None if old else TEXT).read()
+        with store_errors(store.show(file.name), "cannot be read"), store.open(file.name) as source:
+            table = pq.ParquetFile(source, read_dictionary=None if old else TEXT_COLUMNS).read()
     except SparsebenchError:
         if store.gone(file.name):
             return None
@@ -109,27 +135,24 @@ def read_encoded(store: Store, file: File) -> pa.Table | None:
     for field in SCHEMA:
         if field.name not in table.column_names:
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))
-    return encoded(table.select(SCHEMA.names))
+    return encode_table(table.select(SCHEMA.names))
 
 
-def standing_rows(files: Sequence[File], tables: Sequence[pa.Table]) -> pa.Table:
-    """The rows of several files, of which only contested runs need to be looked at one by one."""
-    seen: defaultdict[Key, int] = defaultdict(int)
-    for file in files:
-        for run in file.runs:
-            seen[run.key] += 1
-    contested = {key for key, count in seen.items() if count > 1}
-    if not contested:
+def _merge_rows(files: Sequence[DatasetFile], tables: Sequence[pa.Table]) -> pa.Table:
+    """Return the rows of several files; only runs that are in several need the conflict rule."""
+    counts: Counter[RunKey] = Counter(run.key for file in files for run in file.runs)
+    conflicts = {key for key, count in counts.items() if count > 1}
+    if not conflicts:
         return pa.concat_tables(tables)
-    masks = [pa.array([key in contested for key in identities(table)]) for table in tables]
+    masks = [pa.array([key in conflicts for key in run_keys(table)]) for table in tables]
     sequences = [{run.key: run.sequence for run in file.runs} for file in files]
     parts = [table.filter(mask) for table, mask in zip(tables, masks, strict=True)]
-    rest = [t.filter(pa.compute.invert(m)) for t, m in zip(tables, masks, strict=True)]
-    return pa.concat_tables([*rest, settle(parts, sequences)])
+    rest = [table.filter(pc.invert(mask)) for table, mask in zip(tables, masks, strict=True)]
+    return pa.concat_tables([*rest, resolve(parts, sequences)])
 
 
-def in_order(table: pa.Table) -> pa.Table:
-    """The rows by benchmark and commit date; of equal ones the order stays, asv's own."""
+def _sort_rows(table: pa.Table) -> pa.Table:
+    """Return the rows by benchmark and commit date; equal ones in their order, which is asv's."""
     table = table.unify_dictionaries().combine_chunks()
     if table.num_rows == 0:
         return table
@@ -141,45 +164,30 @@ def in_order(table: pa.Table) -> pa.Table:
     return table.take(pa.array(np.lexsort((commits, dates, codes))))
 
 
-def _of(table: pa.Table, owner: tuple[str, str]) -> pa.Table:
-    keys = identities(table)
-    return table.filter(pa.array([(m.project, m.name) == owner for m, _, _ in keys]))
+def _small_files(snapshot: Snapshot) -> Iterable[list[str]]:
+    """Yield sets of files to become one each: files of a folder that together are not too large.
 
-
-def _groups(contested: dict[Key, dict[str, Run]]) -> list[list[str]]:
-    """The files that share runs, directly or through a third."""
-    groups: list[set[str]] = []
-    for names in {frozenset(holding) for holding in contested.values()}:
-        touching = [group for group in groups if group & names]
-        groups = [group for group in groups if not group & names]
-        groups.append(set(names).union(*touching))
-    return [sorted(group) for group in groups]
-
-
-def _small(known: Survey) -> Iterable[list[str]]:
-    """Sets of files to be made one each: neighbours in a folder that together are not too large.
-
-    A file that is large enough, of today's version and without small neighbours, stays.
+    A file of today's version that is large enough, or alone in its set, is left as it is.
     """
-    folders: defaultdict[str, list[File]] = defaultdict(list)
-    for name, file in known.files.items():
+    folders: defaultdict[str, list[DatasetFile]] = defaultdict(list)
+    for name, file in snapshot.files.items():
         folders[name.rpartition("/")[0]].append(file)
     for files in folders.values():
-        chosen = [[file] for file in files if _share(file) >= 0.5]
+        groups = [[file] for file in files if _fullness(file) >= 0.5]
         filled = 1.0
-        for file in sorted((f for f in files if _share(f) < 0.5), key=_share):
-            if filled + _share(file) > 1:
-                chosen.append([])
+        for file in sorted((f for f in files if _fullness(f) < 0.5), key=_fullness):
+            if filled + _fullness(file) > 1:
+                groups.append([])
                 filled = 0
-            chosen[-1].append(file)
-            filled += _share(file)
+            groups[-1].append(file)
+            filled += _fullness(file)
         yield from (
             [file.name for file in group]
-            for group in chosen
+            for group in groups
             if len(group) > 1 or group[0].version < SCHEMA_VERSION
         )
 
 
-def _share(file: File) -> float:
-    """How much of a file at its largest it is."""
+def _fullness(file: DatasetFile) -> float:
+    """Return the size of a file as a fraction of the largest allowed one."""
     return max(file.rows / FILE_ROWS, file.size / FILE_BYTES)

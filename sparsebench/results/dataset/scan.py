@@ -1,11 +1,11 @@
-"""The standing rows of a dataset as an Arrow table, with columns and filters pushed to Parquet.
+"""The rows of a dataset that count as an Arrow table; Parquet reads only what a filter needs.
 
-Filters see texts as dictionaries: of these Arrow compares and looks up, but matches no pattern.
+Filters are given texts as dictionaries. Arrow compares those and looks them up, but matches no
+pattern in them.
 """
 
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,244 +16,232 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pds
 
 from sparsebench.errors import SparsebenchError, SparsebenchWarning
-from sparsebench.results.dataset.conflict_rule import settle
-from sparsebench.results.dataset.parquet_files import HARDWARE_IDENTITY, File
-from sparsebench.results.dataset.snapshot import Survey, at_once, survey
-from sparsebench.results.dataset.storage import Store, first_line, open_store, telling
-from sparsebench.results.table.encoding import ENCODED, TEXT, encoded
+from sparsebench.results.dataset.conflict_rule import resolve
+from sparsebench.results.dataset.parquet_files import HARDWARE_IDENTITY, DatasetFile, Hardware
+from sparsebench.results.dataset.snapshot import Snapshot, parallel_requests, take_snapshot
+from sparsebench.results.dataset.storage import Store, first_line, open_store, store_errors
+from sparsebench.results.table.encoding import ENCODED_SCHEMA, TEXT_COLUMNS, encode_table
 from sparsebench.results.table.schema import SCHEMA, SCHEMA_VERSION
 
-_TRIES: Final = 5
+_ATTEMPTS: Final = 5
 _TYPES_CHANGED: Final = frozenset({"requirements", "env_vars"})  # since version 1
 _PLAIN: Final = pds.ParquetFileFormat()
-_ENCODED: Final = pds.ParquetFileFormat(dictionary_columns=TEXT)
+_ENCODED: Final = pds.ParquetFileFormat(dictionary_columns=TEXT_COLUMNS)
 
-
-Keep = Callable[[pa.Table], pa.Table]
+Reduce = Callable[[pa.Table], pa.Table]
+MachineNames = dict[tuple[str, str], dict[Hardware, str]]  # by project and name
 
 
 class DatasetWarning(SparsebenchWarning):
     """A file of the dataset could not be read, and its rows are missing."""
 
 
-def open_dataset(dataset: str | Path) -> "Opened":
-    """The dataset as it is now.
+class _ReplacedError(Exception):
+    """Another writer replaced a file that was to be read."""
+
+
+def open_dataset(dataset: str | Path) -> "OpenDataset":
+    """Return the dataset as it is now.
+
+    Warns:
+        DatasetWarning: a file is not readable as Parquet; it is skipped.
 
     Raises:
-        SparsebenchError: there is none, it is of a newer schema version, or out of reach.
+        SparsebenchError: there is none, it is of a newer schema version, or cannot be reached.
     """
     store = open_store(dataset)
     if not store.exists():
         raise SparsebenchError(f"{store.shown}: no such dataset; `sparsebench ingest` makes one")
-    known = survey(store)
-    for problem in known.problems.values():
+    snapshot = take_snapshot(store)
+    for problem in snapshot.problems.values():
         warnings.warn(problem, DatasetWarning, stacklevel=4)
-    if not known.files:
+    if not snapshot.files:
         raise SparsebenchError(f"{store.shown}: holds no results; `sparsebench ingest` stores some")
-    return Opened(store, known)
+    return OpenDataset(store, snapshot)
 
 
 @dataclass
-class Opened:
-    """A dataset and the survey that its rows are read by."""
+class OpenDataset:
+    """A dataset and the snapshot that its rows are read by."""
 
     store: Store
-    known: Survey
+    snapshot: Snapshot
 
     def table(
         self,
         columns: Sequence[str],
         matching: pc.Expression | None = None,
         machines: pc.Expression | None = None,
-        keep: Keep | None = None,
+        reduce: Reduce | None = None,
     ) -> pa.Table:
-        """The rows that stand and match, as `ENCODED` columns in the wanted order.
+        """Return the rows that count and match, as columns of `ENCODED_SCHEMA`.
 
-        Should a file be replaced by another writer meanwhile, all is read again.
+        If another writer replaces a file meanwhile, all is read again.
 
         Args:
-            columns: the wanted ones.
-            matching: a filter that does not ask for the machine's name.
-            machines: one that does, as names are shown: by hardware where a name is shared.
-            keep: what will be done to the table anyhow; done to its parts, it saves memory.
+            columns: names, in the order of the result.
+            matching: a filter on other columns than the machine's name.
+            machines: a filter on the machine's name; it includes the hardware if machines share it.
+            reduce: what the caller will do to the table anyhow; done to parts, it saves memory.
         """
-        for attempt in range(_TRIES):
+        for _ in range(_ATTEMPTS):
             try:
-                with telling(self.store.shown, "cannot be read"):
-                    return self._table(columns, matching, machines, keep)
-            except _Gone:
-                if attempt == _TRIES - 1:
-                    raise SparsebenchError(
-                        f"{self.store.shown}: files go faster than they can be read; try again"
-                    ) from None
-                self.known = survey(self.store, self.known)
-        raise AssertionError("unreachable")
+                with store_errors(self.store.shown, "cannot be read"):
+                    return self._table(columns, matching, machines, reduce)
+            except _ReplacedError:
+                self.snapshot = take_snapshot(self.store, self.snapshot)
+        raise SparsebenchError(
+            f"{self.store.shown}: files are replaced faster than they can be read; try again"
+        )
 
     def _table(
         self,
         columns: Sequence[str],
         matching: pc.Expression | None,
         machines: pc.Expression | None,
-        keep: Keep | None,
+        reduce: Reduce | None,
     ) -> pa.Table:
-        alike = _alike(self.known)
-        if not alike:
-            return self._standing(columns, _both(matching, machines), keep)
+        names = _shared_machine_names(self.snapshot)
+        if not names:
+            return self._current_rows(columns, _both(matching, machines), reduce)
         needed = list(dict.fromkeys([*columns, "project", "machine", *HARDWARE_IDENTITY]))
-        table = _renamed(self._standing(needed, matching), alike)
+        table = _rename_machines(self._current_rows(needed, matching), names)
         return pds.dataset(table).to_table(columns=list(columns), filter=machines)
 
-    def _standing(
-        self, columns: Sequence[str], matching: pc.Expression | None, keep: Keep | None = None
+    def _current_rows(
+        self, columns: Sequence[str], matching: pc.Expression | None, reduce: Reduce | None = None
     ) -> pa.Table:
-        files = list(self.known.files.values())
-        commits = {commit for _, commit, _ in self.known.contested()}
+        """Return the rows that count: commits that are in several files go by the conflict rule."""
+        files = list(self.snapshot.files.values())
+        commits = sorted({commit for _, commit, _ in self.snapshot.conflicts()})
         if not commits:
-            return self._scan(files, columns, matching, keep)
-        rest = self._scan(files, columns, _both(matching, ~_of_commits(commits)), keep)
-        settled = pds.dataset(self._settled(commits))
-        return pa.concat_tables([rest, settled.to_table(columns=list(columns), filter=matching)])
-
-    def _settled(self, commits: set[str]) -> pa.Table:
-        """The standing rows of commits that several files hold."""
-        files = list(self.known.files.values())
-        parts = [self._scan([file], SCHEMA.names, _of_commits(commits)) for file in files]
+            return self._scan(files, columns, matching, reduce)
+        conflicting = pc.field("commit_hash").isin(pa.array(commits))
+        rest = self._scan(files, columns, _both(matching, ~conflicting), reduce)
+        parts = [self._scan([file], SCHEMA.names, conflicting) for file in files]
         sequences = [{run.key: run.sequence for run in file.runs} for file in files]
-        return settle(parts, sequences)
+        resolved = pds.dataset(resolve(parts, sequences))
+        return pa.concat_tables([rest, resolved.to_table(columns=list(columns), filter=matching)])
 
     def _scan(
         self,
-        files: Sequence[File],
+        files: Sequence[DatasetFile],
         columns: Sequence[str],
         matching: pc.Expression | None,
-        keep: Keep | None = None,
+        reduce: Reduce | None = None,
     ) -> pa.Table:
+        """Return the matching rows of files."""
         changed = _TYPES_CHANGED & set(columns)
         old = [file for file in files if changed and file.version < SCHEMA_VERSION]
         new = [file for file in files if file not in old]
-        tables = [self._converted(file, columns, matching) for file in old]
-        if keep:
-            with ThreadPoolExecutor(at_once(self.store)) as pool:
+        tables = [self._read_old(file, columns, matching) for file in old]
+        if reduce:
+            with ThreadPoolExecutor(parallel_requests(self.store)) as pool:
                 each = pool.map(lambda file: self._read([file], columns, matching), new)
-                tables += map(keep, each)
+                tables += map(reduce, each)
         elif new:
             tables.append(self._read(new, columns, matching))
         return pa.concat_tables(tables)
 
     def _read(
-        self, files: Sequence[File], columns: Sequence[str], matching: pc.Expression | None
+        self, files: Sequence[DatasetFile], columns: Sequence[str], matching: pc.Expression | None
     ) -> pa.Table:
+        """Return the matching rows of files of today's types; damaged files are skipped."""
+
+        def read(fragments: list[pds.ParquetFileFragment]) -> pa.Table:
+            system = self.store.system
+            dataset = pds.FileSystemDataset(fragments, ENCODED_SCHEMA, _ENCODED, system)
+            return dataset.to_table(columns=list(columns), filter=matching)
+
         try:
-            with ThreadPoolExecutor(at_once(self.store)) as pool:
-                found = list(pool.map(lambda file: self._fragment(file, matching), files))
-            return _all_of(found, self.store).to_table(columns=list(columns), filter=matching)
+            with ThreadPoolExecutor(parallel_requests(self.store)) as pool:
+                return read(list(pool.map(lambda file: self._fragment(file, matching), files)))
         except (OSError, pa.ArrowException):
             if any(self.store.gone(file.name) for file in files):
-                raise _Gone from None
-            # A whole footer over damaged data: find out whose.
-            whole = list(self._whole_tables(files, columns, matching))
-            return pa.concat_tables([ENCODED.empty_table().select(list(columns)), *whole])
+                raise _ReplacedError from None
+        # The footers are readable, so some file's data is damaged: read one by one.
+        tables = [ENCODED_SCHEMA.empty_table().select(list(columns))]
+        for file in files:
+            try:
+                tables.append(read([self._fragment(file, matching)]))
+            except (OSError, pa.ArrowException) as error:
+                problem = f"{self.store.show(file.name)}: damaged, skipped ({first_line(error)})"
+                warnings.warn(problem, DatasetWarning, stacklevel=9)
+        return pa.concat_tables(tables)
 
-    def _fragment(self, file: File, matching: pc.Expression | None) -> pds.ParquetFileFragment:
-        """The row groups of a file that may hold matching rows.
+    def _fragment(
+        self, file: DatasetFile, matching: pc.Expression | None
+    ) -> pds.ParquetFileFragment:
+        """Return the row groups of a file that may hold matching rows.
 
-        Which, Arrow tells only where texts are plain; but those take it twice as long to read.
+        Arrow finds them only if texts are plain, but takes twice as long to read plain texts.
         """
         path, system = self.store.path(file.name), self.store.system
         if matching is None:
             return _ENCODED.make_fragment(path, system)
-        near = _PLAIN.make_fragment(path, system).subset(matching, schema=SCHEMA)
-        return _ENCODED.make_fragment(path, system, row_groups=[g.id for g in near.row_groups])
+        subset = _PLAIN.make_fragment(path, system).subset(matching, schema=SCHEMA)
+        row_groups = [group.id for group in subset.row_groups]
+        return _ENCODED.make_fragment(path, system, row_groups=row_groups)
 
-    def _whole_tables(
-        self, files: Sequence[File], columns: Sequence[str], matching: pc.Expression | None
-    ) -> Iterator[pa.Table]:
-        for file in files:
-            try:
-                one = _all_of([self._fragment(file, matching)], self.store)
-                yield one.to_table(columns=list(columns), filter=matching)
-            except (OSError, pa.ArrowException) as error:
-                problem = f"{self.store.show(file.name)}: damaged, skipped ({first_line(error)})"
-                warnings.warn(problem, DatasetWarning, stacklevel=9)
-
-    def _converted(
-        self, file: File, columns: Sequence[str], matching: pc.Expression | None
+    def _read_old(
+        self, file: DatasetFile, columns: Sequence[str], matching: pc.Expression | None
     ) -> pa.Table:
-        """The rows of a file of an older schema version."""
+        """Return the matching rows of a file of an older schema version."""
         path, system = self.store.path(file.name), self.store.system
         try:
             source = pds.dataset(path, format="parquet", filesystem=system)
-            have = set(source.schema.names)
-            schema = pa.schema(
-                [source.schema.field(f.name) if f.name in have else f for f in SCHEMA]
-            )
+            fields = {field.name: field for field in source.schema}
+            schema = pa.schema([fields.get(field.name, field) for field in SCHEMA])
             table = source.replace_schema(schema).to_table(columns=list(columns), filter=matching)
         except (OSError, pa.ArrowException):
             if self.store.gone(file.name):
-                raise _Gone from None
+                raise _ReplacedError from None
             raise
-        return encoded(table)
+        return encode_table(table)
 
 
-class _Gone(Exception):  # noqa: N818 - no error: another writer replaced a file
-    pass
+def _both(first: pc.Expression | None, second: pc.Expression | None) -> pc.Expression | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first & second
 
 
-def _all_of(fragments: Sequence[pds.ParquetFileFragment], store: Store) -> pds.Dataset:
-    return pds.FileSystemDataset(fragments, ENCODED, _ENCODED, store.system)
-
-
-def _both(one: pc.Expression | None, other: pc.Expression | None) -> pc.Expression | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return one & other
-
-
-def _of_commits(commits: set[str]) -> pc.Expression:
-    return pc.field("commit_hash").isin(pa.array(sorted(commits)))
-
-
-def _alike(known: Survey) -> dict[tuple[str, str], dict[tuple[Any, ...], str]]:
-    """By project and name of machines that share a name: hardware to a name that tells it apart.
+def _shared_machine_names(snapshot: Snapshot) -> MachineNames:
+    """Return names that tell machines of one name apart, "runner (cpu EPYC)", by their hardware.
 
     What is not known of a machine is no difference: older files say less.
     """
-    found = {}
-    for owner, every in known.machines().items():
-        groups: list[tuple[Any, ...]] = []
-        for hardware in sorted(every, key=lambda h: (sum(x is None for x in h), str(h))):
-            if not any(_same(hardware, group) for group in groups):
+
+    def equal(first: Hardware, second: Hardware) -> bool:
+        pairs = zip(first, second, strict=True)
+        return all(a is None or b is None or a == b for a, b in pairs)
+
+    names: MachineNames = {}
+    for (project, machine), variants in snapshot.machines().items():
+        groups: list[Hardware] = []  # one of each group of equal ones, the best known first
+        for hardware in sorted(variants, key=lambda h: (sum(x is None for x in h), str(h))):
+            if not any(equal(hardware, group) for group in groups):
                 groups.append(hardware)
         if len(groups) > 1:
-            differ = [i for i in range(len(HARDWARE_IDENTITY)) if len({g[i] for g in groups}) > 1]
-            found[owner] = {
-                h: f"{owner[1]} ({_told(next(g for g in groups if _same(h, g)), differ)})"
-                for h in every
-            }
-    return found
+            differing = [
+                i for i in range(len(HARDWARE_IDENTITY)) if len({g[i] for g in groups}) > 1
+            ]
+            names[project, machine] = {}
+            for hardware in variants:
+                group = next(group for group in groups if equal(hardware, group))
+                parts = (f"{HARDWARE_IDENTITY[i]} {group[i]}" for i in differing)
+                names[project, machine][hardware] = f"{machine} ({', '.join(parts)})"
+    return names
 
 
-def _same(one: Sequence[Any], other: Sequence[Any]) -> bool:
-    pairs = zip(one, other, strict=True)
-    return all(a is None or b is None or a == b for a, b in pairs)
-
-
-def _told(hardware: Sequence[Any], differ: Sequence[int]) -> str:
-    return ", ".join(f"{HARDWARE_IDENTITY[i]} {hardware[i]}" for i in differ)
-
-
-def _renamed(table: pa.Table, alike: dict[tuple[str, str], dict[tuple[Any, ...], str]]) -> pa.Table:
-    if not alike:
-        return table
-    names = ["project", "machine", *HARDWARE_IDENTITY]
-    renamed: defaultdict[Any, str] = defaultdict(str)
-    columns = [table[name].to_pylist() for name in names]
-    told = []
-    for project, machine, *hardware in zip(*columns, strict=True):
-        key = (project, machine, *hardware)
-        if key not in renamed:
-            known = alike.get((project, machine), {})
-            renamed[key] = known.get(tuple(hardware), machine)
-        told.append(renamed[key])
-    place = table.column_names.index("machine")
-    return table.set_column(place, "machine", pa.array(told, pa.string()).dictionary_encode())
+def _rename_machines(table: pa.Table, names: MachineNames) -> pa.Table:
+    cache: dict[tuple[Any, ...], str] = {}
+    machines = []
+    columns = (table[name].to_pylist() for name in ("project", "machine", *HARDWARE_IDENTITY))
+    for row in zip(*columns, strict=True):
+        if row not in cache:
+            project, machine, *hardware = row
+            cache[row] = names.get((project, machine), {}).get(tuple(hardware), machine)
+        machines.append(cache[row])
+    index = table.column_names.index("machine")
+    return table.set_column(index, "machine", pa.array(machines, pa.string()).dictionary_encode())

@@ -1,138 +1,142 @@
-"""What a dataset holds at this moment: its files, and which of their rows stand.
+"""What a dataset holds at this moment: its files, and which of their rows count.
 
-Any number of writers add files at once, without a lock. So a run may lie in several files, and a
-file that another one replaced may still be there: its writer was killed before it removed it, or is
-about to. All of that is decided here, from the footers alone, the same way by every reader.
+Any number of writers add files at once, without a lock. So a run may be in several files. And a
+file that was replaced may still be there: its writer was killed before it removed it, or is about
+to. All of that is decided here, from the footers alone, in the same way by each reader.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 
-from sparsebench.results.dataset.parquet_files import File, Machine, Run, read_footer
+from sparsebench.results.dataset.parquet_files import (
+    DatasetFile,
+    Hardware,
+    Run,
+    RunKey,
+    read_footer,
+)
 from sparsebench.results.dataset.storage import Store, first_line
 
-_TRIES: Final = 5  # a file may be replaced between listing and opening it
-_REQUESTS: Final = 16  # at once, to a store that answers slowly
-
-Key = tuple[Machine, str, str]
+_ATTEMPTS: Final = 5  # a file may be replaced between listing and opening it
+_REQUESTS: Final = 16  # at once, to an object store
 
 
 @dataclass(frozen=True)
-class Survey:
+class Snapshot:
     """The readable files of a dataset, and what is wrong with the others.
 
     Attributes:
         files: those whose rows count, by name, sorted.
-        replaced: those whose rows all stand in ``files``, too; they are left over.
-        problems: by name, a line on each file that could not be read.
+        replaced: files that are left over: all their rows are in ``files``, too.
+        problems: by name, one line per file that could not be read.
     """
 
-    files: dict[str, File]
-    replaced: dict[str, File]
+    files: dict[str, DatasetFile]
+    replaced: dict[str, DatasetFile]
     problems: dict[str, str]
 
-    def contested(self) -> dict[Key, dict[str, Run]]:
-        """The runs that lie in more than one file, whose rows `merge.settle` must decide."""
-        holding = holders(self.files.values())
-        return {key: runs for key, runs in holding.items() if len(runs) > 1}
+    def conflicts(self) -> dict[RunKey, dict[str, Run]]:
+        """Return the runs that are in several files, by key and file, see `conflict_rule`."""
+        by_key = _runs_by_key(self.files.values())
+        return {key: runs for key, runs in by_key.items() if len(runs) > 1}
 
     def benchmarks(self) -> list[str]:
-        """The names of all benchmarks, sorted."""
+        """Return the names of all benchmarks, sorted."""
         return sorted(set().union(*(file.benchmarks for file in self.files.values())))
 
     def commits(self) -> set[str]:
-        """The hashes of all commits."""
+        """Return the hashes of all commits."""
         return {run.commit_hash for file in self.files.values() for run in file.runs}
 
-    def machines(self) -> dict[tuple[str, str], set[tuple[Any, ...]]]:
-        """By project and name, the different hardware behind that name."""
-        found: defaultdict[tuple[str, str], set[tuple[Any, ...]]] = defaultdict(set)
+    def machines(self) -> dict[tuple[str, str], set[Hardware]]:
+        """Return, by project and machine name, the different hardware of that name."""
+        hardware: defaultdict[tuple[str, str], set[Hardware]] = defaultdict(set)
         for machine in {run.machine for file in self.files.values() for run in file.runs}:
-            found[machine.project, machine.name].add(machine.hardware)
-        return dict(found)
+            hardware[machine.project, machine.name].add(machine.hardware)
+        return dict(hardware)
 
 
-def survey(store: Store, before: Survey | None = None) -> Survey:
-    """Look at the footer of every Parquet file.
+def take_snapshot(store: Store, earlier: Snapshot | None = None) -> Snapshot:
+    """Return what the dataset holds now, from the footer of each Parquet file.
 
     Args:
-        store: the dataset's place.
-        before: an earlier survey; what it knows is not read again, for files never change.
+        store: the dataset's.
+        earlier: footers in it are not read again, for files never change.
 
     Raises:
         SparsebenchError: a file has a newer schema version than this sparsebench knows, or the
-            store is out of reach.
+            store cannot be reached.
     """
-    known = {**before.files, **before.replaced} if before else {}
-    for attempt in range(_TRIES):
+    cache = {**earlier.files, **earlier.replaced} if earlier else {}
+
+    def read(name: str) -> DatasetFile | str | None:
+        """Return a file, what is wrong with it, or None if it has been removed meanwhile."""
+        if name in cache:
+            return cache[name]
+        try:
+            return read_footer(store, name)
+        except (pa.ArrowException, OSError) as error:
+            if store.gone(name):
+                return None
+            return f"{store.show(name)}: not readable as Parquet, skipped ({first_line(error)})"
+
+    for _ in range(_ATTEMPTS):
         names = store.names()
-        look = partial(_look, store, known)
-        with ThreadPoolExecutor(at_once(store)) as pool:
-            looks = dict(zip(names, pool.map(look, names), strict=True))
-        gone = any(look is None for look in looks.values())
-        known |= {name: look for name, look in looks.items() if isinstance(look, File)}
-        if not gone or attempt == _TRIES - 1:
+        with ThreadPoolExecutor(parallel_requests(store)) as pool:
+            results = dict(zip(names, pool.map(read, names), strict=True))
+        cache |= {name: file for name, file in results.items() if isinstance(file, DatasetFile)}
+        if all(result is not None for result in results.values()):
             break
-    problems = {name: look for name, look in looks.items() if isinstance(look, str)}
-    present = {name: known[name] for name in names if name in known and looks[name] is not None}
-    return _sorted_out(present, problems)
+    problems = {name: result for name, result in results.items() if isinstance(result, str)}
+    present = {name: file for name, file in results.items() if isinstance(file, DatasetFile)}
+    return _without_replaced(present, problems)
 
 
-def at_once(store: Store) -> int:
-    """How many files to look at side by side."""
+def parallel_requests(store: Store) -> int:
+    """Return how many files to read at once."""
     return 1 if store.local else _REQUESTS
 
 
-def _look(store: Store, known: Mapping[str, File], name: str) -> File | str | None:
-    """A file, what is wrong with it, or None where it has gone meanwhile."""
-    if name in known:
-        return known[name]
-    try:
-        return read_footer(store, name)
-    except (pa.ArrowException, OSError) as error:
-        if store.gone(name):
-            return None
-        return f"{store.show(name)}: not readable as Parquet, skipped ({first_line(error)})"
+def _without_replaced(present: dict[str, DatasetFile], problems: dict[str, str]) -> Snapshot:
+    """Return the snapshot of these files, the replaced ones apart.
 
-
-def _sorted_out(present: dict[str, File], problems: dict[str, str]) -> Survey:
-    named = set().union(*(file.replaces for file in present.values())) & present.keys()
+    A file is replaced if another file names it, or if each of its runs is in another file that was
+    made from the same sources or more. The oldest is judged first.
+    """
+    named = set().union(*(file.replaces for file in present.values()))
     files = {name: file for name, file in present.items() if name not in named}
-    holding = holders(files.values())
-    for name in sorted(files, key=lambda name: (_oldest(files[name]), name)):
-        if _within(files[name], holding):
-            for run in files.pop(name).runs:
-                del holding[run.key][name]
+    by_key = _runs_by_key(files.values())
+
+    def age(name: str) -> tuple[int, str]:
+        return min((run.sequence for run in files[name].runs), default=0), name
+
+    for name in sorted(files, key=age):
+        runs = files[name].runs
+        if runs and all(_in_another_file(run, by_key, name) for run in runs):
+            del files[name]
+            for run in runs:
+                del by_key[run.key][name]
     replaced = {name: file for name, file in present.items() if name not in files}
-    return Survey(files, replaced, problems)
+    return Snapshot(files, replaced, problems)
 
 
-def holders(files: Iterable[File]) -> dict[Key, dict[str, Run]]:
-    """By the runs' keys, the files that hold rows of it, and what they say of the run."""
-    found: defaultdict[Key, dict[str, Run]] = defaultdict(dict)
-    for file in files:
-        for run in file.runs:
-            found[run.key][file.name] = run
-    return dict(found)
-
-
-def _oldest(file: File) -> int:
-    return min((run.sequence for run in file.runs), default=0)
-
-
-def _within(file: File, holding: Mapping[Key, Mapping[str, Run]]) -> bool:
-    """Whether other files were made from all that each run of this one was made from."""
-    return bool(file.runs) and all(
-        any(name != file.name and _covers(other, run) for name, other in holding[run.key].items())
-        for run in file.runs
+def _in_another_file(run: Run, by_key: Mapping[RunKey, Mapping[str, Run]], name: str) -> bool:
+    """Return whether a file besides ``name`` has the run, made from all of its origins."""
+    return bool(run.origins) and any(
+        other_name != name and other.origins >= run.origins and other.sequence >= run.sequence
+        for other_name, other in by_key[run.key].items()
     )
 
 
-def _covers(other: Run, run: Run) -> bool:
-    return bool(run.origins) and other.origins >= run.origins and other.sequence >= run.sequence
+def _runs_by_key(files: Iterable[DatasetFile]) -> dict[RunKey, dict[str, Run]]:
+    """Return, by the run's key, the names of the files that hold it, each with its run."""
+    by_key: defaultdict[RunKey, dict[str, Run]] = defaultdict(dict)
+    for file in files:
+        for run in file.runs:
+            by_key[run.key][file.name] = run
+    return dict(by_key)

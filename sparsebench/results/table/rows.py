@@ -1,7 +1,8 @@
-"""asv result files into Arrow tables of the schema: a row a parameter combination.
+"""Parsed result files as Arrow tables of the schema: one row per parameter combination.
 
-Columns are built for many files at once: what is the same in a file or in a benchmark is kept once
-and spread over the rows by an index, and only what differs row by row goes through Python's lists.
+Columns are built for many files at once. What is the same in a file, or in each file's results of a
+benchmark, is stored once and taken by index for the rows. Only what differs from row to row goes
+through Python lists (`measurement.value_columns`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,198 +12,204 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from sparsebench.results.asv.context import Benchmark, Context
-from sparsebench.results.asv.result_files import Measured, ResultFile
-from sparsebench.results.table import file_columns, measurement, value_columns
-from sparsebench.results.table.case_columns import Cases, coded, spread
-from sparsebench.results.table.fingerprints import Fingerprints
+from sparsebench.results.asv.context import BenchmarkSettings, Context
+from sparsebench.results.asv.result_files import BenchmarkResult, ResultFile
+from sparsebench.results.table import measurement
+from sparsebench.results.table.encoding import take_column, take_texts
+from sparsebench.results.table.parameters import Combinations
 from sparsebench.results.table.schema import GRID, SCHEMA
 
 # Raised whenever the same asv file would give other rows, so that the next ingest writes them anew.
 ROWS_VERSION: Final = 2
 
-_REASONS: Final = (
-    None,
-    measurement.FAILED,
-    measurement.SKIPPED,
-    measurement.LATE,
-)  # of `value_columns.STATUSES`
-_DENSE: Final = ("value", "samples", *value_columns.FLOATS, *value_columns.INTEGERS)
-_OF_KIND: Final = ("benchmark", "param_names", "type", "unit", "direction")
-_OF_BLOCK: Final = ("benchmark_version", "started_at", "duration")
-_OF_ROW: Final = (
-    *(*_DENSE, "status", "error", "digest", "fingerprint"),
+_BENCHMARK_COLUMNS: Final = ("benchmark", "param_names", "type", "unit", "direction")
+_BLOCK_COLUMNS: Final = ("benchmark_version", "started_at", "duration")
+_ROW_COLUMNS: Final = (
+    *(*measurement.VALUE_COLUMNS, "error", "digest", "fingerprint"),
     *("params", "case", *(field.name for field in GRID)),
 )
-_OF_FILE: Final = tuple(n for n in SCHEMA.names if n not in (*_OF_KIND, *_OF_BLOCK, *_OF_ROW))
+_FILE_COLUMNS: Final = tuple(
+    name
+    for name in SCHEMA.names
+    if name not in (*_BENCHMARK_COLUMNS, *_BLOCK_COLUMNS, *_ROW_COLUMNS)
+)
 
 
 @dataclass(frozen=True)
-class _Kind:
-    """What is the same in every file that holds a benchmark with these parameters."""
+class _Variant:
+    """A benchmark with one list of parameters: what is the same in each file that holds it."""
 
     columns: dict[str, Any]
-    case: int  # where its combinations begin in `Cases`
-    family: tuple[str, Any]  # class and parameters, which a digest is tracked for
-    known: Benchmark
+    combination: int  # index of the first one in `Combinations`
+    family: tuple[str, Any]  # class and parameters; its benchmarks share a tracked digest
+    settings: BenchmarkSettings
     is_digest: bool
 
 
-# The rows of one benchmark of one file: the places of its kind, its file and its first row, and how
-# many they are. Bare tuples, for a fleet's history makes half a million of them.
+# The rows of one benchmark of one file: the indices of its variant, file and first row, and the
+# number of rows. Bare tuples, for a fleet's history makes half a million of them.
 _Block = tuple[int, int, int, int]
 
 
-class Rows:
-    """Result files under collection; `tables` gives their rows, a table a (project, machine).
+class RowBuilder:
+    """Collects result files; `tables` returns their rows, one table per project and machine.
 
     Args:
-        context: what lies beside all of them.
+        context: what is beside all of the files.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._files: list[dict[str, Any]] = []
-        self._kinds: list[_Kind] = []
-        self._places: dict[Any, int] = {}  # of kinds
+        self._variants: list[_Variant] = []
+        self._variant_indices: dict[Any, int] = {}
         self._blocks: list[_Block] = []
-        self._measured: list[tuple[str | None, int | None, float | None]] = []  # by block
-        self._dense: list[dict[str, pa.Array]] = []
+        self._block_columns: list[tuple[str | None, int | None, float | None]] = []
+        self._row_columns: list[dict[str, pa.Array]] = []  # per file
         self._size = 0
-        self._cases = Cases()
-        self._reasons: dict[int, str | None] = {}  # by place, where the status does not tell it
-        self._digests: dict[int, list[str | None]] = {}  # by a block's start
+        self._combinations = Combinations()
+        self._errors: dict[int, str] = {}  # by row, if it is not the one that the status means
+        self._digests: dict[int, list[str | None]] = {}  # by a block's first row
 
-    def add(self, file: ResultFile) -> int:
-        """Take the rows of ``file`` and tell how many."""
-        number, first = len(self._files), self._size
-        places, lost = [], []
-        for measured in file.benchmarks:
-            place = self._kind(measured)
-            size = len(measured.values)
-            self._blocks.append((place, number, self._size, size))
-            self._measured.append((measured.version, measured.started_at, measured.duration))
-            known = self._kinds[place].known
-            late = measured.values[0] is None and measurement.timed_out(measured, known)
-            lost.append(value_columns.LATE if late else value_columns.FAILED)
-            places.append(place)
-            if measured.problem:
-                self._reasons[self._size] = measured.problem
-            self._size += size
-        made = value_columns.dense(file.benchmarks, lost)
-        for odd in made.odd:
-            self._reasons[first + odd] = measurement.verdict(
-                made.values[odd], timed_out=False
-            ).error
-        self._track(file, [self._kinds[place] for place in places], first)
-        self._dense.append(made.arrays)
-        self._files.append(file_columns.columns_of(file, self._context))
+    def add(self, file: ResultFile, columns: dict[str, Any]) -> int:
+        """Add the rows of ``file``, whose `file_columns` are ``columns``; return their number."""
+        first = self._size
+        variants, null_status = [], []
+        for result in file.benchmarks:
+            index = self._variant_index(result)
+            variant = self._variants[index]
+            self._blocks.append((index, len(self._files), self._size, len(result.values)))
+            self._block_columns.append((result.version, result.started_at, result.duration))
+            late = measurement.timed_out(result, variant.settings)
+            null_status.append(measurement.TIMEOUT if late else measurement.FAILED)
+            variants.append(variant)
+            if result.problem:
+                self._errors[self._size] = result.problem
+            self._size += len(result.values)
+        values = measurement.value_columns(file.benchmarks, null_status)
+        self._errors |= {first + row: error for row, error in values.errors.items()}
+        self._add_digests(file.benchmarks, variants, first)
+        self._row_columns.append(values.arrays)
+        self._files.append(columns)
         return self._size - first
 
     def tables(self) -> Iterator[tuple[tuple[str, str], pa.Table]]:
-        """(project, machine) and its rows, sorted by benchmark and commit date, then as in asv.
+        """Yield (project, machine) and its rows.
 
-        Columns of text are dictionaries; `SCHEMA` otherwise.
+        Rows are sorted by benchmark and commit date, then as in asv. Columns are those of `SCHEMA`,
+        text as dictionaries.
         """
         if not self._files:
             return
-        rows = {n: pa.concat_arrays([d[n] for d in self._dense]) for n in self._dense[0]}
+        rows = {
+            name: pa.concat_arrays([columns[name] for columns in self._row_columns])
+            for name in measurement.VALUE_COLUMNS
+        }
         blocks = np.array(self._blocks, dtype=np.int64).reshape(-1, 4)
-        owners = [(columns["project"], columns["machine"]) for columns in self._files]
-        for owner in dict.fromkeys(owners):
-            mine = np.array([other == owner for other in owners])
-            chosen = np.flatnonzero(mine[blocks[:, 1]])
-            yield owner, self._table(chosen[self._order(blocks[chosen])], blocks, rows)
-
-    def _order(self, blocks: np.ndarray) -> np.ndarray:
-        names = np.array([kind.columns["benchmark"] for kind in self._kinds], dtype=object)
+        names = np.array([v.columns["benchmark"] for v in self._variants], dtype=object)
         rank = np.unique(names, return_inverse=True)[1]
         dates = np.array([columns["commit_date"] or 0 for columns in self._files])
-        return np.lexsort((dates[blocks[:, 1]], rank[blocks[:, 0]]))
+        owners = [(columns["project"], columns["machine"]) for columns in self._files]
+        for owner in dict.fromkeys(owners):
+            owned = np.array([other == owner for other in owners])
+            chosen = np.flatnonzero(owned[blocks[:, 1]])
+            variant, file, _, _ = blocks[chosen].T
+            yield owner, self._table(chosen[np.lexsort((dates[file], rank[variant]))], blocks, rows)
 
     def _table(
         self, chosen: np.ndarray, blocks: np.ndarray, rows: Mapping[str, pa.Array]
     ) -> pa.Table:
-        """The rows of the ``chosen`` blocks, in their order."""
+        """Return the rows of the ``chosen`` blocks, in their order."""
         blocks = blocks[chosen]
         sizes = blocks[:, 3]
         within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         block = np.repeat(np.arange(len(blocks)), sizes)
-        kind, file, start, _ = blocks[block].T
+        variant, file, start, _ = blocks[block].T
         row = pa.array(start + within)
-        case = np.array([k.case for k in self._kinds], dtype=np.int64)[kind] + within
+        starts = np.array([each.combination for each in self._variants], dtype=np.int64)
         taken = {name: array.take(row) for name, array in rows.items()}
-        measured = [self._measured[place] for place in chosen]
-        prints = Fingerprints(
-            [k.known for k in self._kinds], [f["asv_runner"] for f in self._files]
-        )
+        of_blocks = [self._block_columns[index] for index in chosen]
         columns: dict[str, pa.Array] = {
-            **{name: spread([f[name] for f in self._files], file, name) for name in _OF_FILE},
-            **{n: spread([k.columns[n] for k in self._kinds], kind, n) for n in _OF_KIND},
-            **{n: spread([m[i] for m in measured], block, n) for i, n in enumerate(_OF_BLOCK)},
-            **self._cases.columns(case),
-            **{name: taken[name] for name in _DENSE},
-            "status": coded(value_columns.STATUSES, taken["status"]),
-            "error": self._errors(row, taken["status"]),
-            "digest": self._spliced(blocks),
-            "fingerprint": prints.column(kind, file, taken["number"], taken["repeat"]),
+            **{n: take_column([f[n] for f in self._files], file, n) for n in _FILE_COLUMNS},
+            **{
+                name: take_column([each.columns[name] for each in self._variants], variant, name)
+                for name in _BENCHMARK_COLUMNS
+            },
+            **{
+                name: take_column([values[index] for values in of_blocks], block, name)
+                for index, name in enumerate(_BLOCK_COLUMNS)
+            },
+            **self._combinations.columns(starts[variant] + within),
+            **taken,
+            "status": take_texts(measurement.STATUSES, taken["status"]),
+            "error": self._error_column(row, taken["status"]),
+            "digest": self._digest_column(blocks),
+            "fingerprint": measurement.fingerprint_column(
+                [each.settings for each in self._variants],
+                [file_columns["asv_runner"] for file_columns in self._files],
+                taken["number"],
+                taken["repeat"],
+                variant,
+                file,
+            ),
         }
         return pa.table({name: columns[name] for name in SCHEMA.names})
 
-    def _kind(self, measured: Measured) -> int:
-        key = measured.name, measured.params, measured.problem is None
-        place = self._places.get(key)
-        if place is None:
-            known = self._context.benchmarks.get(measured.name, Benchmark())
-            names = known.param_names if len(known.param_names) == len(measured.params) else ()
-            place = self._places[key] = len(self._kinds)
-            self._kinds.append(
-                _Kind(
-                    _kind_columns(measured, known, names),
-                    self._cases.place(names, measured),
-                    (measured.name.rpartition(".")[0], measured.params),
-                    known,
-                    measured.name.endswith(".track_digest"),
-                )
-            )
-        return place
-
-    def _track(self, file: ResultFile, kinds: Sequence[_Kind], first: int) -> None:
-        """Put the digests that a class tracks beside all values of its cases."""
-        pairs = list(zip(kinds, file.benchmarks, strict=True))
-        found = {
-            kind.family: [measurement.digest(value) for value in measured.values]
-            for kind, measured in pairs
-            if kind.is_digest and not measured.problem
+    def _variant_index(self, result: BenchmarkResult) -> int:
+        key = result.name, result.params, result.problem is None
+        index = self._variant_indices.get(key)
+        if index is not None:
+            return index
+        settings = self._context.benchmarks.get(result.name, BenchmarkSettings())
+        listed = len(settings.param_names) == len(result.params)
+        names = settings.param_names if listed else ()
+        kind, unit = measurement.type_and_unit(result.name, settings)
+        columns = {
+            "benchmark": result.name,
+            "param_names": list(names) if names or not result.params else None,
+            "type": kind,
+            "unit": unit,
+            "direction": measurement.direction(result.name, kind, unit),
         }
-        if found:
-            for kind, measured in pairs:
-                if kind.family in found:
-                    self._digests[first] = found[kind.family]
-                first += len(measured.values)
+        index = self._variant_indices[key] = len(self._variants)
+        self._variants.append(
+            _Variant(
+                columns,
+                self._combinations.start(names, result),
+                (result.name.rpartition(".")[0], result.params),
+                settings,
+                result.name.endswith(".track_digest"),
+            )
+        )
+        return index
 
-    def _errors(self, rows: pa.Array, status: pa.Array) -> pa.Array:
-        """The reason that a status means, unless a row has its own."""
-        if not self._reasons:
-            return coded(_REASONS, status)
+    def _add_digests(
+        self, results: Sequence[BenchmarkResult], variants: Sequence[_Variant], first: int
+    ) -> None:
+        """Store the digests that a class tracks for the values of all its benchmarks."""
+        pairs = list(zip(variants, results, strict=True))
+        digests = {
+            variant.family: [measurement.digest(value) for value in result.values]
+            for variant, result in pairs
+            if variant.is_digest and not result.problem
+        }
+        if digests:
+            for variant, result in pairs:
+                if variant.family in digests:
+                    self._digests[first] = digests[variant.family]
+                first += len(result.values)
+
+    def _error_column(self, rows: pa.Array, status: pa.Array) -> pa.Array:
+        """Return the reason that each status means, or the row's own."""
+        if not self._errors:
+            return take_texts(measurement.ERRORS, status)
         pairs = zip(rows.to_pylist(), status.to_pylist(), strict=True)
-        texts = [self._reasons.get(row, _REASONS[code]) for row, code in pairs]
+        texts = [self._errors.get(row, measurement.ERRORS[code]) for row, code in pairs]
         return pa.array(texts, pa.string()).dictionary_encode()
 
-    def _spliced(self, blocks: np.ndarray) -> pa.Array:
-        """The digests of all blocks; of most projects there are none."""
-        if not self._digests:
+    def _digest_column(self, blocks: np.ndarray) -> pa.Array:
+        if not self._digests:  # so in most projects
             return pa.nulls(int(blocks[:, 3].sum()), pa.string()).dictionary_encode()
         lists = (self._digests.get(start, [None] * size) for _, _, start, size in blocks.tolist())
-        return pa.array([one for each in lists for one in each], pa.string()).dictionary_encode()
-
-
-def _kind_columns(measured: Measured, known: Benchmark, names: tuple[str, ...]) -> dict[str, Any]:
-    kind, unit = measurement.type_and_unit(measured.name, known)
-    return {
-        "benchmark": measured.name,
-        "param_names": list(names) if names or not measured.params else None,
-        "type": kind,
-        "unit": unit,
-        "direction": measurement.direction(measured.name, kind, unit),
-    }
+        texts = [text for digests in lists for text in digests]
+        return pa.array(texts, pa.string()).dictionary_encode()

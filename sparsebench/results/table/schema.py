@@ -1,10 +1,10 @@
-"""The dataset's schema: a row a (machine, commit, environment, benchmark, parameter combination).
+"""The dataset's schema: one row per machine, commit, environment, benchmark and combination.
 
-Version 1 had one map of strings each in requirements and env_vars, of which every row of a fleet's
-history held ten entries; it is still read.
+Values are in base units (seconds, bytes). A null means "not known": asv's JSON does not say it, or
+the benchmark has no such parameter.
 
-Base units throughout (seconds, bytes). A null means "not known": asv's JSON is silent on it, or the
-benchmark has no such parameter.
+In version 1, which is still read, requirements and env_vars were maps of strings. Each row of a
+fleet's history held ten entries of them.
 """
 
 from typing import Final, Literal
@@ -16,8 +16,8 @@ SCHEMA_VERSION: Final = 2
 Status = Literal["ok", "failed", "skipped", "timeout"]
 
 _FLOATS = pa.list_(pa.float64())
-# Times are UTC and stored without a zone: to hand over one that has a zone, DuckDB's Python client
-# needs pytz, which nothing else here brings. `results.read` puts the zone on.
+# Times are UTC and stored without a zone: for a time with a zone DuckDB's Python client needs pytz,
+# which no other dependency installs. `results.read` adds the zone.
 _TIME = pa.timestamp("ms")
 
 IDENTITY: Final = [
@@ -29,7 +29,7 @@ IDENTITY: Final = [
     pa.field("benchmark", pa.string()),
     pa.field("param_names", pa.list_(pa.string())),
     pa.field("params", pa.list_(pa.string())),  # asv's reprs, as stored
-    pa.field("case", pa.string()),  # "name=value, name=value", to be read; "" without any
+    pa.field("case", pa.string()),  # "name=value, name=value"; "" without parameters
 ]
 HARDWARE: Final = [
     pa.field("arch", pa.string()),
@@ -46,7 +46,7 @@ VERSIONS: Final = [
     pa.field("asv_runner", pa.string()),
     pa.field("driver", pa.string()),
     pa.field("requirements", pa.string()),  # a JSON object, name to version; `read` gives a dict
-    pa.field("env_vars", pa.string()),  # the same of the environment variables that asv set
+    pa.field("env_vars", pa.string()),  # the same for the environment variables that asv set
 ]
 GRID: Final = [  # typed, from the parameters' names; `zeros` is null for "the whole block" too
     pa.field("shape", pa.string()),  # "128x128"

@@ -13,11 +13,11 @@ V2 = {"version": 2, "commit_hash": "a", "results": {}, "result_columns": ["resul
 BAD = {
     "empty": (b"", "got an empty file"),
     "blank": (b" \n", "got an empty file"),
-    "binary": (b"\x00\xff\xfe\x80PAR1\x9c", "binary data|broken or cut off"),
-    "truncated": (b'{"commit_hash": "a", "resul', "broken or cut off"),
+    "binary": (b"\x00\xff\xfe\x80PAR1\x9c", "binary data|broken or truncated"),
+    "truncated": (b'{"commit_hash": "a", "resul', "broken or truncated"),
     "list": (b"[1, 2]", "must be a JSON object, got a list"),
     "deep": (b"[" * 200_000, "nested too deeply"),
-    "huge number": (b'{"version": ' + b"9" * 5000 + b"}", "broken or cut off"),
+    "huge number": (b'{"version": ' + b"9" * 5000 + b"}", "broken or truncated"),
     "not asv": (b'{"name": "x"}', "must hold asv's integer 'version'; not an asv file"),
     "odd version": (b'{"version": "2"}', "must hold asv's integer 'version'"),
     "future": (b'{"version": 3}', "version must be at most 2, got 3; update sparsebench"),
@@ -27,12 +27,12 @@ BAD = {
 }
 
 
-def stat(measured, name):
-    return measured.stats[STATS.index(name)]
+def stat(result, name):
+    return result.stats[STATS.index(name)]
 
 
 @pytest.mark.parametrize(("content", "message"), BAD.values(), ids=BAD)
-def test_a_bad_file_is_told_in_one_line_with_its_path(tmp_path, content, message):
+def test_a_bad_file_is_one_line_with_its_path(tmp_path, content, message):
     path = tmp_path / "bad.json"
     path.write_bytes(content)
     with pytest.raises(BadFileError, match=message) as caught:
@@ -43,14 +43,14 @@ def test_a_bad_file_is_told_in_one_line_with_its_path(tmp_path, content, message
     assert len(text) < len(str(path)) + 320
 
 
-def test_a_folder_in_a_files_place_is_told(tmp_path):
+def test_a_folder_instead_of_a_file_is_reported(tmp_path):
     with pytest.raises(BadFileError, match="must be a plain file"):
         load_result_file(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["aaaaaaaa", "bbbbbbbb"])
-def test_files_that_asv_itself_keeps_to_be_ignored_are_bad(name):
-    with pytest.raises(BadFileError, match=r"broken or cut off|not an asv result"):
+def test_the_bad_files_of_asvs_own_tests_are_bad(name):
+    with pytest.raises(BadFileError, match=r"broken or truncated|not an asv result"):
         load_result_file(DATA / "v1-bad" / f"{name}-py2.7-Cython-numpy1.8.json")
 
 
@@ -59,11 +59,11 @@ def test_version_2_rows():
     file = load_result_file(path)
     assert (file.machine, file.python) == ("workstation", "3.11")
     assert file.env_vars == {"OMP_NUM_THREADS": "1"}
-    rows = {measured.name: measured for measured in file.benchmarks}
+    rows = {result.name: result for result in file.benchmarks}
     assert len(rows) == 13
     step = rows["grid.Grid.time_step"]
     assert [len(values) for values in step.params] == [2, 2]
-    assert step.combinations == 4
+    assert len(step.values) == 4
     assert stat(step, "number") == [10, None, 10, None]
     assert [s and len(s) for s in step.samples] == [8, None, 8, None]
     # asv collapses "nothing but nulls" to one null, and drops what is null at the end
@@ -75,7 +75,7 @@ def test_version_1_in_all_its_shapes():
     file = load_result_file(DATA / "v1" / "cheetah" / "fcf8c079-py2.7-Cython-numpy1.8.json")
     assert file.env_name == "py2.7-Cython-numpy1.8"  # version 1 has it in the file's name only
     assert file.requirements == {"numpy": "1.8"}
-    rows = {measured.name: measured for measured in file.benchmarks}
+    rows = {result.name: result for result in file.benchmarks}
     assert rows["time_units.mem_unit"].values == [344]  # a bare number
     assert rows["params_examples.ParamSuite.track_value"].values == [None]  # a bare null
     assert rows["time_other.time_parameterized"].params == (("1", "2", "3"),)
@@ -84,20 +84,20 @@ def test_version_1_in_all_its_shapes():
     assert stat(rows["time_ci_big"], "q_75") == [3.5]
 
 
-def test_version_1_times_and_versions_stand_beside_the_results():
+def test_version_1_times_and_versions_are_outside_the_results():
     started = load_result_file(DATA / "v1" / "cheetah" / "13dd6571-py2.7-Cython-numpy1.8.json")
-    assert any(measured.started_at and measured.duration for measured in started.benchmarks)
+    assert any(result.started_at and result.duration for result in started.benchmarks)
     versioned = load_result_file(DATA / "v1" / "cheetah" / "22b920c6-py2.7-Cython-numpy1.8.json")
-    assert any(measured.version for measured in versioned.benchmarks)
+    assert any(result.version for result in versioned.benchmarks)
 
 
 def test_bare_samples_of_version_1_belong_to_the_one_combination(tmp_path):
     path = tmp_path / "aaaaaaaa-env.json"
     entry = {"result": 2.0, "samples": [1.0, 2.0, 3.0], "stats": {"ci_99": [1.0, 3.0], "n": 3}}
     path.write_text(json.dumps({"version": 1, "commit_hash": "a", "results": {"time_x": entry}}))
-    (measured,) = load_result_file(path).benchmarks
-    assert measured.samples == [[1.0, 2.0, 3.0]]
-    assert (stat(measured, "ci_99_b"), stat(measured, "number")) == ([3.0], [None])
+    (result,) = load_result_file(path).benchmarks
+    assert result.samples == [[1.0, 2.0, 3.0]]
+    assert (stat(result, "ci_99_b"), stat(result, "number")) == ([3.0], [None])
 
 
 CONTRADICTIONS = {
@@ -109,14 +109,14 @@ CONTRADICTIONS = {
 
 
 @pytest.mark.parametrize(("row", "problem"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
-def test_a_row_that_contradicts_itself_stays_as_one_failed_row(write_result, row, problem):
+def test_a_row_that_contradicts_itself_is_one_failed_row(write_result, row, problem):
     bad, good = load_result_file(write_result({"time_bad": row, "time_good": [[1.0]]})).benchmarks
     assert problem in (bad.problem or "")
-    assert bad.combinations == 1
+    assert len(bad.values) == 1
     assert good.values == [1.0]
 
 
-def test_odd_numbers_times_and_texts_are_unknown_and_not_fatal(write_result):
+def test_unusual_numbers_times_and_texts_are_unknown_and_not_fatal(write_result):
     path = write_result(
         {"time_x": [[10**400], [], 7, "yesterday", "long"]},
         date=10**30,
@@ -125,19 +125,19 @@ def test_odd_numbers_times_and_texts_are_unknown_and_not_fatal(write_result):
     )
     path.write_text(path.read_text().replace('"env_name": "env"', '"env_name": "\\ud800x"'))
     file = load_result_file(path)
-    (measured,) = file.benchmarks
+    (result,) = file.benchmarks
     assert (file.commit_date, file.python, file.requirements) == (None, None, {})
-    assert (measured.version, measured.started_at, measured.duration) == ("7", None, None)
+    assert (result.version, result.started_at, result.duration) == ("7", None, None)
     assert file.env_name == "?x"
 
 
-def test_what_is_no_result_is_not_looked_at():
+def test_other_json_files_are_not_result_files():
     names = {path.name for path in find_result_files(DATA / "v2").files}
     assert len(names) == 2
     assert not names & {"benchmarks.json", "machine.json", "asv.conf.json"}
 
 
-def test_a_source_without_results_is_told(tmp_path):
+def test_a_source_without_results_is_reported(tmp_path):
     with pytest.raises(SparsebenchError, match=r"nowhere: no such file or folder"):
         find_result_files(tmp_path / "nowhere")
     (tmp_path / "machine.json").write_text("{}")

@@ -1,4 +1,4 @@
-"""How much is put into one file, whatever its rows hold."""
+"""The size of files after a compaction."""
 
 import random
 
@@ -25,7 +25,7 @@ def sizes(dataset):
 
 
 @pytest.mark.parametrize(("limit", "rows"), [("FILE_ROWS", 3), ("FILE_BYTES", None)])
-def test_neither_rows_nor_bytes_of_a_file_grow_without_end(dataset, monkeypatch, limit, rows):
+def test_a_file_has_at_most_so_many_rows_and_bytes(dataset, monkeypatch, limit, rows):
     small = sizes(dataset)
     assert len(small) == 6
     monkeypatch.setattr(compaction, limit, rows or 3 * small[-1])

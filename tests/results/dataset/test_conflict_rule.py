@@ -10,7 +10,7 @@ NAN = float("nan")
 
 @pytest.fixture
 def after(tmp_path, write_result):
-    """Ingests results in turn, each file in the place of the last; returns the rows and report."""
+    """A function that ingests results one after another and returns the rows and last report."""
 
     def run(*contents):
         for results in contents:
@@ -27,7 +27,7 @@ def entry(value, version="v", started_at=None, samples=None, params=()):
     return [values, list(params), version, started_at, None, *[None] * 6, listed]
 
 
-def test_what_the_new_source_does_not_hold_stays(after):
+def test_rows_that_the_new_source_does_not_hold_are_kept(after):
     params = [["'a'", "'b'"]]
     first = {
         "time_x": entry([1.0, 2.0], params=params, samples=[[1.0], [2.0]]),
@@ -42,7 +42,7 @@ def test_what_the_new_source_does_not_hold_stays(after):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "stands"),
+    ("old", "new", "expected"),
     [
         (entry(1.0), entry(2.0), "ok 2.0"),
         (entry(None), entry(2.0), "ok 2.0"),
@@ -58,10 +58,10 @@ def test_what_the_new_source_does_not_hold_stays(after):
         (entry(1.0, samples=[1.0]), entry(2.0, "w"), "ok 2.0"),
     ],
 )
-def test_of_two_rows_of_one_case_the_one_that_says_more_stands(after, old, new, stands):
+def test_of_two_rows_of_one_case_the_one_that_says_more_counts(after, old, new, expected):
     frame, report = after({"time_x": old}, {"time_x": new})
     (row,) = frame.itertuples()
-    assert f"{row.status} {row.value}" == stands
+    assert f"{row.status} {row.value}" == expected
     assert report.merged == 1
 
 
@@ -73,12 +73,12 @@ def test_equal_parameters_of_one_benchmark_are_rows_of_their_own(after):
     assert frame["value"].tolist() == [3.0, 2.0]
 
 
-def test_a_benchmark_that_could_not_be_read_gives_way_to_its_rows(after):
+def test_rows_replace_the_row_of_a_benchmark_that_could_not_be_read(after):
     frame, _ = after({"time_x": "no row"}, {"time_x": entry(1.0)})
     assert frame["status"].tolist() == ["ok"]
 
 
-def test_rows_kept_from_another_run_leave_the_rest_its_settings(tmp_path, write_result):
+def test_rows_of_two_runs_keep_the_settings_of_their_run(tmp_path, write_result):
     """Half of the benchmark's rows are of an older run; the others keep theirs when asv's
     benchmarks.json changes."""
     timing = {"type": "time", "unit": "seconds", "number": 10, "repeat": 5, "rounds": 1}

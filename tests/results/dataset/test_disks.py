@@ -1,4 +1,4 @@
-"""Real disks that are full, read-only or taken away; each in a mount namespace of its own."""
+"""Real disks that are full, read-only or unmounted; each in a mount namespace of its own."""
 
 import shutil
 import subprocess
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.results import ingest, read, workers
+from sparsebench.results import ingest, ingestion, read
 from sparsebench.results.dataset.storage import Store
-from tests.results.writers import FILES, in_small_batches, make_source
+from tests.results.writers import FILES, SMALL_BATCHES, make_source
 
 DATA = Path(__file__).parents[2] / "data" / "asv"
 NAMESPACE = ["unshare", "--map-root-user", "--mount"]
@@ -18,7 +18,7 @@ BEGIN = """
 import subprocess, sys
 from sparsebench.cli import main
 from sparsebench.results import ingest, read
-from tests.results.writers import whole_files
+from tests.results.writers import count_sources
 source, old, disk = sys.argv[1:]
 def mount(options):
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], check=True)
@@ -31,10 +31,10 @@ FULL = """
 assert main(["ingest", source, "--into", disk + "/set"]) == 2
 part = read(disk + "/set")
 assert len(part) > before, "nothing was written before the disk was full"
-assert 0 < whole_files(part) < {files}
+assert 0 < count_sources(part) < {files}
 mount("remount,size=20m")
 assert main(["ingest", source, "--into", disk + "/set"]) == 0
-assert whole_files(read(disk + "/set")) == {files}
+assert count_sources(read(disk + "/set")) == {files}
 """
 READ_ONLY = """
 mount("remount,ro")
@@ -46,7 +46,7 @@ assert len(read(disk + "/set")) == before
 
 
 def in_namespace(code, *arguments):
-    """Run the code where it may mount; give what it says on stderr."""
+    """Run the code where it may mount; return the lines that it prints on stderr."""
     if (
         shutil.which("unshare") is None
         or subprocess.run([*NAMESPACE, "true"], check=False).returncode
@@ -64,31 +64,33 @@ def in_namespace(code, *arguments):
 
 
 @pytest.fixture
-def places(tmp_path, write_result):
-    """What is to be stored, what is stored already, and an empty folder to mount a disk on."""
+def folders(tmp_path, write_result):
+    """A source to store, a stored source, and an empty folder to mount a disk on."""
     (tmp_path / "disk").mkdir()
     return [make_source(write_result), DATA / "v2", tmp_path / "disk"]
 
 
-def test_a_full_disk_keeps_what_was_there_and_goes_on_once_there_is_room(places):
-    (line,) = in_namespace(FULL.format(setting=in_small_batches(), files=FILES), *places)
-    assert line.startswith(f"sparsebench: {places[2]}/set/made-up/workstation/")
+def test_a_full_disk_loses_nothing_and_the_next_ingest_completes_it(folders):
+    (line,) = in_namespace(FULL.format(setting=SMALL_BATCHES, files=FILES), *folders)
+    assert line.startswith(f"sparsebench: {folders[2]}/set/generated/workstation/")
     assert line.endswith(
         "cannot be written: No space left on device; "
-        "what was stored stays, the same command continues"
+        "what was stored is kept, the same command continues"
     )
 
 
-def test_a_read_only_disk_is_read_and_ingested_again(places):
-    lines = in_namespace(READ_ONLY, *places)
+def test_a_read_only_disk_is_read_and_ingested_again(folders):
+    lines = in_namespace(READ_ONLY, *folders)
     assert len(lines) == 1
-    assert "cannot be written: Read-only file system; what was stored stays" in lines[0]
+    assert "cannot be written: Read-only file system; what was stored is kept" in lines[0]
 
 
-def test_a_disk_that_is_taken_away_between_two_files_is_told(tmp_path, write_result, monkeypatch):
-    """What follows would land in the folder that it was mounted on."""
+def test_a_disk_that_is_unmounted_between_two_files_is_reported(
+    tmp_path, write_result, monkeypatch
+):
+    """Later files would be stored in the folder that it was mounted on."""
 
-    def put_then_take_away(store, name, content):
+    def put_then_unmount(store, name, content):
         original(store, name, content)
         monkeypatch.setattr(Store, "put", original)
         (tmp_path / "set").rename(tmp_path / "taken")
@@ -96,13 +98,13 @@ def test_a_disk_that_is_taken_away_between_two_files_is_told(tmp_path, write_res
     first = write_result({"time_x": [[1.0]]}, folder="one/results")
     second = write_result({"time_x": [[2.0]]}, folder="two/results")
     original = Store.put
-    monkeypatch.setattr(workers, "cores", lambda: 1)
-    monkeypatch.setattr(Store, "put", put_then_take_away)
+    monkeypatch.setattr(ingestion, "MAX_WORKERS", 1)
+    monkeypatch.setattr(Store, "put", put_then_unmount)
     with pytest.raises(
         SparsebenchError, match="1 of the files that were just stored are gone"
-    ) as told:
+    ) as caught:
         ingest([first, second], tmp_path / "set")
-    assert str(first) in str(told.value)
+    assert str(first) in str(caught.value)
     assert read(tmp_path / "taken")["value"].tolist() == [1.0]
     assert ingest([first, second], tmp_path / "set").count("unchanged") == 1
     assert sorted(read(tmp_path / "set")["value"]) == [1.0, 2.0]

@@ -19,7 +19,7 @@ from sparsebench.cli import main
 from sparsebench.errors import SparsebenchError
 from sparsebench.results import compact, ingest, read
 from sparsebench.results.dataset.storage import Store, open_store
-from tests.results.writers import FILES, ROWS, make_source, start_writer, whole_files
+from tests.results.writers import FILES, ROWS, count_sources, make_source, start_writer
 
 DATA = Path(__file__).parents[2] / "data" / "asv"
 SERVERS = {
@@ -45,7 +45,7 @@ server.stop()
 
 @contextmanager
 def serving(scheme):
-    """The port of a server on loopback that speaks the protocol, and a function that ends it."""
+    """Yield the port of a local server that speaks the protocol, and a function to kill it."""
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", SERVERS[scheme]],
         stdin=subprocess.PIPE,
@@ -59,7 +59,7 @@ def serving(scheme):
 
 @pytest.fixture(scope="module", params=SERVERS)
 def server(request):
-    """Makes the URI of a folder in a bucket of this name."""
+    """A function that returns the URI of a folder in a bucket of this name."""
     with serving(request.param) as (port, _):
         yield partial(uri_of, request.param, port)
 
@@ -75,12 +75,12 @@ JSON = {"Content-Type": "application/json"}
 
 
 def make_bucket(uri, name):
-    place = f"http://{uri.partition('endpoint_override=')[2].partition('&')[0]}"
-    asked = urllib.request.Request(f"{place}/{name}", method="PUT")
+    address = f"http://{uri.partition('endpoint_override=')[2].partition('&')[0]}"
+    request = urllib.request.Request(f"{address}/{name}", method="PUT")
     if uri.startswith("gs:"):
         body = json.dumps({"name": name}).encode()
-        asked = urllib.request.Request(f"{place}/storage/v1/b?project=p", body, JSON)
-    urllib.request.urlopen(asked).close()
+        request = urllib.request.Request(f"{address}/storage/v1/b?project=p", body, JSON)
+    urllib.request.urlopen(request).close()
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def bucket(server, request):
     return server(name)
 
 
-def test_what_is_stored_in_a_bucket_is_what_is_stored_in_a_folder(bucket, tmp_path, capsys):
+def test_a_bucket_holds_the_same_rows_as_a_folder(bucket, tmp_path, capsys):
     assert main(["ingest", str(DATA / "v1"), str(DATA / "v2"), "--into", bucket]) == 0
     shown = capsys.readouterr().out
     assert "stored 7 files, 135 rows" in shown
@@ -108,15 +108,15 @@ def test_machines_write_into_one_bucket_at_once(bucket, write_result, tmp_path):
     writers = [start_writer(source, bucket) for _ in range(2)]
     while any(writer.poll() is None for writer in writers):
         compact(bucket)
-        whole_files(read(bucket))
+        count_sources(read(bucket))
     assert [writer.wait() for writer in writers] == [0, 0]
-    assert whole_files(read(bucket)) == FILES
+    assert count_sources(read(bucket)) == FILES
     done = compact(bucket)
     assert (done.after, done.rows, done.problems) == (1, FILES * ROWS, ())
-    assert whole_files(read(bucket)) == FILES
+    assert count_sources(read(bucket)) == FILES
 
 
-def test_updates_of_one_commit_by_many_are_all_there(bucket, write_result, tmp_path):
+def test_updates_of_one_commit_by_many_writers_are_all_stored(bucket, write_result, tmp_path):
     path = write_result({"time_x": [[0.0]]})
     content = json.loads(path.read_text())
     sources = []
@@ -142,9 +142,7 @@ def test_a_bucket_that_is_not_there_is_one_line(server, write_result):
 
 
 @pytest.mark.parametrize("scheme", SERVERS)
-def test_a_server_that_goes_away_while_it_is_written_to_is_one_line(
-    scheme, write_result, monkeypatch
-):
+def test_a_server_that_ends_while_it_is_written_to_is_one_line(scheme, write_result, monkeypatch):
     def put_then_end(store, name, content):
         original(store, name, content)
         end()
@@ -156,13 +154,13 @@ def test_a_server_that_goes_away_while_it_is_written_to_is_one_line(
         make_bucket(uri, "short-lived")
         with pytest.raises(SparsebenchError, match=r"^..://short-lived/benchmarks") as caught:
             ingest([source], uri)
-    assert "what was stored stays, the same command continues" in str(caught.value)
+    assert "what was stored is kept, the same command continues" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_google_store_that_does_not_answer_is_not_asked_for_a_quarter_of_an_hour():
-    told = [open_store(f"gs://b/x{options}").system.__reduce__()[1][0] for options in LIMITS]
-    assert [each["retry_time_limit"].seconds for each in told] == [30, 30, 7]
+def test_a_google_store_that_does_not_answer_is_given_up_after_30_seconds():
+    clients = [open_store(f"gs://b/x{options}").system.__reduce__()[1][0] for options in LIMITS]
+    assert [each["retry_time_limit"].seconds for each in clients] == [30, 30, 7]
 
 
 LIMITS = ["", "?scheme=http", "?retry_limit_seconds=7"]
@@ -175,12 +173,12 @@ def test_fsspec_opens_what_pyarrow_does_not(write_result):
     assert compact(Path("memory://bench/set")).rows == 1  # a Path drops a slash of it
 
 
-def test_what_other_processes_store_is_seen_past_a_remembered_listing(write_result, monkeypatch):
-    """Many of fsspec's file systems list a folder once and then remember it."""
-    remembered = lru_cache(MemoryFileSystem.find)
-    monkeypatch.setattr(MemoryFileSystem, "find", remembered)
+def test_files_of_other_processes_are_seen_despite_a_cached_listing(write_result, monkeypatch):
+    """Many of fsspec's file systems list a folder once and then cache it."""
+    cached = lru_cache(MemoryFileSystem.find)
+    monkeypatch.setattr(MemoryFileSystem, "find", cached)
     monkeypatch.setattr(
-        MemoryFileSystem, "invalidate_cache", lambda self, path=None: remembered.cache_clear()
+        MemoryFileSystem, "invalidate_cache", lambda self, path=None: cached.cache_clear()
     )
     ingest([write_result({"time_x": [[1.0]]})], "memory://mine/set")
     ingest([write_result({"time_x": [[1.0]]}, commit_hash="b" * 40)], "memory://theirs/set")
@@ -197,7 +195,7 @@ def test_a_uri_that_cannot_be_opened_is_one_line(uri):
         read(uri)
 
 
-def test_an_object_that_went_while_it_was_opened_is_a_missing_file():
+def test_an_object_that_is_deleted_while_it_is_opened_is_a_missing_file():
     """pyarrow's file system for gs:// opens it without an error, as a closed file."""
 
     class Opened:

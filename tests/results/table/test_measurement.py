@@ -2,15 +2,18 @@ import math
 
 import pytest
 
-from sparsebench.results.asv.context import Benchmark
-from sparsebench.results.asv.result_files import Measured
+from sparsebench.results.asv.context import BenchmarkSettings
+from sparsebench.results.asv.result_files import BenchmarkResult
 from sparsebench.results.table.measurement import (
+    FAILED,
+    STATUSES,
+    TIMEOUT,
     digest,
     direction,
     fingerprint,
     timed_out,
     type_and_unit,
-    verdict,
+    value_columns,
 )
 
 TIMING = (("number", "10"), ("repeat", "auto"), ("rounds", "2"))
@@ -28,8 +31,8 @@ TIMING = (("number", "10"), ("repeat", "auto"), ("rounds", "2"))
     ],
 )
 def test_a_benchmark_that_is_not_listed_has_its_type_from_its_name(name, expected):
-    assert type_and_unit(name, Benchmark()) == expected
-    assert type_and_unit(name, Benchmark(type="t", unit="u")) == ("t", "u")
+    assert type_and_unit(name, BenchmarkSettings()) == expected
+    assert type_and_unit(name, BenchmarkSettings(type="t", unit="u")) == ("t", "u")
 
 
 @pytest.mark.parametrize(
@@ -51,16 +54,19 @@ def test_which_way_is_better(name, kind, unit, expected):
     assert direction(name, kind, unit) == expected
 
 
-def test_what_a_recorded_value_means():
-    assert verdict(1, False).value == 1.0
-    assert verdict(True, False).value == 1.0
-    assert verdict(math.inf, False).value == math.inf
-    assert verdict(math.nan, False).status == "skipped"
-    assert verdict(None, False).status == "failed"
-    assert "crashed or timed out" in str(verdict(None, False).error)
-    assert verdict(None, True).status == "timeout"
-    assert verdict("x", False).error == "the value must be a number, got x"
-    assert verdict([1.0], False).status == "failed"
+def test_the_status_and_value_of_what_asv_recorded():
+    recorded = [1, True, math.inf, math.nan, None, "x", [1.0]]
+    results = [BenchmarkResult("a", values=recorded), BenchmarkResult("b", values=[None, 2.0])]
+    columns = value_columns(results, null_status=[FAILED, TIMEOUT])
+    statuses = [STATUSES[code] for code in columns.arrays["status"].to_pylist()]
+    assert statuses[:7] == ["ok", "ok", "ok", "skipped", "failed", "failed", "failed"]
+    assert statuses[7:] == ["timeout", "ok"]
+    values = columns.arrays["value"].to_pylist()
+    assert values == [1.0, 1.0, math.inf, None, None, None, None, None, 2.0]
+    assert columns.errors == {
+        5: "the value must be a number, got x",
+        6: "the value must be a number, got [1.0]",
+    }
 
 
 @pytest.mark.parametrize(
@@ -78,32 +84,36 @@ def test_what_a_recorded_value_means():
         ("time", None, 5.1, [None], False),
     ],
 )
-def test_a_time_out_is_only_what_the_duration_proves(kind, rounds, duration, values, proven):
-    known = Benchmark(type=kind, timeout=5.0, rounds=rounds)
-    assert timed_out(Measured("x", duration=duration, values=values), known) == proven
-    assert not timed_out(Measured("x", duration=duration, values=values), Benchmark(type=kind))
+def test_a_time_out_needs_a_duration_that_proves_it(kind, rounds, duration, values, proven):
+    settings = BenchmarkSettings(type=kind, timeout=5.0, rounds=rounds)
+    assert timed_out(BenchmarkResult("x", duration=duration, values=values), settings) == proven
+    assert not timed_out(
+        BenchmarkResult("x", duration=duration, values=values), BenchmarkSettings(type=kind)
+    )
 
 
-def test_the_fingerprint_tells_how_it_was_measured():
-    known = Benchmark(rounds=2, timing=TIMING)
-    assert fingerprint(known, 10, 4, None) == "number=10 repeat=auto rounds=2"
-    assert fingerprint(known, None, None, "0.3.2") == "number=10 repeat=auto rounds=2 runner=0.3.2"
-    assert fingerprint(Benchmark(), 1500, 8, None) is None
+def test_the_fingerprint_says_how_it_was_measured():
+    settings = BenchmarkSettings(rounds=2, timing=TIMING)
+    assert fingerprint(settings, 10, 4, None) == "number=10 repeat=auto rounds=2"
+    assert (
+        fingerprint(settings, None, None, "0.3.2") == "number=10 repeat=auto rounds=2 runner=0.3.2"
+    )
+    assert fingerprint(BenchmarkSettings(), 1500, 8, None) is None
 
 
 def test_the_number_of_older_code_wins_over_todays_benchmarks_json():
-    known = Benchmark(rounds=2, timing=TIMING)
-    assert fingerprint(known, 1, 4, None) == "number=1 repeat=auto rounds=2"
+    settings = BenchmarkSettings(rounds=2, timing=TIMING)
+    assert fingerprint(settings, 1, 4, None) == "number=1 repeat=auto rounds=2"
 
 
 def test_an_automatic_number_does_not_split_a_series():
-    known = Benchmark(rounds=2, timing=(("number", "auto"), ("rounds", "2")))
-    assert fingerprint(known, 1500, 8, None) == fingerprint(known, 1600, 9, None)
+    settings = BenchmarkSettings(rounds=2, timing=(("number", "auto"), ("rounds", "2")))
+    assert fingerprint(settings, 1500, 8, None) == fingerprint(settings, 1600, 9, None)
 
 
-def test_a_quick_run_never_joins_a_full_one():
-    known = Benchmark(rounds=2, timing=TIMING)
-    assert fingerprint(known, 1, 1, None) == "quick=yes number=1"
+def test_a_quick_run_has_another_fingerprint_than_a_full_one():
+    settings = BenchmarkSettings(rounds=2, timing=TIMING)
+    assert fingerprint(settings, 1, 1, None) == "quick=yes number=1"
 
 
 def test_a_digest_is_twelve_hexadecimal_digits():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsebench.results.table.parameters import Grid, describe
+from sparsebench.results.table.parameters import GridColumns, describe
 
 TYPED = [
     ("shape", "(128, 128)", "shape", "128x128"),
@@ -33,29 +33,33 @@ TYPED = [
 
 
 @pytest.mark.parametrize(("name", "value", "column", "expected"), TYPED)
-def test_a_parameter_named_like_a_column_is_typed(name, value, column, expected):
-    grid = describe((name,), (value,)).grid
-    assert getattr(grid, column) == expected
-    assert grid == Grid(**{column: expected})
+def test_a_parameter_with_a_columns_name_is_typed(name, value, column, expected):
+    columns = describe((name,), (value,)).columns
+    assert getattr(columns, column) == expected
+    assert columns == GridColumns(**{column: expected})
 
 
 def test_a_parameter_named_case_holds_several_columns():
-    case = describe(("case", "device"), ("'shape=255x324,level=0.9,block=8x1,zeros=all'", "'cpu'"))
-    assert case.grid == Grid(shape="255x324", level=0.9, block="8x1", zeros=None, device="cpu")
-    assert case.text == "shape=255x324, level=0.9, block=8x1, zeros=all, device=cpu"
+    point = describe(("case", "device"), ("'shape=255x324,level=0.9,block=8x1,zeros=all'", "'cpu'"))
+    assert point.columns == GridColumns(
+        shape="255x324", level=0.9, block="8x1", zeros=None, device="cpu"
+    )
+    assert point.text == "shape=255x324, level=0.9, block=8x1, zeros=all, device=cpu"
 
 
 @pytest.mark.parametrize("value", ["'no pairs'", "7", "'=1'", "'a=1,,b=2'", "'unclosed"])
-def test_a_case_that_is_no_list_of_pairs_stays_as_it_is(value):
-    case = describe(("case",), (value,))
-    assert case.grid == Grid()
-    assert case.text == f"case={value}"
+def test_a_case_that_is_no_list_of_pairs_is_not_typed(value):
+    point = describe(("case",), (value,))
+    assert point.columns == GridColumns()
+    assert point.text == f"case={value}"
 
 
 def test_other_projects_parameters_are_readable():
-    case = describe(("n", "kind", "f"), ("10", "'float64'", "<function f>"))
-    assert case.text == "n=10, kind=float64, f=<function f>"
-    assert describe(("n",), ("'a=1,b=2'",)).text == "n='a=1,b=2'"  # pairs are the case's alone
+    point = describe(("n", "kind", "f"), ("10", "'float64'", "<function f>"))
+    assert point.text == "n=10, kind=float64, f=<function f>"
+    assert (
+        describe(("n",), ("'a=1,b=2'",)).text == "n='a=1,b=2'"
+    )  # only the parameter `case` joins pairs
     assert describe((), ()).text == ""
     assert describe((), ("'a'", "1")).text == "a, 1"  # names not known
 
@@ -64,7 +68,7 @@ names = st.lists(st.sampled_from(["shape", "level", "zeros", "case", "n"]), min_
 
 
 @given(names, st.data())
-def test_whatever_the_values_nothing_fails_and_cases_differ(names, data):
+def test_different_combinations_have_different_texts(names, data):
     """Strings, numbers and tuples that print alike without their quotes stay apart."""
     text = st.text("1a'x= ,(0)", max_size=4)
     leaves = st.one_of(st.integers(-1, 11), st.booleans(), st.none(), text)
@@ -76,12 +80,12 @@ def test_whatever_the_values_nothing_fails_and_cases_differ(names, data):
 
 
 @given(names, st.data())
-def test_no_text_at_all_makes_it_fail(names, data):
+def test_any_text_is_described(names, data):
     values = tuple(data.draw(st.text(max_size=12)) for _ in names)
     assert isinstance(describe(tuple(names), values).text, str)
 
 
-def test_what_is_nearly_python_is_read_in_silence():
+def test_nearly_valid_python_gives_no_warning():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert describe(("n", "m"), (r"'\d'", "0or 1")).text == r"n='\d', m=0or 1"

@@ -1,4 +1,4 @@
-"""Every value of real asv files against the stored rows, through a slow and obvious reader."""
+"""Each value of real asv files against the stored rows, by a slow and simple reader."""
 
 import itertools
 import json
@@ -23,19 +23,19 @@ STATS = {
 }
 
 
-def obvious_rows(path):
-    """(commit, benchmark, params) -> what asv's file holds there, a combination at a time."""
+def simple_rows(path):
+    """Yield (commit, benchmark, params) and asv's cells, one combination at a time."""
     data = json.loads(path.read_text())
     for name, row in data["results"].items():
         cells = dict.fromkeys(data["result_columns"]) | dict(
             zip(data["result_columns"], row, strict=False)
         )
         for index, params in enumerate(itertools.product(*cells["params"])):
-            at = {
+            values = {
                 key: value[index] if isinstance(value, list) and key != "params" else value
                 for key, value in cells.items()
             }
-            yield (data["commit_hash"], name, params), at
+            yield (data["commit_hash"], name, params), values
 
 
 def same(stored, recorded):
@@ -44,7 +44,7 @@ def same(stored, recorded):
     return stored == recorded
 
 
-def test_every_value_of_the_real_files_comes_back_exactly(tmp_path):
+def test_each_value_of_the_real_files_is_stored_exactly(tmp_path):
     ingest([DATA / "v2"], tmp_path)
     frame = read(tmp_path)
     stored = {
@@ -54,7 +54,7 @@ def test_every_value_of_the_real_files_comes_back_exactly(tmp_path):
     expected = dict(
         pair
         for path in (DATA / "v2" / "workstation").glob("*-*.json")
-        for pair in obvious_rows(path)
+        for pair in simple_rows(path)
     )
     assert stored.keys() == expected.keys()
     assert len(stored) == len(frame) == 74
@@ -98,7 +98,7 @@ def test_statuses_of_the_real_files(tmp_path):
     assert set(typed.drop(failed.index)["status"]) == {"ok"}
 
 
-def test_a_digest_stands_beside_every_value_of_its_class(tmp_path):
+def test_a_digest_is_stored_with_each_value_of_its_class(tmp_path):
     ingest([DATA / "v2"], tmp_path)
     frame = read(tmp_path, benchmark=r"\.Grid\.", status="ok")
     for _, same_case in frame.groupby(["commit_hash", "case"]):
@@ -127,7 +127,7 @@ def test_identity_hardware_and_versions_of_a_row(tmp_path, write_result):
     ingest([path], tmp_path / "dataset")
     (row,) = read(tmp_path / "dataset").to_dict("records")
     expected = {
-        "project": "made-up",
+        "project": "generated",
         "machine": "workstation",
         "num_cpu": 8,  # what the run recorded wins over today's machine.json
         "ram": 16 * 2**30,
@@ -149,7 +149,7 @@ def test_identity_hardware_and_versions_of_a_row(tmp_path, write_result):
     assert list(row) == SCHEMA.names
 
 
-def test_a_benchmark_that_is_not_listed_lands_with_its_values(tmp_path, write_result):
+def test_a_benchmark_that_is_not_listed_is_stored_with_its_values(tmp_path, write_result):
     path = write_result({"a.track_x": [[1.0, 2.0], [["'u'", "'v'"]]]}, benchmarks={})
     ingest([path], tmp_path / "dataset")
     frame = read(tmp_path / "dataset")
@@ -159,7 +159,7 @@ def test_a_benchmark_that_is_not_listed_lands_with_its_values(tmp_path, write_re
     assert frame["type"].tolist() == ["track", "track"]
 
 
-def test_contradictions_land_as_failed_rows_with_their_reason(tmp_path, write_result):
+def test_contradictions_are_failed_rows_with_their_reason(tmp_path, write_result):
     path = write_result({"time_bad": [[1.0], [["1", "2"]]], "time_text": [["fast"]]})
     report = ingest([path], tmp_path / "dataset")
     assert report.problems == ()
