@@ -18,6 +18,8 @@ from sparsebench.results.dataset.snapshot import Snapshot
 from sparsebench.results.dataset.storage import first_line
 from sparsebench.results.table.schema import SCHEMA, Status
 
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+
 
 class Filters(TypedDict, total=False):
     """Which rows to read: one value, or several of which any matches; None or no value: all rows.
@@ -85,7 +87,7 @@ def read_latest(
 
 
 _SERIES: Final = ["project", "machine", "env_name", "benchmark", "case"]
-_AGE: Final = ["commit_date", "started_at"]
+_AGE: Final = ["started_at", "commit_date"]  # the last one is compared first
 
 
 def latest(frame: pd.DataFrame) -> pd.DataFrame:
@@ -93,16 +95,38 @@ def latest(frame: pd.DataFrame) -> pd.DataFrame:
 
     Newest by commit_date; of equal dates the one that was started last. Rows keep their order.
     """
-    started_at, commit_date = (frame[name].astype("int64") for name in reversed(_AGE))
-    ordered = frame[_SERIES].iloc[np.lexsort((started_at, commit_date))]
-    newest = ~ordered.duplicated(keep="last")
-    return frame.loc[ordered.index[newest].sort_values()]
+    codes = [np.asarray(pd.factorize(frame[name])[0], dtype=np.int64) for name in _SERIES]
+    ages = [np.asarray(frame[name].astype("int64"), dtype=np.int64) for name in _AGE]
+    return frame.iloc[_newest(codes, ages)]
 
 
 def _latest_rows(table: pa.Table) -> pa.Table:
-    """Return the rows that `latest` returns."""
-    frame = table.select([*_SERIES, *_AGE]).unify_dictionaries().to_pandas()
-    return table.take(pa.array(latest(frame).index))
+    """Return the rows that `latest` returns; texts are dictionaries and need not be compared."""
+    columns = [table[name].unify_dictionaries().combine_chunks() for name in _SERIES]
+    codes = [column.indices.fill_null(-1).to_numpy() for column in columns]
+    ages = [table[name].cast(pa.int64()).fill_null(-(2**63)).to_numpy() for name in _AGE]
+    return table.take(pa.array(_newest(codes, ages)))
+
+
+def _newest(codes: Sequence[Integers], ages: Sequence[Integers]) -> Integers:
+    """Return the sorted indices of the newest row of each series.
+
+    Args:
+        codes: of each column that identifies a series, a number per row; -1 for null.
+        ages: see `_AGE`; of equal ones the last row is the newest.
+    """
+    series, size = np.zeros(len(codes[0]), dtype=np.int64), 1
+    for column in codes:
+        count = int(column.max(initial=-1)) + 2
+        if size * count >= 2**63:
+            series, unique = pd.factorize(series)
+            size = len(unique)
+        series, size = series * count + column + 1, size * count
+    series = pd.factorize(series)[0]
+    order = np.lexsort(ages)
+    newest = np.zeros(series.max(initial=-1) + 1, dtype=np.int64)
+    newest[series[order]] = order  # of several, the last one is stored
+    return np.sort(newest)
 
 
 _INTEGERS: Final = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()}

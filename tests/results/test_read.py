@@ -138,6 +138,22 @@ def test_latest_selects_the_newest_commit_of_each_case(tmp_path, write_result):
     assert frame.set_index("benchmark")["value"].to_dict() == {"time_x": 2.0, "time_old": 9.0}
 
 
+def test_latest_takes_unknown_times_for_the_oldest_and_keeps_the_order_of_rows():
+    day, hour = pd.Timestamp("2024-01-02", tz="UTC"), pd.Timestamp("2024-01-02T03", tz="UTC")
+    frame = pd.DataFrame(
+        {
+            "case": ["b", "a", "a", "a", "b", None, None],
+            "commit_date": [day, None, day, day, None, day, day],
+            "started_at": [None, hour, hour, None, hour, None, None],
+            "value": range(7),
+        },
+        index=range(10, 3, -1),
+    ).assign(project="p", machine="m", env_name="e", benchmark="time_x")
+    assert latest(frame)["value"].tolist() == [0, 2, 6]
+    shuffled = frame.iloc[[6, 2, 0, 1, 3, 4, 5]]
+    assert latest(shuffled)["value"].tolist() == [2, 0, 5]
+
+
 QUERY = """
     SELECT status, count(*) AS rows, sum(value) FILTER (value < 'inf') AS total,
            sum(len(samples)) AS samples, count(DISTINCT "case") AS cases, max(commit_date) AS newest

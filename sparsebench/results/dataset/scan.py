@@ -166,7 +166,7 @@ class OpenDataset:
                 tables.append(read([self._fragment(file, matching)]))
             except (OSError, pa.ArrowException) as error:
                 problem = f"{self.store.show(file.name)}: damaged, skipped ({first_line(error)})"
-                warnings.warn(problem, DatasetWarning, stacklevel=9)
+                warnings.warn(problem, DatasetWarning, stacklevel=8)
         return pa.concat_tables(tables)
 
     def _fragment(

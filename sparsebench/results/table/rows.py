@@ -73,25 +73,31 @@ class RowBuilder:
 
     def add(self, file: ResultFile, columns: dict[str, Any]) -> int:
         """Add the rows of ``file``, whose `file_columns` are ``columns``; return their number."""
-        first = self._size
-        variants, null_status = [], []
+        row = self._size
+        blocks: list[_Block] = []
+        variants, null_status, errors = [], [], {}
         for result in file.benchmarks:
             index = self._variant_index(result)
             variant = self._variants[index]
-            self._blocks.append((index, len(self._files), self._size, len(result.values)))
-            self._block_columns.append((result.version, result.started_at, result.duration))
             late = measurement.timed_out(result, variant.settings)
             null_status.append(measurement.TIMEOUT if late else measurement.FAILED)
             variants.append(variant)
+            blocks.append((index, len(self._files), row, len(result.values)))
             if result.problem:
-                self._errors[self._size] = result.problem
-            self._size += len(result.values)
+                errors[row] = result.problem
+            row += len(result.values)
         values = measurement.value_columns(file.benchmarks, null_status)
-        self._errors |= {first + row: error for row, error in values.errors.items()}
-        self._add_digests(file.benchmarks, variants, first)
-        self._row_columns.append(values.arrays)
+        errors |= {self._size + index: error for index, error in values.errors.items()}
+        digests = _digests(file.benchmarks, variants, self._size)
+        # Only now, so that a file for which the memory is too small adds nothing.
         self._files.append(columns)
-        return self._size - first
+        self._row_columns.append(values.arrays)
+        self._blocks += blocks
+        self._block_columns += [(r.version, r.started_at, r.duration) for r in file.benchmarks]
+        self._errors |= errors
+        self._digests |= digests
+        count, self._size = row - self._size, row
+        return count
 
     def tables(self) -> Iterator[tuple[tuple[str, str], pa.Table]]:
         """Yield (project, machine) and its rows.
@@ -183,22 +189,6 @@ class RowBuilder:
         )
         return index
 
-    def _add_digests(
-        self, results: Sequence[BenchmarkResult], variants: Sequence[_Variant], first: int
-    ) -> None:
-        """Store the digests that a class tracks for the values of all its benchmarks."""
-        pairs = list(zip(variants, results, strict=True))
-        digests = {
-            variant.family: [measurement.digest(value) for value in result.values]
-            for variant, result in pairs
-            if variant.is_digest and not result.problem
-        }
-        if digests:
-            for variant, result in pairs:
-                if variant.family in digests:
-                    self._digests[first] = digests[variant.family]
-                first += len(result.values)
-
     def _error_column(self, rows: pa.Array, status: pa.Array) -> pa.Array:
         """Return the reason that each status means, or the row's own."""
         if not self._errors:
@@ -213,3 +203,28 @@ class RowBuilder:
         lists = (self._digests.get(start, [None] * size) for _, _, start, size in blocks.tolist())
         texts = [text for digests in lists for text in digests]
         return pa.array(texts, pa.string()).dictionary_encode()
+
+
+def _digests(
+    results: Sequence[BenchmarkResult], variants: Sequence[_Variant], row: int
+) -> dict[int, list[str | None]]:
+    """Return, by each block's first row, the digests that its class tracks for its parameters.
+
+    Args:
+        results: of one file.
+        variants: theirs.
+        row: the first one of the first of them.
+    """
+    pairs = list(zip(variants, results, strict=True))
+    tracked = {
+        variant.family: [measurement.digest(value) for value in result.values]
+        for variant, result in pairs
+        if variant.is_digest and not result.problem
+    }
+    digests = {}
+    if tracked:  # not in most projects
+        for variant, result in pairs:
+            if variant.family in tracked:
+                digests[row] = tracked[variant.family]
+            row += len(result.values)
+    return digests
