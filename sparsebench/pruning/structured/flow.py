@@ -1,4 +1,4 @@
-"""Following channels through a model's graph, from the layers that make them to their readers."""
+"""Follow channels through a model's graph, from the layers that make them to their readers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,164 +8,146 @@ from torch.fx.node import map_arg
 from torch.nn.utils.parametrize import ParametrizationList
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning.structured import rules
 from sparsebench.pruning.structured.channels import (
     FIXED,
     Channels,
     ChannelTable,
+    Unsupported,
     Value,
     channels_in,
 )
-from sparsebench.pruning.structured.layers import (
-    Going,
-    Layer,
-    Unsupported,
-    is_layer,
-    make_layer,
-)
+from sparsebench.pruning.structured.layers import Layer, is_layer, make_layer
+from sparsebench.pruning.structured.rules import is_in_place, rule_of
 
 
-class Flow:
-    """What following the graph found.
+class ChannelFlow:
+    """The layers of a model, and the constraints that its graph puts on their channels.
+
+    Making one follows the whole graph and changes no module. Each node is given the values of the
+    nodes that it reads, and has a value itself: channels, or ``FIXED``. Where a node cannot lose
+    channels, the reason is noted. It matters only if such a channel is to be removed in the end.
 
     Args:
         root: the module whose ``forward`` the graph is.
         graph: see :func:`.trace.trace`.
 
     Attributes:
-        layers: by ``id(module)``, every layer that the graph calls.
-        table: what all nodes noted of their channels.
-        refusals: channels that must not go, each with the reason.
+        layers: every layer that the graph calls, by ``id(module)``.
     """
 
     def __init__(self, root: nn.Module, graph: fx.Graph) -> None:
-        self.root = root
-        self.table = ChannelTable()
         self.layers: dict[int, Layer] = {}
-        self.refusals: list[tuple[Sequence[int], str]] = []
+        self._root = root
+        self._table = ChannelTable()
+        self._refusals: list[tuple[Sequence[int], str]] = []  # channel ids and a message
         self._values: dict[fx.Node, Value] = {}
-        self._weights_read: list[tuple[nn.Module, str]] = []
+        self._direct_reads: list[str] = []  # parameters that the graph reads without their module
         for node in graph.nodes:
-            self._values[node] = self._visit(node)
+            self._values[node] = self._follow(node)
         for layer in self.layers.values():
             layer.finish()
-        for owner, name in self._weights_read:
-            self._refuse_layer(owner, name)
+        for tensor_fqn in self._direct_reads:
+            module = root.get_submodule(tensor_fqn.rpartition(".")[0])
+            if id(module) in self.layers:  # neither its rows nor its columns can be removed
+                layer = self.layers[id(module)]
+                inputs = [i for channels in layer.inputs if channels for i in channels.ids]
+                reason = "is read by the model's forward directly, besides the call of its layer"
+                self._refuse((*layer.created_channels(), *inputs), tensor_fqn, reason)
 
-    def going(self) -> Going:
-        """Which channels go.
+    def removed_channels(self) -> frozenset[int]:
+        """Return the ids of the channels to remove.
 
         Raises:
-            ConfigError: one that would go is read by something that cannot lose it.
+            ConfigError: one of them is read by something that cannot lose it.
         """
-        going = self.table.removable()
-        for ids, reason in self.refusals:
-            if any(going(ids)):
-                raise ConfigError(reason)
-        return going
+        removed = self._table.removed_channels()
+        for ids, message in self._refusals:
+            if not removed.isdisjoint(ids):
+                raise ConfigError(message)
+        return removed
 
-    def refuse(self, ids: Sequence[int], where: str, reason: str) -> None:
-        """Note that channels must not go."""
-        self.refusals.append((ids, f"prune: {where} {reason}"))
-
-    def _visit(self, node: fx.Node) -> Value:
+    def _follow(self, node: fx.Node) -> Value:
+        """Return the value of a node, whose arguments have theirs."""
         args, kwargs = self._arguments(node)
-        read = channels_in([args, kwargs])
+        module = self._module(node)
+        inputs = channels_in([args, kwargs])
         if node.op == "output":
-            for channels in read:
-                self.table.need(channels.ids, channels.constant.isnan())
+            for channels in inputs:
+                self._table.keep(channels.ids, channels.constant.isnan())
             return FIXED
-        if node.op == "get_attr" or isinstance(self._module(node), ParametrizationList):
-            self._note_weight(str(node.target))
-        elif is_layer(self._module(node)):
-            return self._call_layer(node, [*args, *kwargs.values()])
-        if not read:
+        if node.op == "get_attr" or isinstance(module, ParametrizationList):
+            self._direct_reads.append(str(node.target).replace(".parametrizations.", "."))
+        elif module is not None and is_layer(module):
+            return self._call_layer(node, module, [*args, *kwargs.values()])
+        if not inputs:
             return FIXED
         try:
-            value = self._rule(node)(*args, **kwargs)
-            if rules.is_in_place(node, self._module(node)):
+            value = rule_of(node, module)(*args, **kwargs)
+        except Unsupported as reason:
+            self._refuse_channels(inputs, node, str(reason))
+        except TypeError:  # arguments that the rule does not have
+            self._refuse_channels(inputs, node, "is called with arguments that are not supported")
+        else:
+            if is_in_place(node, module):
                 self._overwrite(args[0], value)
             return value
-        except Unsupported as problem:
-            self._refuse_all(read, node, str(problem))
-        except TypeError:  # arguments that the rule does not have
-            self._refuse_all(read, node, "is called with arguments that are not understood")
         return FIXED
 
-    def _call_layer(self, node: fx.Node, args: list[Any]) -> Value:
-        module = self._module(node)
-        assert module is not None
+    def _call_layer(self, node: fx.Node, module: nn.Module, args: list[Any]) -> Value:
+        """Return the channels of a layer's output."""
         if id(module) not in self.layers:
-            self.layers[id(module)] = make_layer(module, self.table, self.root)
+            self.layers[id(module)] = make_layer(module, self._table, self._root)
         layer = self.layers[id(module)]
-        first, *others = args
+        value, *states = args
         if getattr(module, "proj_size", 0):
-            self.refuse(layer.own_channels(), _name(node, module), "has projections (proj_size)")
-        if any(other is not None for other in others):
-            reason = "is called with an initial state, which has an entry a unit"
-            self.refuse(layer.own_channels(), _name(node, module), reason)
-            self._refuse_all(channels_in(others), node, reason)
-        return layer.call(self._checked(layer, first, node))
-
-    def _checked(self, layer: Layer, value: Value, node: fx.Node) -> Channels | None:
-        """The channels of a layer's input, or None where it is fixed, or has to stay so."""
+            name = _node_name(node, module)
+            self._refuse(layer.created_channels(), name, "has projections (proj_size)")
+        if any(state is not None for state in states):
+            reason = "is called with an initial state, which has one entry per unit"
+            self._refuse(layer.created_channels(), _node_name(node, module), reason)
+            self._refuse_channels(channels_in(states), node, reason)
+        channels = None
         try:
             if isinstance(value, Channels):
-                layer.check(value)
-                return value
-            if channels_in(value):
+                layer.check_input(value)
+                channels = value
+            elif channels_in(value):
                 raise Unsupported("must have one tensor as its input")
-        except Unsupported as problem:
-            self._refuse_all(channels_in(value), node, str(problem))
-        return None
+        except Unsupported as reason:
+            self._refuse_channels(channels_in(value), node, str(reason))
+        layer.inputs.append(channels)
+        return layer.output_channels(channels)
 
     def _overwrite(self, old: Value, new: Value) -> None:
-        """Let every node that had the tensor ``old`` have ``new``, which was written over it."""
+        """Replace ``old``, the value of a tensor that is written in place, at all its nodes."""
         for node, value in self._values.items():
             if value is old and isinstance(old, Channels):
                 self._values[node] = new
 
-    def _note_weight(self, target: str) -> None:
-        """Note that the graph reads a tensor of a module without calling the module."""
-        owner, _, name = target.replace(".parametrizations.", ".").rpartition(".")
-        self._weights_read.append((self.root.get_submodule(owner), f"{owner}.{name}"))
+    def _refuse(self, ids: Sequence[int], where: str, reason: str) -> None:
+        """Note that channels cannot be removed."""
+        self._refusals.append((ids, f"prune: {where} {reason}"))
 
-    def _refuse_layer(self, module: nn.Module, name: str) -> None:
-        """Refuse whatever would change the shape of a layer's weight."""
-        layer = self.layers.get(id(module))
-        if layer is not None:
-            inputs = [i for value in layer.inputs if value is not None for i in value.ids]
-            reason = "is read by the model's forward directly, besides the call of its layer"
-            self.refuse((*layer.own_channels(), *inputs), name, reason)
-
-    def _refuse_all(self, values: Sequence[Channels], node: fx.Node, reason: str) -> None:
-        for value in values:
-            self.refuse(value.ids, _name(node, self._module(node)), reason)
-
-    def _rule(self, node: fx.Node) -> rules.Rule:
-        module = self._module(node)
-        if module is not None:
-            return rules.of_module(module)
-        if node.op == "call_method":
-            return rules.of_method(str(node.target))
-        assert callable(node.target)
-        return rules.of_function(node.target)
+    def _refuse_channels(self, values: Sequence[Channels], node: fx.Node, reason: str) -> None:
+        for channels in values:
+            self._refuse(channels.ids, _node_name(node, self._module(node)), reason)
 
     def _arguments(self, node: fx.Node) -> tuple[list[Any], dict[str, Any]]:
-        """A node's arguments with values in place of nodes, its tensor first."""
+        """Return a node's arguments with values in place of nodes, its tensor first."""
         args, kwargs = map_arg((node.args, dict(node.kwargs)), lambda read: self._values[read])  # type: ignore[arg-type, return-value]  # typed for nodes to nodes
-        first = [] if args or "input" not in kwargs else [kwargs["input"]]
-        rest = {name: value for name, value in kwargs.items() if not (first and name == "input")}
-        return [*first, *args], rest
+        kwargs = dict(kwargs)
+        if not args and "input" in kwargs:
+            args = (kwargs.pop("input"),)
+        return list(args), kwargs
 
     def _module(self, node: fx.Node) -> nn.Module | None:
-        """The module that a node calls, if it calls one."""
+        """Return the module that a node calls, if it calls one."""
         if node.op != "call_module":
             return None
-        return self.root.get_submodule(str(node.target))
+        return self._root.get_submodule(str(node.target))
 
 
-def _name(node: fx.Node, module: nn.Module | None) -> str:
+def _node_name(node: fx.Node, module: nn.Module | None) -> str:
     if module is not None:
         return f"{node.target} ({type(module).__name__})"
     kind = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "?")

@@ -1,4 +1,4 @@
-"""A model's graph, with the modules that are understood as a whole as its nodes."""
+"""The graph of a model's ``forward``, in which layers and torch's modules are single nodes."""
 
 import inspect
 import operator
@@ -17,7 +17,7 @@ from sparsebench.pruning.structured.parametrization import FakeStructuredSparsit
 _UNTRACEABLE = (fx.proxy.TraceError, AttributeError, RuntimeError, TypeError, ValueError)
 
 
-class _Proxy(fx.Proxy):
+class _InPlaceProxy(fx.Proxy):
     """fx's proxy, which records ``x += y`` as a change of ``x``, and not as a new tensor."""
 
     def __iadd__(self, other: object) -> fx.Proxy:
@@ -36,11 +36,11 @@ class _Proxy(fx.Proxy):
         return self.tracer.create_proxy("call_function", function, (self, other), {})
 
 
-class _Tracer(fx.Tracer):
-    """fx's tracer, which also sees parametrized modules as what they were."""
+class _LayerTracer(fx.Tracer):
+    """fx's tracer, which does not trace into layers and torch's modules, parametrized or not."""
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
-        return _Proxy(node, self)
+        return _InPlaceProxy(node, self)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         kind = parametrize.type_before_parametrizations(m)
@@ -50,28 +50,26 @@ class _Tracer(fx.Tracer):
 
 
 def trace(model: nn.Module) -> tuple[nn.Module, fx.Graph]:
-    """A root module and the graph of its ``forward``, optional arguments left out.
+    """Return a root module and the graph of its ``forward``.
 
-    The root is ``model``, or, where that is a single layer, a Sequential around it.
+    The root is ``model``, or, where that is a single layer, a Sequential around it. Arguments of
+    ``forward`` whose default is None, a flag or a text have that value in the graph; numbers are
+    inputs of the graph.
 
     Raises:
         ConfigError: ``forward`` depends on its input in a way that torch.fx cannot follow.
     """
-    root = nn.Sequential(model) if _Tracer().is_leaf_module(model, "") else model
-    before = set(root.__dict__)
+    root = nn.Sequential(model) if _LayerTracer().is_leaf_module(model, "") else model
+    attributes_before = set(root.__dict__)
     try:
-        return root, _Tracer().trace(root, concrete_args=_left_out(root))
+        parameters = inspect.signature(root.forward).parameters.values()
+        fixed_types = (bool, str, type(None))
+        fixed = {p.name: p.default for p in parameters if isinstance(p.default, fixed_types)}
+        return root, _LayerTracer().trace(root, concrete_args=fixed or None)
     except _UNTRACEABLE as error:
         raise ConfigError(
             f"prune: torch.fx must be able to trace the model, got {type(error).__name__}: {error}"
         ) from error
     finally:
-        for name in set(root.__dict__) - before:  # tensors that the tracer stores as constants
+        for name in set(root.__dict__) - attributes_before:  # tensors that the tracer stores there
             delattr(root, name)
-
-
-def _left_out(model: nn.Module) -> dict[str, Any] | None:
-    """The defaults of ``forward`` that decide what it does: None and flags; numbers stay open."""
-    parameters = inspect.signature(model.forward).parameters.values()
-    decided = (bool, str, type(None))
-    return {p.name: p.default for p in parameters if isinstance(p.default, decided)} or None

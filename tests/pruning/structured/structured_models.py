@@ -1,4 +1,4 @@
-"""Small models of every shape that pruning follows, and a pruner whose rows a test chooses."""
+"""Small models with every kind of layer that pruning supports, and a pruner of given rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,17 +31,18 @@ class RowPruner(BaseStructuredSparsifier):
         mask[rows] = False
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Residual block with BatchNorm."""
 
-    def __init__(self, inside: int, outside: int, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outside)
-        self.conv2 = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outside)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
         self.skip = nn.Sequential(
-            nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside)
+            nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
+            nn.BatchNorm2d(out_channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,12 +52,12 @@ class Block(nn.Module):
         return F.relu(out)
 
 
-class ResNet(nn.Module):
+class TinyResNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 3, padding=1)
         self.bn = nn.BatchNorm2d(8)
-        self.blocks = nn.Sequential(Block(8, 8, 1), Block(8, 12, 2))
+        self.blocks = nn.Sequential(ResidualBlock(8, 8, 1), ResidualBlock(8, 12, 2))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(12, 5)
 
@@ -65,7 +66,7 @@ class ResNet(nn.Module):
         return self.fc(torch.flatten(self.pool(x), 1))
 
 
-class Mobile(nn.Module):
+class MobileNetBlock(nn.Module):
     """Depthwise separable, with squeeze and excitation."""
 
     def __init__(self, multiplier: int = 1) -> None:
@@ -84,8 +85,8 @@ class Mobile(nn.Module):
         return self.project(x * s)
 
 
-class Dense(nn.Module):
-    """Concatenations, as in DenseNet and U-Net."""
+class Concatenations(nn.Module):
+    """Concatenated channels, as in DenseNet and U-Net."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,8 +102,8 @@ class Dense(nn.Module):
         return self.d(torch.cat((a, b, c), dim=1))
 
 
-class Recurrent(nn.Module):
-    """LSTM, then what ``reads`` takes of ``(output, (h, c))``."""
+class LstmAndHead(nn.Module):
+    """An LSTM, and a Linear on the part that ``reads`` names of ``(output, (h, c))``."""
 
     def __init__(self, reads: str = "output", norm: bool = False, **options: Any) -> None:
         super().__init__()
@@ -122,8 +123,8 @@ class Recurrent(nn.Module):
         return self.head(self.norm(out))
 
 
-class Twice(nn.Module):
-    """One module called twice, and one layer read by two."""
+class SharedLayer(nn.Module):
+    """A module that is called twice, and a layer whose output two layers read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,8 +138,8 @@ class Twice(nn.Module):
         return self.left(x) + 2 * self.right(x)
 
 
-class Text(nn.Module):
-    """Embedding, Conv1d over time, transposes, BatchNorm1d, mean over time."""
+class TextConvolutions(nn.Module):
+    """Conv1d over time, transposes, BatchNorm1d, mean over time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,7 +155,7 @@ class Text(nn.Module):
         return self.fc2(self.fc1(x).relu()[:, 0] + x.mean(dim=1))
 
 
-class Sums(nn.Module):
+class ResidualSums(nn.Module):
     """Residual sums with the model's input and between masked layers."""
 
     def __init__(self) -> None:
@@ -170,42 +171,40 @@ class Sums(nn.Module):
 
 
 @dataclass(frozen=True)
-class Example:
-    """A model, an input's shape, and which tensors are masked."""
+class PruningExample:
+    """A model, the shape of its input, and the tensors to mask."""
 
     build: Callable[[], nn.Module]
     shape: tuple[int, ...]
     tensors: tuple[str, ...]
 
 
-def _convs(*layers: nn.Module) -> Callable[[], nn.Module]:
-    return lambda: nn.Sequential(*layers)
-
-
-def _lstm(layers: int = 1, ways: int = 1) -> tuple[str, ...]:
-    suffixes = [f"_l{i}{way}" for i in range(layers) for way in ("", "_reverse")[:ways]]
+def _lstm_weights(layers: int = 1, directions: int = 1) -> tuple[str, ...]:
+    suffixes = [
+        f"_l{i}{direction}" for i in range(layers) for direction in ("", "_reverse")[:directions]
+    ]
     return tuple(f"lstm.weight_{kind}{suffix}" for suffix in suffixes for kind in ("ih", "hh"))
 
 
-EXAMPLES: dict[str, Example] = {
-    "mlp": Example(
+EXAMPLES: dict[str, PruningExample] = {
+    "mlp": PruningExample(
         lambda: nn.Sequential(
             nn.Linear(5, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 8), nn.BatchNorm1d(8),
             nn.Identity(), nn.Linear(8, 3),
         ),
         (4, 5), ("0.weight", "3.weight"),
     ),
-    "sigmoid": Example(
+    "sigmoid": PruningExample(
         lambda: nn.Sequential(
             nn.Linear(5, 8), nn.Sigmoid(), nn.Linear(8, 6, bias=False), nn.Softplus(),
             nn.Linear(6, 3, bias=False),
         ),
         (4, 5), ("0.weight", "2.weight"),
     ),
-    "three dimensions": Example(
+    "three dimensions": PruningExample(
         lambda: nn.Sequential(nn.Linear(5, 8), nn.GELU(), nn.Linear(8, 3)), (2, 4, 5), ("0.weight",)
     ),
-    "convs": Example(
+    "convs": PruningExample(
         lambda: nn.Sequential(
             nn.Conv2d(3, 8, 3), nn.Tanh(), nn.AvgPool2d(2, padding=1),
             nn.Conv2d(8, 6, 3, padding=1), nn.BatchNorm2d(6), nn.PReLU(6),
@@ -214,7 +213,7 @@ EXAMPLES: dict[str, Example] = {
         ),
         (2, 3, 12, 12), ("0.weight", "3.weight", "7.weight"),
     ),
-    "borders": Example(
+    "borders": PruningExample(
         lambda: nn.Sequential(
             nn.Conv2d(3, 8, 3, padding=1, padding_mode="reflect"), nn.Sigmoid(),
             nn.Conv2d(8, 6, 3, padding=1, padding_mode="circular"), nn.Sigmoid(),
@@ -222,54 +221,62 @@ EXAMPLES: dict[str, Example] = {
         ),
         (2, 3, 6, 6), ("0.weight", "2.weight", "5.weight"),
     ),
-    "groups": Example(
+    "groups": PruningExample(
         lambda: nn.Sequential(
             nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 12, 3, groups=2), nn.InstanceNorm2d(12),
             nn.Conv2d(12, 4, 1, groups=4), nn.GroupNorm(2, 4), nn.Conv2d(4, 2, 1),
         ),
         (2, 3, 6, 6), ("0.weight", "2.weight", "4.weight"),
     ),
-    "volumes": Example(
+    "volumes": PruningExample(
         lambda: nn.Sequential(
             nn.Conv3d(1, 4, 3), nn.ReLU(), nn.MaxPool3d(2), nn.Flatten(1), nn.Linear(32, 3)
         ),
         (2, 1, 6, 6, 6), ("0.weight",),
     ),
-    "resnet": Example(
-        ResNet, (2, 3, 8, 8),
+    "resnet": PruningExample(
+        TinyResNet, (2, 3, 8, 8),
         ("stem.weight", "blocks.0.conv1.weight", "blocks.0.conv2.weight",
          "blocks.0.skip.0.weight", "blocks.1.conv1.weight", "blocks.1.conv2.weight",
          "blocks.1.skip.0.weight"),
     ),
-    "mobile": Example(
-        Mobile, (2, 3, 6, 6),
+    "mobile": PruningExample(
+        MobileNetBlock, (2, 3, 6, 6),
         ("expand.weight", "depthwise.weight", "squeeze.weight", "excite.weight"),
     ),
-    "depth multiplier": Example(
-        lambda: Mobile(2), (2, 3, 6, 6), ("expand.weight", "squeeze.weight", "excite.weight")
+    "depth multiplier": PruningExample(
+        lambda: MobileNetBlock(2), (2, 3, 6, 6),
+        ("expand.weight", "squeeze.weight", "excite.weight"),
     ),
-    "dense": Example(Dense, (2, 3, 8, 8), ("a.weight", "b.weight", "c.weight")),
-    "twice": Example(Twice, (4, 5), ("first.weight", "shared.weight")),
-    "text": Example(Text, (2, 7, 4), ("conv1.weight", "conv2.weight", "fc1.weight")),
-    "sums": Example(Sums, (4, 6), ("a.weight", "b.weight", "c.weight")),
-    "lstm": Example(Recurrent, (2, 7, 5), ("embed.weight", *_lstm())),
-    "lstm without bias": Example(
-        lambda: Recurrent(bias=False), (2, 7, 5), ("embed.weight", *_lstm())
+    "dense": PruningExample(Concatenations, (2, 3, 8, 8), ("a.weight", "b.weight", "c.weight")),
+    "twice": PruningExample(SharedLayer, (4, 5), ("first.weight", "shared.weight")),
+    "text": PruningExample(
+        TextConvolutions, (2, 7, 4), ("conv1.weight", "conv2.weight", "fc1.weight")
     ),
-    "stacked lstm": Example(
-        lambda: Recurrent("last step", num_layers=2), (2, 7, 5), ("embed.weight", *_lstm(2))
+    "sums": PruningExample(ResidualSums, (4, 6), ("a.weight", "b.weight", "c.weight")),
+    "lstm": PruningExample(LstmAndHead, (2, 7, 5), ("embed.weight", *_lstm_weights())),
+    "lstm without bias": PruningExample(
+        lambda: LstmAndHead(bias=False), (2, 7, 5), ("embed.weight", *_lstm_weights())
     ),
-    "bidirectional lstm": Example(
-        lambda: Recurrent("states", num_layers=2, bidirectional=True), (2, 7, 5),
-        ("embed.weight", *_lstm(2, 2)),
+    "stacked lstm": PruningExample(
+        lambda: LstmAndHead("last step", num_layers=2), (2, 7, 5),
+        ("embed.weight", *_lstm_weights(2)),
     ),
-    "lstm states": Example(lambda: Recurrent("states"), (2, 7, 5), ("embed.weight", *_lstm())),
-    "lstm and norm": Example(lambda: Recurrent(norm=True), (2, 7, 5), ("embed.weight", *_lstm())),
+    "bidirectional lstm": PruningExample(
+        lambda: LstmAndHead("states", num_layers=2, bidirectional=True), (2, 7, 5),
+        ("embed.weight", *_lstm_weights(2, 2)),
+    ),
+    "lstm states": PruningExample(
+        lambda: LstmAndHead("states"), (2, 7, 5), ("embed.weight", *_lstm_weights())
+    ),
+    "lstm and norm": PruningExample(
+        lambda: LstmAndHead(norm=True), (2, 7, 5), ("embed.weight", *_lstm_weights())
+    ),
 }  # fmt: skip
 
 
-def seeded(example: Example) -> tuple[nn.Module, Tensor]:
-    """The model in float64 with trained-looking statistics, and an input."""
+def seeded_model(example: PruningExample) -> tuple[nn.Module, Tensor]:
+    """Return the model in float64, with statistics other than the initial ones, and an input."""
     torch.manual_seed(0)
     model = example.build().double()
     x = torch.randn(example.shape, dtype=torch.float64)
@@ -281,6 +288,6 @@ def seeded(example: Example) -> tuple[nn.Module, Tensor]:
     return model.eval(), x
 
 
-def parameters(model: nn.Module) -> int:
-    """How many entries the parameters have."""
+def parameter_count(model: nn.Module) -> int:
+    """Return the number of entries of all parameters."""
     return sum(parameter.numel() for parameter in model.parameters())

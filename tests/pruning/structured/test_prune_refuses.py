@@ -1,4 +1,4 @@
-"""What prune() cannot do exactly it refuses by name, and leaves the model as it was."""
+"""prune() refuses by name what it cannot do exactly, and does not change the model then."""
 
 import copy
 
@@ -10,11 +10,11 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning import LSTMSaliencyPruner, SaliencyPruner
-from tests.pruning.structured.structured_models import Recurrent, RowPruner
+from tests.pruning.structured.structured_models import LstmAndHead, RowPruner
 
 
-class Body(nn.Module):
-    """A masked layer, something, and a reader."""
+class ModelLayers(nn.Module):
+    """Layers for the models below: most apply an operation between ``first`` and ``second``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,16 +22,16 @@ class Body(nn.Module):
         self.first = nn.Linear(4, 4)
         self.second = nn.Linear(4, 4)
         self.attention = nn.MultiheadAttention(4, 2)
-        self.upwards = nn.ConvTranspose2d(4, 2, 2)
-        self.words = nn.Embedding(4, 4)
+        self.upsample = nn.ConvTranspose2d(4, 2, 2)
+        self.embedding = nn.Embedding(4, 4)
 
 
-class Softmax(Body):
+class SoftmaxModel(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
         return self.second(torch.softmax(self.first(x), -1))
 
 
-class LogSoftmaxModule(Body):
+class LogSoftmaxModule(ModelLayers):
     def __init__(self) -> None:
         super().__init__()
         self.head = nn.LogSoftmax(-1)
@@ -40,105 +40,105 @@ class LogSoftmaxModule(Body):
         return self.head(self.first(x))
 
 
-class Matmul(Body):
+class MatmulModel(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
         return self.first(x) @ self.second.weight
 
 
-class Tied(Body):
+class TiedWeight(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
         return self.second(self.first(x)) + F.linear(x, self.first.weight)
 
 
-class TiedReader(Body):
+class TiedReaderWeight(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
         return self.second(self.first(x)) + F.linear(x, self.second.weight)
 
 
-class FixedView(Body):
+class FixedSizeView(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
         return self.second(self.first(x).view(-1, 4))
 
 
-class Heads(Body):
+class SplitHeads(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
         return self.second(self.first(x).view(x.size(0), 2, -1).flatten(1))
 
 
-class Unflattened(Body):
+class UnflattenedChannels(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
         return self.second(self.first(x).unflatten(-1, (2, 2)).flatten(-2))
 
 
-class Named(Body):
+class PermuteByKeyword(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
-        return self.upwards(self.conv(x).permute(dims=(0, 1, 2, 3)))
+        return self.upsample(self.conv(x).permute(dims=(0, 1, 2, 3)))
 
 
-class Attention(Body):
+class AttentionModel(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
         x = self.first(x)
         return self.second(self.attention(x, x, x)[0])
 
 
-class Sliced(Body):
+class SlicedChannels(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
         return self.second(self.conv(x)[:, :4].mean((2, 3)))
 
 
-class MixedConcatenation(Body):
+class MixedConcatenation(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
         return self.second(torch.cat([self.first(x)[:, :2], x[:, :2]], 1))
 
 
-class Branching(Body):
+class BranchOnInput(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
         return self.second(self.first(x)) if x.sum() > 0 else x
 
 
-class Packed(Body):
+class PackedSequence(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
         packed = nn.utils.rnn.pack_padded_sequence(self.first(x), x[0])
         return nn.utils.rnn.pad_packed_sequence(packed)[0]
 
 
-class Counted(Body):
+class InputLength(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
         return self.second(self.first(x)) * len(x)
 
 
-class Written(Body):
+class SliceAssignment(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
         out = torch.zeros_like(x)
         out[:, :] = self.first(x)
         return self.second(out)
 
 
-class Unused(Body):
+class UnusedLayer(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
         return self.second(x)
 
 
-class Transposed(Body):
+class TransposedConvolution(ModelLayers):
     def forward(self, x: Tensor) -> Tensor:
-        return self.upwards(self.conv(x))
+        return self.upsample(self.conv(x))
 
 
-class Own(nn.Linear):
+class DoubledLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         return 2 * super().forward(x)
 
 
-class OwnLinear(Body):
+class SubclassWithForward(ModelLayers):
     def __init__(self) -> None:
         super().__init__()
-        self.first = Own(4, 4)
+        self.first = DoubledLinear(4, 4)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.second(self.first(x))
 
 
-class Normed(Body):
+class WeightNormalized(ModelLayers):
     def __init__(self) -> None:
         super().__init__()
         self.second = weight_norm(self.second)
@@ -148,62 +148,64 @@ class Normed(Body):
 
 
 CASES = [
-    (Softmax, "first.weight", r"softmax \(softmax\) is of a kind that cannot lose channels"),
+    (SoftmaxModel, "first.weight", r"softmax \(softmax\) is of a kind that cannot lose channels"),
     (LogSoftmaxModule, "first.weight", r"head \(LogSoftmax\) is of a kind"),
-    (Matmul, "first.weight", r"matmul \(matmul\) is of a kind"),
-    (Tied, "first.weight", r"first\.weight is read by the model's forward directly"),
-    (TiedReader, "first.weight", r"second\.weight is read by the model's forward directly"),
-    (FixedView, "first.weight", r"view \(view\) has a size that depends on the channels"),
-    (Heads, "first.weight", r"view \(view\) has a fixed number of channels"),
-    (Unflattened, "first.weight", r"unflatten \(unflatten\) is of a kind"),
-    (Named, "conv.weight", r"permute \(permute\) is called with arguments that are not"),
-    (Attention, "first.weight", r"attention \(MultiheadAttention\) is of a kind"),
-    (Sliced, "conv.weight", r"getitem \(getitem\) takes some of the channels"),
+    (MatmulModel, "first.weight", r"matmul \(matmul\) is of a kind"),
+    (TiedWeight, "first.weight", r"first\.weight is read by the model's forward directly"),
+    (TiedReaderWeight, "first.weight", r"second\.weight is read by the model's forward directly"),
+    (FixedSizeView, "first.weight", r"view \(view\) has a size that depends on the channels"),
+    (SplitHeads, "first.weight", r"view \(view\) has a fixed number of channels"),
+    (UnflattenedChannels, "first.weight", r"unflatten \(unflatten\) is of a kind"),
+    (PermuteByKeyword, "conv.weight", r"permute \(permute\) is called with arguments that are not"),
+    (AttentionModel, "first.weight", r"attention \(MultiheadAttention\) is of a kind"),
+    (SlicedChannels, "conv.weight", r"getitem \(getitem\) takes some of the channels"),
     (MixedConcatenation, "first.weight", r"getitem \(getitem\) names dimensions of a tensor whose"),
-    (Branching, "first.weight", "torch.fx must be able to trace the model"),
-    (Packed, "first.weight", "torch.fx must be able to trace the model, got TypeError"),
-    (Counted, "first.weight", "torch.fx must be able to trace the model, got RuntimeError"),
-    (Written, "first.weight", "torch.fx must be able to trace the model, got TypeError"),
-    (Unused, "first.weight", r"first\.weight must belong to a Linear, Conv or LSTM that"),
-    (Transposed, "conv.weight", r"upwards \(ConvTranspose2d\) is of a kind"),
-    (OwnLinear, "first.weight", r"first\.weight must belong to .* got a ParametrizedOwn"),
-    (Normed, "first.weight", r"second \(.*\) has another parametrization on weight"),
-    (Unused, "words.weight", r"words\.weight must belong to"),
-    (Transposed, "upwards.weight", r"upwards\.weight must belong to"),
+    (BranchOnInput, "first.weight", "torch.fx must be able to trace the model"),
+    (PackedSequence, "first.weight", "torch.fx must be able to trace the model, got TypeError"),
+    (InputLength, "first.weight", "torch.fx must be able to trace the model, got RuntimeError"),
+    (SliceAssignment, "first.weight", "torch.fx must be able to trace the model, got TypeError"),
+    (UnusedLayer, "first.weight", r"first\.weight must belong to a Linear, Conv or LSTM that"),
+    (TransposedConvolution, "conv.weight", r"upsample \(ConvTranspose2d\) is of a kind"),
+    (SubclassWithForward, "first.weight", r"first\.weight must .* got a ParametrizedDoubledLinear"),
+    (WeightNormalized, "first.weight", r"second \(.*\) has another parametrization on weight"),
+    (UnusedLayer, "embedding.weight", r"embedding\.weight must belong to"),
+    (TransposedConvolution, "upsample.weight", r"upsample\.weight must belong to"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "tensor_fqn", "message"), CASES)
-def test_it_is_refused_by_name(kind, tensor_fqn, message):
-    model = kind()
+@pytest.mark.parametrize(("model_class", "tensor_fqn", "message"), CASES)
+def test_what_cannot_lose_channels_is_refused_by_name(model_class, tensor_fqn, message):
+    model = model_class()
     pruner = RowPruner({"rows": [0, 2]})
     pruner.prepare(model, [{"tensor_fqn": tensor_fqn}])
     pruner.step()
     before = copy.deepcopy(model.state_dict())
-    names = set(vars(model))
+    attributes = set(vars(model))
     with pytest.raises(ConfigError, match=message):
         pruner.prune()
     after = model.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[key], before[key]) for key in before)
-    assert set(vars(model)) == names
+    assert set(vars(model)) == attributes
     pruner.step()  # still prepared
     pruner.squash_mask()
 
 
-@pytest.mark.parametrize("kind", [Softmax, Matmul, Sliced, FixedView, Normed])
-def test_nothing_is_refused_where_nothing_is_pruned(kind):
-    model = kind()
+@pytest.mark.parametrize(
+    "model_class", [SoftmaxModel, MatmulModel, SlicedChannels, FixedSizeView, WeightNormalized]
+)
+def test_nothing_is_refused_where_nothing_is_pruned(model_class):
+    model = model_class()
     pruner = RowPruner({"rows": []})
-    name = "conv.weight" if kind is Sliced else "first.weight"
+    name = "conv.weight" if model_class is SlicedChannels else "first.weight"
     pruner.prepare(model, [{"tensor_fqn": name}])
     pruner.step()
-    x = torch.randn(3, 2, 4, 4) if kind is Sliced else torch.randn(3, 4)
+    x = torch.randn(3, 2, 4, 4) if model_class is SlicedChannels else torch.randn(3, 4)
     expected = model(x)
     torch.testing.assert_close(pruner.prune()(x), expected)
 
 
-class Stateful(nn.Module):
+class LstmWithState(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.lstm = nn.LSTM(3, 4)
@@ -213,7 +215,7 @@ class Stateful(nn.Module):
 
 
 def test_an_lstm_with_given_states_is_refused():
-    model = Stateful()
+    model = LstmWithState()
     pruner = LSTMSaliencyPruner({"sparsity_level": 0.5})
     pruner.prepare(model)
     pruner.step()
@@ -236,24 +238,24 @@ def test_prune_needs_a_prepared_model():
         pruner.prune()
 
 
-def test_prune_runs_once():
+def test_prune_and_step_are_refused_after_prune():
     model = nn.Sequential(nn.Linear(3, 4))
     pruner = SaliencyPruner({"sparsity_level": 0.5})
     pruner.prepare(model)
     pruner.step()
     pruner.prune()
-    for again in (pruner.prune, pruner.step):
+    for method in (pruner.prune, pruner.step):
         with pytest.raises(ConfigError, match=r"0\.weight must carry a mask"):
-            again()
+            method()
 
 
-def test_optional_arguments_are_left_out():
-    class Optional(Recurrent):
+def test_optional_arguments_have_their_default_in_the_graph():
+    class LstmWithOptionalState(LstmAndHead):
         def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> Tensor:
             out, state = self.lstm(torch.tanh(self.embed(x)), state)
             return self.head(out), state
 
-    model = Optional().eval()
+    model = LstmWithOptionalState().eval()
     pruner = LSTMSaliencyPruner({"sparsity_level": 0.5})
     pruner.prepare(model)
     pruner.step()

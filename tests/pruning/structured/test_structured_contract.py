@@ -1,4 +1,4 @@
-"""What callers rely on: masks, biases, state and the model between prepare and prune."""
+"""Masks, biases, state and the model between prepare and prune, and the scores of the pruners."""
 
 import copy
 import pickle
@@ -18,11 +18,11 @@ from sparsebench.pruning import (
     LSTMSaliencyPruner,
     SaliencyPruner,
 )
-from sparsebench.pruning.structured.rows import saliency
+from sparsebench.pruning.structured.pruners import distance_sums, saliency
 from tests.pruning.structured.structured_models import RowPruner
 
 
-def model() -> nn.Sequential:
+def two_linears() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2, bias=False))
 
@@ -31,7 +31,7 @@ def mask_of(module: nn.Module, name: str = "weight") -> torch.Tensor:
     return module.parametrizations[name][0].mask
 
 
-def test_the_parametrization_zeroes_rows_and_stores_nothing():
+def test_the_parametrization_zeroes_rows_and_has_an_empty_state_dict():
     mask = torch.tensor([True, False])
     sparsity = FakeStructuredSparsity(mask)
     x = torch.tensor([[1.0, 2.0], [torch.inf, torch.nan]], dtype=torch.bfloat16)
@@ -40,13 +40,15 @@ def test_the_parametrization_zeroes_rows_and_stores_nothing():
     assert sparsity.mask is mask
 
 
-def test_the_parametrization_needs_an_entry_a_row():
-    with pytest.raises(ConfigError, match=r"an entry a row, got mask \(2,\) and tensor \(3, 2\)"):
+def test_the_parametrization_needs_one_entry_per_row():
+    with pytest.raises(
+        ConfigError, match=r"one entry per row, got mask \(2,\) and tensor \(3, 2\)"
+    ):
         FakeStructuredSparsity(torch.ones(2, dtype=torch.bool))(torch.ones(3, 2))
 
 
 @pytest.mark.parametrize("prune_bias", [True, False])
-def test_the_bias_hook(prune_bias):
+def test_the_bias_hook_adds_the_masked_bias(prune_bias):
     layer = nn.Module()
     layer._bias = torch.tensor([1.0, 2.0])
     hook = BiasHook(FakeStructuredSparsity(torch.tensor([True, False])), prune_bias)
@@ -66,8 +68,8 @@ def test_unbatched_convolutions_get_their_bias():
     torch.testing.assert_close(conv(x), expected)
 
 
-def test_prepare_changes_no_output_and_keeps_parameters():
-    net = model()
+def test_prepare_preserves_the_output_and_the_parameters():
+    net = two_linears()
     x = torch.randn(5, 3)
     expected, bias, weight = net(x), net[0].bias, net[0].weight
     pruner = SaliencyPruner({"sparsity_level": 0.5})
@@ -86,7 +88,7 @@ def test_prepare_changes_no_output_and_keeps_parameters():
     assert int(mask.sum()) == 2
 
 
-def test_the_default_configuration_reaches_linear_conv_and_lstm():
+def test_the_default_configuration_contains_linear_conv_and_lstm():
     net = nn.ModuleDict(
         {"a": nn.Linear(2, 2), "b": nn.Conv2d(2, 2, 1), "c": nn.LSTM(2, 2, 2, bidirectional=True),
          "d": nn.MultiheadAttention(2, 1)}
@@ -99,8 +101,8 @@ def test_the_default_configuration_reaches_linear_conv_and_lstm():
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.trace.* is deprecated:DeprecationWarning")
-def test_a_masked_model_is_traced_and_exported():
-    net, x = model(), torch.randn(5, 3)
+def test_a_masked_model_can_be_traced_exported_and_compiled():
+    net, x = two_linears(), torch.randn(5, 3)
     pruner = RowPruner({"rows": [1]})
     pruner.prepare(net)
     pruner.step()
@@ -123,23 +125,23 @@ def test_a_root_layer_is_prepared_and_pruned():
     assert type(layer) is nn.Linear
 
 
-def test_a_subclass_that_keeps_forward_is_pruned():
-    class Mine(nn.Linear):
+def test_a_subclass_that_inherits_forward_is_pruned():
+    class LinearSubclass(nn.Linear):
         pass
 
-    net = nn.Sequential(Mine(3, 4), nn.Linear(4, 2))
+    net = nn.Sequential(LinearSubclass(3, 4), nn.Linear(4, 2))
     pruner = RowPruner({"rows": [1]})
     pruner.prepare(net, [{"tensor_fqn": "0.weight"}])
     pruner.step()
     x = torch.randn(2, 3)
     expected = net(x)
     torch.testing.assert_close(pruner.prune()(x), expected)
-    assert type(net[0]) is Mine
+    assert type(net[0]) is LinearSubclass
     assert net[1].in_features == 3
 
 
-def test_squash_mask_leaves_masked_weights_and_biases():
-    net = model()
+def test_squash_mask_makes_masked_weights_and_biases_permanent():
+    net = two_linears()
     bias = net[0].bias
     pruner = RowPruner({"rows": [1]})
     pruner.prepare(net, [{"tensor_fqn": "0.weight"}])
@@ -154,7 +156,7 @@ def test_squash_mask_leaves_masked_weights_and_biases():
     assert not net[0]._forward_hooks
 
 
-def test_squash_mask_on_an_lstm():
+def test_squash_mask_on_an_lstm_preserves_the_output():
     lstm = nn.LSTM(3, 4)
     pruner = LSTMSaliencyPruner({"sparsity_level": 0.5})
     pruner.prepare(lstm)
@@ -167,11 +169,11 @@ def test_squash_mask_on_an_lstm():
     assert not parametrize.is_parametrized(lstm)
 
 
-def test_a_failed_prepare_leaves_no_trace():
+def test_a_failed_prepare_does_not_change_the_model():
     net = nn.Sequential(nn.Linear(3, 4), nn.LSTM(4, 2))
     before = {name: id(parameter) for name, parameter in net.named_parameters()}
 
-    class Breaks(FakeStructuredSparsity):
+    class FailingSparsity(FakeStructuredSparsity):
         def forward(self, x):
             raise ConfigError("on purpose")
 
@@ -182,7 +184,7 @@ def test_a_failed_prepare_leaves_no_trace():
             [
                 {"tensor_fqn": "0.weight"},
                 {"tensor_fqn": "1.weight_ih_l0"},
-                {"tensor_fqn": "1.weight_hh_l0", "parametrization": Breaks},
+                {"tensor_fqn": "1.weight_hh_l0", "parametrization": FailingSparsity},
             ],
         )
     assert {name: id(parameter) for name, parameter in net.named_parameters()} == before
@@ -193,7 +195,7 @@ def test_a_failed_prepare_leaves_no_trace():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"tensor_fqn": "0.bias"}, r"0\.bias: rows can be pruned of tensors with 2 or more"),
+        ({"tensor_fqn": "0.bias"}, r"0\.bias: a tensor must have 2 or more dimensions"),
         (
             {"tensor_fqn": "0.weight", "sparsity_level": float("nan")},
             "must be a finite number, got nan",
@@ -201,13 +203,13 @@ def test_a_failed_prepare_leaves_no_trace():
         ({"tensor_fqn": "0.weight"}, r"0\.weight: sparsity_level must be given"),
         (
             {"tensor_fqn": "0.weight", "sparsity_level": 1, "mask": torch.ones(4, 3)},
-            r"a mask must have one entry a row, shape \(4,\), got \(4, 3\)",
+            r"a mask must have one entry per row, shape \(4,\), got \(4, 3\)",
         ),
     ],
 )
 def test_prepare_checks_the_configuration(config, message):
     with pytest.raises(ConfigError, match=message):
-        SaliencyPruner().prepare(model(), [config])
+        SaliencyPruner().prepare(two_linears(), [config])
 
 
 def test_the_projection_of_an_attention_is_refused():
@@ -221,8 +223,8 @@ def test_patterns_are_refused():
         BaseStructuredSparsifier.__init__(RowPruner(), {}, patterns={})
 
 
-def test_state_goes_to_another_model_and_back():
-    first, second = model(), model()
+def test_a_state_dict_loads_into_the_pruner_of_another_model():
+    first, second = two_linears(), two_linears()
     pruner, other = RowPruner({"rows": [1, 3]}), RowPruner()
     pruner.prepare(first, [{"tensor_fqn": "0.weight"}])
     other.prepare(second)
@@ -235,8 +237,8 @@ def test_state_goes_to_another_model_and_back():
     torch.testing.assert_close(other.prune()(x), pruner.prune()(x))
 
 
-def test_loading_an_empty_state_gives_the_bias_back():
-    net = model()
+def test_loading_an_empty_state_restores_the_bias():
+    net = two_linears()
     bias = net[0].bias
     pruner = RowPruner({"rows": [1]})
     pruner.prepare(net)
@@ -246,23 +248,23 @@ def test_loading_an_empty_state_gives_the_bias_back():
     assert not parametrize.is_parametrized(net[0])
 
 
-def test_copies_and_pickles():
-    net = model()
+def test_a_pruner_can_be_copied_and_pickled():
+    net = two_linears()
     pruner = RowPruner({"rows": [1]})
     pruner.prepare(net, [{"tensor_fqn": "0.weight"}])
     pruner.step()
-    twin = copy.deepcopy(pruner)
-    mask_of(twin.model[0]).fill_(True)
+    copied = copy.deepcopy(pruner)
+    mask_of(copied.model[0]).fill_(True)
     assert not mask_of(net[0]).all()
     x = torch.randn(5, 3)
-    torch.testing.assert_close(twin.model(x), model()(x))
-    restored, fresh = pickle.loads(pickle.dumps(pruner)), model()
+    torch.testing.assert_close(copied.model(x), two_linears()(x))
+    restored, fresh = pickle.loads(pickle.dumps(pruner)), two_linears()
     restored.prepare(fresh)
     torch.testing.assert_close(fresh(x), net(x))
 
 
-def test_the_mask_follows_the_model():
-    net = model()
+def test_the_mask_moves_with_the_model():
+    net = two_linears()
     pruner = RowPruner({"rows": [1]})
     pruner.prepare(net)
     pruner.step()
@@ -274,8 +276,8 @@ def test_the_mask_follows_the_model():
     assert mask_of(net[0]).device.type == pruner.state["0.weight"]["mask"].device.type == "meta"
 
 
-def test_an_lstm_whose_gates_disagree_computes_what_it_is_pruned_to():
-    """Upstream's own table: the kept rows of each gate are packed together."""
+def test_a_masked_lstm_whose_gates_disagree_has_the_output_of_the_pruned_one():
+    """Upstream's example: the kept rows of each gate are packed together."""
     lstm = nn.LSTM(2, 2)
     rows = torch.tensor([1.0, 2, 2, 1, -1, -2, -2, -1])
     with torch.no_grad():
@@ -307,25 +309,28 @@ class Tagger(nn.Module):
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_an_lstm_is_pruned_to_the_weights_that_upstream_prunes_it_to(layers):
+def test_a_pruned_lstm_has_the_weights_that_upstream_gives(layers):
     torch.manual_seed(0)
-    mine = Tagger(layers)
-    theirs = copy.deepcopy(mine)
+    model = Tagger(layers)
+    reference = copy.deepcopy(model)
     config = [
         {"tensor_fqn": f"lstm.weight_{kind}_l{i}"} for i in range(layers) for kind in ("ih", "hh")
     ]
-    for net, kind in ((mine, LSTMSaliencyPruner), (theirs, upstream.LSTMSaliencyPruner)):
-        pruner = kind({"sparsity_level": 0.5})
+    for net, pruner_class in (
+        (model, LSTMSaliencyPruner),
+        (reference, upstream.LSTMSaliencyPruner),
+    ):
+        pruner = pruner_class({"sparsity_level": 0.5})
         pruner.prepare(net, copy.deepcopy(config))
         pruner.step()
         pruner.prune()
-    expected = dict(theirs.named_parameters())
-    for name, parameter in mine.named_parameters():
+    expected = dict(reference.named_parameters())
+    for name, parameter in model.named_parameters():
         assert torch.equal(parameter, expected[name]), name
 
 
-def test_an_output_that_is_not_masked_alone_stays_whole():
-    class Sum(nn.Module):
+def test_an_output_that_is_added_to_an_unmasked_one_keeps_all_channels():
+    class SumOfTwo(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.a, self.b = nn.Linear(3, 4), nn.Linear(3, 4)
@@ -333,7 +338,7 @@ def test_an_output_that_is_not_masked_alone_stays_whole():
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.a(x) + self.b(x)
 
-    net, x = Sum(), torch.randn(2, 3)
+    net, x = SumOfTwo(), torch.randn(2, 3)
     pruner = RowPruner({"rows": [1]})
     pruner.prepare(net, [{"tensor_fqn": "a.weight"}])
     pruner.step()
@@ -341,7 +346,7 @@ def test_an_output_that_is_not_masked_alone_stays_whole():
     torch.testing.assert_close(pruner.prune()(x), expected)
 
 
-def test_an_lstm_masked_in_one_matrix_stays_whole():
+def test_an_lstm_with_one_masked_matrix_keeps_all_units():
     net = nn.Sequential(nn.LSTM(2, 4))
     pruner = RowPruner({"rows": [0, 4, 8, 12]})
     pruner.prepare(net, [{"tensor_fqn": "0.weight_ih_l0"}])
@@ -360,14 +365,14 @@ def test_a_masked_lstm_can_be_copied_after_a_forward():
     pruner.step()
     x = torch.randn(6, 1, 2)
     lstm(x)[0].sum().backward()
-    twin = copy.deepcopy(lstm)
+    copied = copy.deepcopy(lstm)
     lstm.parametrizations.weight_ih_l0[0].mask.fill_(False)
-    assert twin(x)[0].any()
+    assert copied(x)[0].any()
     assert lstm.parametrizations.weight_ih_l0.original.grad.any()
 
 
-def test_sharing_a_mask_adds_the_bias_once():
-    net = model()
+def test_two_pruners_on_one_model_add_the_bias_once():
+    net = two_linears()
     x = torch.randn(5, 3)
     expected = net(x)
     for _ in range(2):
@@ -376,7 +381,7 @@ def test_sharing_a_mask_adds_the_bias_once():
     assert len(net[0]._forward_hooks) == 1
 
 
-def test_gates_that_keep_unequal_counts_are_masked_in_place():
+def test_gates_with_unequal_counts_are_masked_without_moving_rows():
     lstm = nn.LSTM(2, 4)
     rows = [0, 8, 9]  # two cell gates, one input gate
     pruner = RowPruner({"rows": rows})
@@ -391,7 +396,7 @@ def test_gates_that_keep_unequal_counts_are_masked_in_place():
         torch.testing.assert_close(lstm(x)[0], expected[..., 2:])
 
 
-class TestScores:
+class TestPrunerScores:
     WEIGHT = torch.tensor([[3.0, -1], [1, 1], [0, 2], [5, 5]])
 
     def mask(self, pruner: BaseStructuredSparsifier, weight: torch.Tensor = WEIGHT) -> list[int]:
@@ -406,19 +411,19 @@ class TestScores:
         [(-1, [1, 1, 1, 1]), (0, [1, 1, 1, 1]), (0.49, [1, 0, 1, 1]), (0.5, [1, 0, 0, 1]),
          (0.99, [0, 0, 0, 1]), (1, [0, 0, 0, 0]), (2, [0, 0, 0, 0])],
     )  # fmt: skip
-    def test_saliency(self, level, expected):
+    def test_saliency_rounds_the_level_down(self, level, expected):
         assert self.mask(SaliencyPruner({"sparsity_level": level})) == expected
 
-    def test_nan_is_kept_and_infinity_is_below_it(self):
+    def test_nan_ranks_above_infinity(self):
         weight = torch.tensor([[torch.nan], [torch.inf], [1e38]])
         assert self.mask(SaliencyPruner({"sparsity_level": 0.67}), weight) == [1, 0, 0]
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-    def test_saliency_in_other_types(self, dtype):
+    def test_saliency_in_other_dtypes(self, dtype):
         pruner = SaliencyPruner({"sparsity_level": 0.5})
         assert self.mask(pruner, self.WEIGHT.to(dtype)) == [1, 0, 0, 1]
 
-    def test_saliency_sums_like_a_reference(self):
+    def test_saliency_agrees_with_a_plain_sum(self):
         weight = torch.randn(5, 3, 3, 3)
         layer = nn.Conv2d(3, 5, 3)
         layer.weight = nn.Parameter(weight)
@@ -428,7 +433,7 @@ class TestScores:
         lowest = weight.abs().sum((1, 2, 3)).argsort()[:2]
         assert set((~mask_of(layer)).nonzero().flatten().tolist()) == set(lowest.tolist())
 
-    def test_a_row_sums_the_same_among_others(self):
+    def test_the_sum_of_a_row_does_not_depend_on_other_rows(self):
         weight = torch.randn(700, 1000)
         together = saliency(weight)
         assert torch.equal(together[650:], saliency(weight[650:].clone()))
@@ -457,15 +462,15 @@ class TestScores:
     @pytest.mark.parametrize(
         ("level", "kept"), [(-1, 4), (0, 4), (0.3, 3), (0.5, 2), (0.99, 0), (1, 0), (3, 0)]
     )
-    def test_fpgm_rounds(self, level, kept):
+    def test_fpgm_rounds_the_level(self, level, kept):
         assert sum(self.mask(FPGMPruner(level))) == kept
 
-    def test_fpgm_ties_go_by_index(self):
+    def test_fpgm_prunes_the_lower_index_of_a_tie(self):
         assert self.mask(FPGMPruner(0.5), torch.eye(4)) == [0, 0, 1, 1]
 
-    def test_fpgm_distance_sums(self):
+    def test_distance_sums(self):
         weight = torch.tensor([3.0, 2.0, 0.1])[:, None, None, None].expand(3, 1, 3, 3)
-        sums = FPGMPruner(0.3)._compute_distance(weight)
+        sums = distance_sums(weight, FPGMPruner(0.3).dist_fn)
         torch.testing.assert_close(sums, torch.tensor([11.7, 8.7, 14.4]))
 
     def test_fpgm_refuses_other_distances(self):

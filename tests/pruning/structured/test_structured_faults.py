@@ -1,4 +1,4 @@
-"""Faults of torch.ao's structured pruning: each check passes here and fails there."""
+"""Faults of torch.ao's structured pruning: each check passes here and fails upstream."""
 
 from types import ModuleType
 
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 import sparsebench.pruning as ours
 
 
-def prepared(library: ModuleType, model: nn.Module, rows: dict[str, list[int]], **options):
-    """A pruner of ``library`` that has masked the given rows of ``model``."""
+def masking_pruner(library: ModuleType, model: nn.Module, rows: dict[str, list[int]], **options):
+    """Return a pruner of ``library`` that has masked the given rows of ``model``."""
 
-    class Rows(library.BaseStructuredSparsifier):
+    class FixedRowPruner(library.BaseStructuredSparsifier):
         def update_mask(self, module: nn.Module, tensor_name: str, **kwargs) -> None:
             module.parametrizations[tensor_name][0].mask[rows[kwargs["tensor_fqn"]]] = False
 
-    pruner = Rows(options)
+    pruner = FixedRowPruner(options)
     pruner.prepare(model, [{"tensor_fqn": name} for name in rows])
     pruner.step()
     return pruner
@@ -25,9 +25,9 @@ def prepared(library: ModuleType, model: nn.Module, rows: dict[str, list[int]], 
 
 @torch.no_grad()
 def check_exact(library: ModuleType, model: nn.Module, x: Tensor, rows, **options) -> nn.Module:
-    """Prune and compare; the pruned model."""
+    """Prune, compare the outputs, and return the pruned model."""
     model.eval()
-    pruner = prepared(library, model, rows, **options)
+    pruner = masking_pruner(library, model, rows, **options)
     expected = model(x).clone()
     pruned = pruner.prune()
     torch.testing.assert_close(pruned(x), expected)
@@ -40,7 +40,7 @@ def linear_with_three_dimensions(library: ModuleType) -> None:
     with torch.no_grad():
         expected = model(x)
         expected[..., 1] = 0
-    prepared(library, model, {"0.weight": [1]})
+    masking_pruner(library, model, {"0.weight": [1]})
     torch.testing.assert_close(model(x), expected)
 
 
@@ -48,7 +48,7 @@ def bias_of_a_row_that_comes_back(library: ModuleType) -> None:
     model = nn.Sequential(nn.Linear(3, 4))
     x = torch.randn(2, 3)
     expected = model(x).detach()
-    pruner = prepared(library, model, {"0.weight": [1]})
+    pruner = masking_pruner(library, model, {"0.weight": [1]})
     model(x)
     pruner.groups[0]["module"].parametrizations.weight[0].mask.fill_(True)
     torch.testing.assert_close(model(x), expected)
@@ -56,7 +56,7 @@ def bias_of_a_row_that_comes_back(library: ModuleType) -> None:
 
 def bias_gets_gradients(library: ModuleType) -> None:
     model = nn.Sequential(nn.Linear(3, 4))
-    prepared(library, model, {"0.weight": [1]})
+    masking_pruner(library, model, {"0.weight": [1]})
     model(torch.randn(2, 3)).sum().backward()
     assert model[0]._bias.grad is not None
     assert model[0]._bias.grad.tolist() == [2, 0, 2, 2]
@@ -65,7 +65,7 @@ def bias_gets_gradients(library: ModuleType) -> None:
 def bias_of_the_output_layer(library: ModuleType) -> None:
     model = nn.Sequential(nn.Linear(3, 4)).eval()
     x = torch.randn(2, 3)
-    pruner = prepared(library, model, {"0.weight": [1]}, prune_bias=False)
+    pruner = masking_pruner(library, model, {"0.weight": [1]}, prune_bias=False)
     expected = model(x).detach()[:, [0, 2, 3]]
     torch.testing.assert_close(pruner.prune()(x), expected)
 
@@ -82,7 +82,7 @@ def same_padding(library: ModuleType) -> None:
     assert pruned.get_submodule("0").out_channels == 2
 
 
-class Fork(nn.Module):
+class TwoReaders(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.trunk, self.left, self.right = nn.Linear(3, 4), nn.Linear(4, 2), nn.Linear(4, 2)
@@ -93,24 +93,24 @@ class Fork(nn.Module):
 
 
 def two_readers(library: ModuleType) -> None:
-    pruned = check_exact(library, Fork(), torch.randn(2, 3), {"trunk.weight": [0, 2]})
+    pruned = check_exact(library, TwoReaders(), torch.randn(2, 3), {"trunk.weight": [0, 2]})
     assert pruned.trunk.out_features == 2
 
 
-class Skip(nn.Module):
+class SkipConnection(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.one, self.two, self.out = nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+        self.first, self.second, self.out = nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.one(x))
-        return self.out(x + self.two(x))
+        x = torch.relu(self.first(x))
+        return self.out(x + self.second(x))
 
 
 def residual_sum(library: ModuleType) -> None:
-    rows = {"one.weight": [0, 2], "two.weight": [0, 1]}
-    pruned = check_exact(library, Skip(), torch.randn(2, 3), rows)
-    assert pruned.one.out_features == pruned.two.out_features == 3  # row 0 alone is masked in both
+    rows = {"first.weight": [0, 2], "second.weight": [0, 1]}
+    pruned = check_exact(library, SkipConnection(), torch.randn(2, 3), rows)
+    assert pruned.first.out_features == pruned.second.out_features == 3  # both mask row 0
 
 
 def modules_between(library: ModuleType) -> None:
@@ -124,12 +124,12 @@ def modules_between(library: ModuleType) -> None:
 
 
 def functions_between(library: ModuleType) -> None:
-    class Plain(Fork):
+    class FunctionsBetween(TwoReaders):
         def forward(self, x: Tensor) -> Tensor:
             x = nn.functional.dropout(self.trunk(x), training=self.training)
             return self.left(x.tanh().clamp(min=0))
 
-    pruned = check_exact(library, Plain(), torch.randn(2, 3), {"trunk.weight": [0, 2]})
+    pruned = check_exact(library, FunctionsBetween(), torch.randn(2, 3), {"trunk.weight": [0, 2]})
     assert pruned.trunk.out_features == 2
 
 
@@ -141,7 +141,7 @@ def depthwise_convolution(library: ModuleType) -> None:
     assert pruned.get_submodule("2").groups == 2
 
 
-class Sequence(nn.Module):
+class LstmModel(nn.Module):
     def __init__(self, **options) -> None:
         super().__init__()
         self.lstm = nn.LSTM(3, 4, **options)
@@ -151,28 +151,28 @@ class Sequence(nn.Module):
         return self.head(self.lstm(x)[0])
 
 
-def _units(*suffixes: str) -> dict[str, list[int]]:
+def _masked_units(*suffixes: str) -> dict[str, list[int]]:
     rows = [0, 2, 4, 6, 8, 10, 12, 14]  # units 0 and 2 of every gate
     return {f"lstm.weight_{kind}{suffix}": rows for suffix in suffixes for kind in ("ih", "hh")}
 
 
 def lstm(library: ModuleType) -> None:
-    pruned = check_exact(library, Sequence(), torch.randn(5, 2, 3), _units("_l0"))
+    pruned = check_exact(library, LstmModel(), torch.randn(5, 2, 3), _masked_units("_l0"))
     assert pruned.lstm.hidden_size == 2
 
 
 def lstm_without_bias(library: ModuleType) -> None:
-    check_exact(library, Sequence(bias=False), torch.randn(5, 2, 3), _units("_l0"))
+    check_exact(library, LstmModel(bias=False), torch.randn(5, 2, 3), _masked_units("_l0"))
 
 
 def bidirectional_lstm(library: ModuleType) -> None:
-    rows = _units("_l0", "_l0_reverse")
-    check_exact(library, Sequence(bidirectional=True), torch.randn(5, 2, 3), rows)
+    rows = _masked_units("_l0", "_l0_reverse")
+    check_exact(library, LstmModel(bidirectional=True), torch.randn(5, 2, 3), rows)
 
 
 def lstm_with_the_default_configuration(library: ModuleType) -> None:
     pruner = library.LSTMSaliencyPruner({"sparsity_level": 0.5})
-    model = Sequence()
+    model = LstmModel()
     pruner.prepare(model, None)
     assert [group["tensor_fqn"] for group in pruner.groups] == [
         "lstm.weight_ih_l0", "lstm.weight_hh_l0",
@@ -189,7 +189,7 @@ def activation_that_is_not_0_at_0(library: ModuleType) -> None:
 
 def own_state_dict(library: ModuleType) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.Conv2d(1, 2, 1))
-    prepared(library, model, {"0.weight": [1], "1.weight": [0]})
+    masking_pruner(library, model, {"0.weight": [1], "1.weight": [0]})
     model.load_state_dict(model.state_dict())
 
 
@@ -206,7 +206,7 @@ def lower_level_brings_rows_back(library: ModuleType) -> None:
 def unknown_tensor(library: ModuleType) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
     with pytest.raises(ValueError, match=r"unknown tensor_fqn '1\.wieght'; near: 1\.weight"):
-        prepared(library, model, {"0.weight": [0], "1.wieght": [0]})
+        masking_pruner(library, model, {"0.weight": [0], "1.wieght": [0]})
     assert type(model[0]) is nn.Linear
     assert model[0].bias is not None
 
@@ -221,7 +221,7 @@ CHECKS = [
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_the_fault_is_gone(check):
+def test_sparsebench_does_not_have_the_fault(check):
     torch.manual_seed(0)
     check(ours)
 

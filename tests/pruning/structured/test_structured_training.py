@@ -1,4 +1,4 @@
-"""Small real models, trained under a schedule of levels, pruned, saved and loaded."""
+"""Small models that are trained while their level changes, then pruned, saved and loaded."""
 
 import subprocess
 import sys
@@ -15,15 +15,15 @@ from sparsebench.pruning import (
     LSTMSaliencyPruner,
     SaliencyPruner,
 )
-from tests.pruning.structured.structured_models import EXAMPLES, ResNet, parameters
+from tests.pruning.structured.structured_models import EXAMPLES, TinyResNet, parameter_count
 
-LEVELS = [0.0, 0.25, 0.5, 0.4]  # up, and down again: rows come back
+LEVELS = [0.0, 0.25, 0.5, 0.4]  # the last one brings rows back
 
 
 def train(
     model: nn.Module, pruner: BaseStructuredSparsifier, batch: Tensor, labels: Tensor
 ) -> None:
-    """A few steps at every level."""
+    """Train for a few steps at each level."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     model.train()
     for level in LEVELS:
@@ -38,16 +38,16 @@ def train(
 
 
 @torch.no_grad()
-def check(model: nn.Module, pruner: BaseStructuredSparsifier, batch: Tensor) -> None:
-    """Prune and compare in float32."""
-    before, expected = parameters(model), model(batch)
+def prune_and_compare(model: nn.Module, pruner: BaseStructuredSparsifier, batch: Tensor) -> None:
+    """Prune, and compare the output in float32."""
+    before, expected = parameter_count(model), model(batch)
     pruned = pruner.prune()
     torch.testing.assert_close(pruned(batch), expected, rtol=1e-4, atol=1e-5)
-    assert parameters(pruned) < before
+    assert parameter_count(pruned) < before
 
 
 @pytest.mark.parametrize("prune_bias", [True, False])
-def test_mlp(prune_bias):
+def test_an_mlp_is_trained_and_pruned(prune_bias):
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Linear(10, 32), nn.ReLU(), nn.Dropout(0.1), nn.Linear(32, 32), nn.Sigmoid(),
@@ -57,41 +57,41 @@ def test_mlp(prune_bias):
     pruner = SaliencyPruner({"sparsity_level": 0.5, "prune_bias": prune_bias})
     pruner.prepare(model, [{"tensor_fqn": "0.weight"}, {"tensor_fqn": "3.weight"}])
     train(model, pruner, batch, labels)
-    check(model, pruner, batch)
+    prune_and_compare(model, pruner, batch)
     assert model[0].out_features == 32 - int(0.4 * 32)
 
 
-def test_resnet():
+def test_a_resnet_is_trained_and_pruned():
     torch.manual_seed(0)
-    model = ResNet()
+    model = TinyResNet()
     batch, labels = torch.randn(16, 3, 8, 8), torch.randint(5, (16,))
     pruner = FPGMPruner(0.5)
     pruner.prepare(model, [{"tensor_fqn": name} for name in EXAMPLES["resnet"].tensors])
     train(model, pruner, batch, labels)
-    check(model, pruner, batch)
+    prune_and_compare(model, pruner, batch)
     assert model.blocks[1].conv1.out_channels < 12
 
 
-class LanguageModel(nn.Module):
-    def __init__(self, words: int = 20) -> None:
+class TinyLanguageModel(nn.Module):
+    def __init__(self, vocabulary: int = 20) -> None:
         super().__init__()
-        self.embed = nn.Embedding(words, 12)
+        self.embed = nn.Embedding(vocabulary, 12)
         self.lstm = nn.LSTM(12, 16, num_layers=2, dropout=0.1, batch_first=True)
-        self.head = nn.Linear(16, words)
+        self.head = nn.Linear(16, vocabulary)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.head(self.lstm(self.embed(tokens))[0])
 
 
-def test_language_model():
+def test_a_language_model_is_trained_and_pruned():
     torch.manual_seed(0)
-    model = LanguageModel()
+    model = TinyLanguageModel()
     tokens = torch.randint(20, (8, 12))
     pruner = LSTMSaliencyPruner()
     pruner.defaults["sparsity_level"] = 0.0
     pruner.prepare(model)
     train(model, pruner, tokens[:, :-1], tokens[:, 1:].flatten())
-    check(model, pruner, tokens)
+    prune_and_compare(model, pruner, tokens)
     assert model.lstm.hidden_size == 16 - int(0.4 * 16)
     assert model.head.in_features == model.lstm.hidden_size
 

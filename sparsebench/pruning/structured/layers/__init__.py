@@ -1,25 +1,29 @@
-"""Layers with weights, as nodes that channels pass: one file a kind."""
+"""Layers with weights, as nodes that channels pass: what each does to channels, how it shrinks.
+
+:mod:`.layer` has the interface; each of the other modules has the layers of one kind.
+"""
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils import parametrize
 
 from sparsebench.pruning.structured.channels import ChannelTable
-from sparsebench.pruning.structured.layers.depthwise import Depthwise
-from sparsebench.pruning.structured.layers.layer import Going, Layer, Unsupported
-from sparsebench.pruning.structured.layers.lstm import Lstm
-from sparsebench.pruning.structured.layers.per_channel import PerChannel
-from sparsebench.pruning.structured.layers.projection import Projection
-from sparsebench.pruning.structured.layers.widened import WholeNorm
+from sparsebench.pruning.structured.layers.convolution import (
+    DepthwiseConvolution,
+    LinearOrConvolution,
+)
+from sparsebench.pruning.structured.layers.layer import Layer
+from sparsebench.pruning.structured.layers.lstm import LstmLayer
+from sparsebench.pruning.structured.layers.normalization import NormOverChannels, PerChannelLayer
 
-__all__ = ["Going", "Layer", "Unsupported", "is_layer", "make_layer"]
+__all__ = ["Layer", "is_layer", "make_layer"]
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _LAYERS = (nn.Linear, *_CONVOLUTIONS, nn.LSTM, nn.PReLU, nn.LayerNorm, nn.GroupNorm, _NormBase)
 
 
-def is_layer(module: nn.Module | None) -> bool:
-    """Whether ``module`` is of a kind known here and computes what that kind computes.
+def is_layer(module: nn.Module) -> bool:
+    """Return whether ``module`` is of a kind known here and computes what that kind computes.
 
     A subclass does if it keeps the ``forward`` that it inherits from torch. A PReLU with one
     weight is an activation like others, and no layer.
@@ -33,13 +37,13 @@ def is_layer(module: nn.Module | None) -> bool:
 
 
 def make_layer(module: nn.Module, table: ChannelTable, model: nn.Module) -> Layer:
-    """The node for a module for which :func:`is_layer` holds."""
+    """Return the layer for a module of ``model`` for which :func:`is_layer` holds."""
     if isinstance(module, nn.LSTM):
-        return Lstm(module, table)
+        return LstmLayer(module, table)
     if isinstance(module, _CONVOLUTIONS) and module.groups == module.in_channels > 1:
-        return Depthwise(module, table)
+        return DepthwiseConvolution(module, table)
     if isinstance(module, (nn.Linear, *_CONVOLUTIONS)):
-        return Projection(module, table)
+        return LinearOrConvolution(module, table)
     if isinstance(module, nn.LayerNorm | nn.GroupNorm):
-        return WholeNorm(module, table, model)
-    return PerChannel(module, table)
+        return NormOverChannels(module, table, model)
+    return PerChannelLayer(module, table)

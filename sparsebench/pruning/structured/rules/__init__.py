@@ -1,4 +1,8 @@
-"""What happens to channels at nodes without weights: one file a family of operations."""
+"""Rules: what an operation without weights does to channels. One module per family of operations.
+
+A rule is called with the arguments of a node of the graph, values in place of tensors. It returns
+the value of the result, or raises Unsupported where the operation cannot lose channels.
+"""
 
 import operator
 from collections.abc import Callable
@@ -8,106 +12,94 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from sparsebench.pruning.structured.channels import Channels, Value
-from sparsebench.pruning.structured.layers import Unsupported
-from sparsebench.pruning.structured.rules import arithmetic, elementwise, pooling, shapes
+from sparsebench.pruning.structured.channels import Unsupported, Value
+from sparsebench.pruning.structured.rules import elementwise, pooling, shapes
 
-Rule = Callable[..., Value]  # (*args, **kwargs), tensors as Values
-
-
-def of_function(function: Callable[..., Any]) -> Rule:
-    """The rule for a function in the graph."""
-    return _of(_FUNCTIONS, function)
-
-
-def of_method(name: str) -> Rule:
-    """The rule for a tensor's method in the graph."""
-    return _of(_METHODS, name)
-
-
-def of_module(module: nn.Module) -> Rule:
-    """The rule for a module without weights of its own."""
-    if isinstance(module, nn.Flatten):
-        return lambda value: shapes.flatten(value, module.start_dim, module.end_dim)
-    if isinstance(module, elementwise.UNCHANGED):
-        return elementwise.same
-    if isinstance(module, elementwise.MODULES):
-        return _one_tensor(elementwise.module_rule(module))
-    if isinstance(module, tuple(pooling.MODULES)):
-        return _one_tensor(pooling.module_rule(module))
-    raise Unsupported("is of a kind that cannot lose channels")
-
-
-def is_in_place(node: fx.Node, module: nn.Module | None) -> bool:
-    """Whether the node writes its result over its first argument."""
-    if module is not None:
-        return bool(getattr(module, "inplace", False))
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    in_place = (name.endswith("_") and not name.endswith("__")) or node.target in _IN_PLACE
-    asked = node.target in elementwise.FUNCTIONS and any(arg is True for arg in node.args)
-    return in_place or asked or node.kwargs.get("inplace") is True
-
-
-def _of(rules: dict[Any, Rule], key: Any) -> Rule:
-    if key not in rules:
-        raise Unsupported("is of a kind that cannot lose channels")
-    return rules[key]
-
-
-def _one_tensor(function: Callable[[Channels], Channels]) -> Rule:
-    def rule(value: Value) -> Value:
-        if not isinstance(value, Channels):
-            raise Unsupported("must have one tensor as its argument")
-        return function(value)
-
-    return rule
-
+Rule = Callable[..., Value]
 
 _IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
 
+
+def rule_of(node: fx.Node, module: nn.Module | None) -> Rule:
+    """Return the rule for a function, a tensor's method, or a module that is no layer.
+
+    Args:
+        module: the module that the node calls, if it calls one.
+
+    Raises:
+        Unsupported: there is no rule.
+    """
+    rule: Rule | None = None
+    if module is None:
+        rules = _METHODS if node.op == "call_method" else _FUNCTIONS
+        rule = rules.get(node.target)
+    elif isinstance(module, nn.Flatten):
+        start_dim, end_dim = module.start_dim, module.end_dim
+        rule = lambda value: shapes.flatten(value, start_dim, end_dim)  # noqa: E731
+    elif isinstance(module, elementwise.UNCHANGED):
+        rule = elementwise.unchanged
+    elif isinstance(module, elementwise.MODULES):
+        rule = elementwise.module_rule(module)
+    elif isinstance(module, tuple(pooling.MODULES)):
+        rule = pooling.module_rule(module)
+    if rule is None:
+        raise Unsupported("is of a kind that cannot lose channels")
+    return rule
+
+
+def is_in_place(node: fx.Node, module: nn.Module | None) -> bool:
+    """Return whether the node writes its result over its first argument."""
+    if module is not None:
+        return bool(getattr(module, "inplace", False))
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    by_name = (name.endswith("_") and not name.endswith("__")) or node.target in _IN_PLACE
+    by_flag = node.target in elementwise.FUNCTIONS and any(arg is True for arg in node.args)
+    return by_name or by_flag or node.kwargs.get("inplace") is True
+
+
 _FUNCTIONS: dict[Any, Rule] = {
     **{function: elementwise.function_rule(function) for function in elementwise.FUNCTIONS},
-    **dict.fromkeys(elementwise.DROPOUTS, elementwise.same),
+    **{key: elementwise.binary_rule(apply) for key, apply in elementwise.BINARY.items()},
+    **dict.fromkeys(elementwise.DROPOUTS, elementwise.unchanged),
     F.rrelu: elementwise.rrelu,
-    **{function: pooling.function_rule(space) for function, space in pooling.FUNCTIONS.items()},
-    **{function: pooling.average_rule(space) for function, space in pooling.AVERAGES.items()},
-    **{key: arithmetic.binary_rule(apply) for key, apply in arithmetic.BINARY.items()},
+    **{function: pooling.function_rule(dims) for function, dims in pooling.FUNCTIONS.items()},
+    **{function: pooling.average_rule(dims) for function, dims in pooling.AVERAGES.items()},
     F.pad: pooling.pad,
-    torch.cat: arithmetic.concatenate,
-    torch.concat: arithmetic.concatenate,
+    torch.cat: shapes.concatenate,
+    torch.concat: shapes.concatenate,
     torch.flatten: shapes.flatten,
     torch.reshape: shapes.view,
     torch.mean: shapes.reduce,
     torch.amax: shapes.reduce,
     torch.amin: shapes.reduce,
-    torch.sum: shapes.total,
+    torch.sum: shapes.reduce_sum,
     torch.transpose: shapes.transpose,
     torch.permute: shapes.permute,
     torch.squeeze: shapes.squeeze,
     torch.unsqueeze: shapes.unsqueeze,
     getattr: shapes.attribute,
-    operator.getitem: shapes.item,
+    operator.getitem: shapes.getitem,
 }
 
 
 _METHODS: dict[Any, Rule] = {
     **{name: elementwise.method_rule(name) for name in elementwise.METHODS},
-    **{name: arithmetic.binary_rule(apply) for name, apply in arithmetic.METHODS.items()},
-    "to": elementwise.same,
-    "type_as": elementwise.same,
-    "cpu": elementwise.same,
-    "cuda": elementwise.same,
+    **{name: elementwise.binary_rule(apply) for name, apply in elementwise.BINARY_METHODS.items()},
+    "to": elementwise.unchanged,
+    "type_as": elementwise.unchanged,
+    "cpu": elementwise.unchanged,
+    "cuda": elementwise.unchanged,
     "flatten": shapes.flatten,
     "view": shapes.view,
     "reshape": shapes.view,
     "mean": shapes.reduce,
     "amax": shapes.reduce,
     "amin": shapes.reduce,
-    "sum": shapes.total,
+    "sum": shapes.reduce_sum,
     "transpose": shapes.transpose,
     "permute": shapes.permute,
     "squeeze": shapes.squeeze,
     "unsqueeze": shapes.unsqueeze,
-    "size": shapes.sizes,
+    "size": shapes.size,
     "dim": shapes.fixed,
 }

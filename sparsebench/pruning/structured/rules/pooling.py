@@ -1,4 +1,4 @@
-"""Pooling, padding and resizing: space changes, channels stay; which constants survive."""
+"""Pooling, padding and resizing: they change spatial dimensions, and maybe constants."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,9 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sparsebench.pruning.structured.channels import Channels, Value
-from sparsebench.pruning.structured.layers import Unsupported
+from sparsebench.pruning.structured.channels import (
+    Channels,
+    Unsupported,
+    Value,
+    require_channels,
+)
 
+# Values of the tables: how many spatial dimensions come after the channels; 0: any number.
 MODULES: dict[type[nn.Module], int] = {
     nn.MaxPool1d: 1, nn.MaxPool2d: 2, nn.MaxPool3d: 3,
     nn.AvgPool1d: 1, nn.AvgPool2d: 2, nn.AvgPool3d: 3,
@@ -36,47 +41,44 @@ _AVERAGE_ARGUMENTS = (
 )  # fmt: skip
 
 
-def module_rule(module: nn.Module) -> Callable[[Channels], Channels]:
-    """The rule for a module of ``MODULES``."""
-    space = next(MODULES[kind] for kind in type(module).__mro__ if kind in MODULES)
-    averages = isinstance(module, nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d)
-    mixes = isinstance(module, nn.ZeroPad1d | nn.ZeroPad2d | nn.ZeroPad3d) or (
-        averages
-        and _mixes_zeros(
-            module.padding, module.count_include_pad, getattr(module, "divisor_override", None)
-        )
-    )
+def module_rule(module: nn.Module) -> Callable[[Value], Channels]:
+    """Return the rule for a module of ``MODULES``."""
+    spatial_dims = next(MODULES[kind] for kind in type(module).__mro__ if kind in MODULES)
+    zeros_only = isinstance(module, nn.ZeroPad1d | nn.ZeroPad2d | nn.ZeroPad3d)
+    if isinstance(module, nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d):
+        divisor = getattr(module, "divisor_override", None)
+        zeros_only = _changes_constants(module.padding, module.count_include_pad, divisor)
 
-    def rule(value: Channels) -> Channels:
+    def rule(value: Value) -> Channels:
         if getattr(module, "return_indices", False):
             raise Unsupported("returns indices")
-        return _over_space(value, space, mixes)
+        return _over_space(value, spatial_dims, zeros_only)
 
     return rule
 
 
-def function_rule(space: int) -> Callable[..., Channels]:
-    """The rule for a function of ``FUNCTIONS`` over ``space`` dimensions (0: any)."""
+def function_rule(spatial_dims: int) -> Callable[..., Channels]:
+    """Return the rule for a function of ``FUNCTIONS``."""
 
     def rule(value: Value, *_args: Any, **kwargs: Any) -> Channels:
         if kwargs.get("return_indices"):
             raise Unsupported("returns indices")
-        return _over_space(value, space, mixes_zeros=False)
+        return _over_space(value, spatial_dims, zeros_only=False)
 
     return rule
 
 
-def average_rule(space: int) -> Callable[..., Channels]:
-    """The rule for ``avg_pool`` over ``space`` dimensions."""
+def average_rule(spatial_dims: int) -> Callable[..., Channels]:
+    """Return the rule for a function of ``AVERAGES``."""
 
     def rule(value: Value, *args: Any, **kwargs: Any) -> Channels:
         given = {**dict(zip(_AVERAGE_ARGUMENTS, args, strict=False)), **kwargs}
-        mixes = _mixes_zeros(
+        zeros_only = _changes_constants(
             given.get("padding", 0),
             given.get("count_include_pad", True),
             given.get("divisor_override"),
         )
-        return _over_space(value, space, mixes)
+        return _over_space(value, spatial_dims, zeros_only)
 
     return rule
 
@@ -87,25 +89,32 @@ def pad(
     mode: str = "constant",
     value: float | None = None,
 ) -> Channels:
-    """``torch.nn.functional.pad``: a constant stays one if the border has the same."""
-    if not isinstance(tensor, Channels) or tensor.spread or len(pad) // 2 >= -tensor.axis:
+    """Apply ``torch.nn.functional.pad``: a constant remains one if the border has the same."""
+    if not isinstance(tensor, Channels) or tensor.flattened or len(pad) // 2 >= -tensor.axis:
         raise Unsupported("pads the channels' dimension")
     if mode != "constant":
         return tensor
-    other = tensor.constant != (value or 0.0)
-    return replace(tensor, constant=tensor.constant.masked_fill(other, torch.nan))
+    differs = tensor.constant != (value or 0.0)
+    return replace(tensor, constant=tensor.constant.masked_fill(differs, torch.nan))
 
 
-def _over_space(value: Value, space: int, mixes_zeros: bool) -> Channels:
-    if not isinstance(value, Channels) or value.spread:
-        raise Unsupported("must have one tensor, not flattened, as its first argument")
-    axis = -1 - space if space else value.axis
-    if value.axis != axis or axis == -1:
-        raise Unsupported(f"takes channels in dimension {axis}, and gets them in {value.axis}")
-    return value.zeros_only() if mixes_zeros else value
+def _over_space(value: Value, spatial_dims: int, zeros_only: bool) -> Channels:
+    """Return the channels after an operation over the dimensions after them.
+
+    Args:
+        spatial_dims: number of these dimensions; 0: any.
+        zeros_only: whether the operation changes constants other than 0.
+    """
+    channels = require_channels(value)
+    if channels.flattened:
+        raise Unsupported("takes channels that are not flattened")
+    axis = -1 - spatial_dims if spatial_dims else channels.axis
+    if channels.axis != axis or axis == -1:
+        raise Unsupported(f"takes channels in dimension {axis}, and gets them in {channels.axis}")
+    return channels.keep_zeros_only() if zeros_only else channels
 
 
-def _mixes_zeros(padding: Any, count_include_pad: Any, divisor_override: Any) -> bool:
-    """Whether an average is also over padding, or not an average: then only 0 stays constant."""
+def _changes_constants(padding: Any, count_include_pad: Any, divisor_override: Any) -> bool:
+    """Return whether an average includes padding, or divides by another number."""
     padded = any(padding) if isinstance(padding, tuple | list) else bool(padding)
     return (padded and count_include_pad) or divisor_override is not None
