@@ -229,7 +229,7 @@ def _check_followed(flow: ChannelFlow, group: Config) -> None:
     if id(module) not in flow.layers:
         raise ConfigError(
             f"prune: {tensor_fqn} must belong to a Linear, Conv or LSTM that the model's forward "
-            f"calls itself, got a {type(module).__name__}; leave it out or squash_mask instead"
+            f"calls itself, got a {type(module).__name__}; leave it out, or use squash_mask instead"
         )
     if row_mask(module, group["tensor_name"]) is None:
         raise ConfigError(f"prune: {tensor_fqn} must have a row mask (FakeStructuredSparsity)")

@@ -1,4 +1,4 @@
-"""Channels as values: what is known of a tensor's channels while a model's graph is followed."""
+"""The channels of each tensor while a graph is followed, and the constraints on removing them."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ class Channels:
     rank: int | None = None
     flattened: bool = False
 
+    @property
+    def layout(self) -> str:
+        """How many channels there are and in which dimension, for messages."""
+        flattened = " (flattened)" if self.flattened else ""
+        return f"{len(self.ids)} channels in dimension {self.axis}{flattened}"
+
     def with_constant(self, constant: Tensor) -> Channels:
         """Return the channels with other constants; NaN stays NaN, and infinity becomes NaN."""
         unknown = self.constant.isnan() | ~constant.isfinite()
@@ -54,11 +60,9 @@ class Channels:
         Raises:
             Unsupported: the channels are not in the same dimension, or not equally many.
         """
-        same_layout = self.axis == other.axis and self.flattened == other.flattened
-        if not same_layout or len(self.ids) != len(other.ids):
+        if self.layout != other.layout:
             raise Unsupported(
-                f"joins {len(self.ids)} channels in dimension {self.axis} with {len(other.ids)} in "
-                f"dimension {other.axis}"
+                f"must get tensors with the same channels, got {self.layout} and {other.layout}"
             )
         self.table.tie(self.ids, other.ids)
 

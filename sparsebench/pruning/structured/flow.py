@@ -50,7 +50,7 @@ class ChannelFlow:
             module = root.get_submodule(tensor_fqn.rpartition(".")[0])
             if id(module) in self.layers:  # neither its rows nor its columns can be removed
                 layer = self.layers[id(module)]
-                inputs = [i for channels in layer.inputs if channels for i in channels.ids]
+                inputs = [i for channels in layer.call_inputs if channels for i in channels.ids]
                 reason = "is read by the model's forward directly, besides the call of its layer"
                 self._refuse((*layer.created_channels(), *inputs), tensor_fqn, reason)
 
@@ -83,8 +83,8 @@ class ChannelFlow:
             return FIXED
         try:
             value = rule_of(node, module)(*args, **kwargs)
-        except Unsupported as reason:
-            self._refuse_channels(inputs, node, str(reason))
+        except Unsupported as error:
+            self._refuse_channels(inputs, node, str(error))
         except TypeError:  # arguments that the rule does not have
             self._refuse_channels(inputs, node, "is called with arguments that are not supported")
         else:
@@ -99,12 +99,12 @@ class ChannelFlow:
             self.layers[id(module)] = make_layer(module, self._table, self._root)
         layer = self.layers[id(module)]
         value, *states = args
+        name, created = _node_name(node, module), layer.created_channels()
         if getattr(module, "proj_size", 0):
-            name = _node_name(node, module)
-            self._refuse(layer.created_channels(), name, "has projections (proj_size)")
+            self._refuse(created, name, "has projections (proj_size), which are not supported")
         if any(state is not None for state in states):
             reason = "is called with an initial state, which has one entry per unit"
-            self._refuse(layer.created_channels(), _node_name(node, module), reason)
+            self._refuse(created, name, reason)
             self._refuse_channels(channels_in(states), node, reason)
         channels = None
         try:
@@ -113,9 +113,9 @@ class ChannelFlow:
                 channels = value
             elif channels_in(value):
                 raise Unsupported("must have one tensor as its input")
-        except Unsupported as reason:
-            self._refuse_channels(channels_in(value), node, str(reason))
-        layer.inputs.append(channels)
+        except Unsupported as error:
+            self._refuse_channels(channels_in(value), node, str(error))
+        layer.call_inputs.append(channels)
         return layer.output_channels(channels)
 
     def _overwrite(self, old: Value, new: Value) -> None:

@@ -53,7 +53,7 @@ def trace(model: nn.Module) -> tuple[nn.Module, fx.Graph]:
     """Return a root module and the graph of its ``forward``.
 
     The root is ``model``, or, where that is a single layer, a Sequential around it. Arguments of
-    ``forward`` whose default is None, a flag or a text have that value in the graph; numbers are
+    ``forward`` whose default is None, a bool or a string have that value in the graph; numbers are
     inputs of the graph.
 
     Raises:

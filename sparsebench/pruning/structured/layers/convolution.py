@@ -49,8 +49,7 @@ class LinearOrConvolution(Layer):
             fits = size % count == 0 and self.axis == -1
         if channels.axis != self.axis or not fits:
             raise Unsupported(
-                f"takes {size} channels in dimension {self.axis}, and gets {count} that can be "
-                f"pruned in dimension {channels.axis}{' (flattened)' if channels.flattened else ''}"
+                f"must get {size} channels in dimension {self.axis}, got {channels.layout}"
             )
 
     def output_channels(self, channels: Channels | None) -> Channels:
@@ -138,7 +137,9 @@ class DepthwiseConvolution(Layer):
         check_parametrizations(self.module)
         count = len(self.channels)
         if channels.axis != self.axis or channels.flattened or len(channels.ids) != count:
-            raise Unsupported(f"takes {count} channels in dimension {self.axis}")
+            raise Unsupported(
+                f"must get {count} channels in dimension {self.axis}, got {channels.layout}"
+            )
 
     def output_channels(self, channels: Channels | None) -> Channels:
         """Return the layer's own channels, constant where the row is masked or the input is."""

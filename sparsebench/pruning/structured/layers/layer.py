@@ -15,7 +15,7 @@ from sparsebench.pruning.structured.parametrization import FakeStructuredSparsit
 class Layer(abc.ABC):
     """One module, however often it is called: its channels, and how to remove some.
 
-    For each call of the module: :meth:`check_input`, an entry in ``inputs``, and
+    For each call of the module: :meth:`check_input`, an entry in ``call_inputs``, and
     :meth:`output_channels`. After the last call of all layers :meth:`finish`, and once it is
     decided which channels are removed :meth:`remove_channels`.
 
@@ -24,14 +24,14 @@ class Layer(abc.ABC):
         table: where the layer notes the constraints on its channels.
 
     Attributes:
-        inputs: the channels of the input of each call; None where they are fixed.
+        call_inputs: the channels of the input of each call; None where they are fixed.
         input: after :meth:`finish` the input channels of all calls; None where all are fixed.
     """
 
     def __init__(self, module: nn.Module, table: ChannelTable) -> None:
         self.module = module
         self.table = table
-        self.inputs: list[Channels | None] = []
+        self.call_inputs: list[Channels | None] = []
         self.input: Channels | None = None
 
     @abc.abstractmethod
@@ -52,7 +52,7 @@ class Layer(abc.ABC):
         A channel is one for all calls. A call with fixed channels keeps those of the others.
         Constants that differ between calls become unknown.
         """
-        inputs = [channels for channels in self.inputs if channels is not None]
+        inputs = [channels for channels in self.call_inputs if channels is not None]
         if not inputs:
             return
         merged = inputs[0]
@@ -63,7 +63,7 @@ class Layer(abc.ABC):
             self.table.tie(merged.ids, channels.ids)
             differs = merged.constant != channels.constant
             merged = merged.with_constant(merged.constant.masked_fill(differs, torch.nan))
-        if len(inputs) < len(self.inputs):
+        if len(inputs) < len(self.call_inputs):
             self.table.keep(merged.ids)
         self.input = merged
 

@@ -58,7 +58,7 @@ class LstmLayer(Layer):
         check_parametrizations(self.module)
         size = self.module.input_size
         if channels.axis != -1 or channels.flattened or len(channels.ids) != size:
-            raise Unsupported(f"takes {size} channels in the last dimension")
+            raise Unsupported(f"must get {size} channels in dimension -1, got {channels.layout}")
 
     def output_channels(self, channels: Channels | None) -> TupleValue:
         """Return ``(output, (h_n, c_n))``."""

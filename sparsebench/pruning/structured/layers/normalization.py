@@ -37,15 +37,12 @@ class PerChannelLayer(Layer):
     def check_input(self, channels: Channels) -> None:
         """Raise Unsupported where the input's channels are not in dimension 1."""
         check_parametrizations(self.module)
-        count, size = len(channels.ids), getattr(self.module, self.size_name)
+        size = getattr(self.module, self.size_name)
         position = (channels.rank or 0) + channels.axis
         if channels.rank is None and channels.axis == -1:
             position = 1  # a Linear's output, taken to be (batch, channels)
-        if channels.flattened or position != 1 or count != size:
-            raise Unsupported(
-                f"takes {size} channels in dimension 1, and gets {count} that can be "
-                f"pruned in dimension {channels.axis}{' (flattened)' if channels.flattened else ''}"
-            )
+        if channels.flattened or position != 1 or len(channels.ids) != size:
+            raise Unsupported(f"must get {size} channels in dimension 1, got {channels.layout}")
 
     def output_channels(self, channels: Channels | None) -> Value:
         """Return the same channels; a constant one is scaled and shifted."""

@@ -43,7 +43,10 @@ def rule_of(node: fx.Node, module: nn.Module | None) -> Rule:
     elif isinstance(module, tuple(pooling.MODULES)):
         rule = pooling.module_rule(module)
     if rule is None:
-        raise Unsupported("is of a kind that cannot lose channels")
+        raise Unsupported(
+            "is not supported with fewer channels; leave the masked layers before it out, or use "
+            "squash_mask instead"
+        )
     return rule
 
 

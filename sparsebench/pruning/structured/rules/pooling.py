@@ -106,11 +106,10 @@ def _over_space(value: Value, spatial_dims: int, zeros_only: bool) -> Channels:
         zeros_only: whether the operation changes constants other than 0.
     """
     channels = require_channels(value)
-    if channels.flattened:
-        raise Unsupported("takes channels that are not flattened")
     axis = -1 - spatial_dims if spatial_dims else channels.axis
-    if channels.axis != axis or axis == -1:
-        raise Unsupported(f"takes channels in dimension {axis}, and gets them in {channels.axis}")
+    if channels.flattened or channels.axis != axis or axis == -1:
+        dims = spatial_dims or "some"
+        raise Unsupported(f"must have {dims} dimensions after the channels, got {channels.layout}")
     return channels.keep_zeros_only() if zeros_only else channels
 
 

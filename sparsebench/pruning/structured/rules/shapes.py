@@ -76,7 +76,9 @@ def concatenate(tensors: Sequence[Value], dim: int = 0, **kwargs: Any) -> Value:
     ):
         raise Unsupported("concatenates channels that can be pruned with others that cannot")
     if position >= 0 and not (position == 1 and first.rank is None):
-        raise Unsupported("concatenates along a dimension that may or may not be the channels'")
+        raise Unsupported(
+            "concatenates along a dimension that may be the channels'; count from the end"
+        )
     if position in (first.axis, 1):  # 1: a Linear's output, taken to be (batch, channels)
         ids = tuple(i for value in parts for i in value.ids)
         return replace(first, ids=ids, constant=torch.cat([value.constant for value in parts]))
@@ -182,7 +184,7 @@ def getitem(value: Value, key: Any) -> Value:
             return value.items[key]
         if isinstance(key, slice):
             return TupleValue(value.items[key])
-        raise Unsupported("takes several entries at once of something with channels")
+        raise Unsupported("indexes a tuple of tensors with something else than a number or a slice")
     value = require_channels(value)
     keys = key if isinstance(key, tuple) else (key,)
     if value.rank is None and len(keys) == 1 and isinstance(key, int | slice):
@@ -191,7 +193,7 @@ def getitem(value: Value, key: Any) -> Value:
     entries = _without_ellipsis(keys, rank)
     read = [i for i, entry in enumerate(entries) if entry is not None]  # None adds a dimension
     if entries[read[position]] != slice(None):
-        raise Unsupported("takes some of the channels that can be pruned")
+        raise Unsupported("takes only some of the channels, of which some can be pruned")
     remaining = [i for i, entry in enumerate(entries) if not isinstance(entry, int)]
     axis = remaining.index(read[position]) - len(remaining)
     return replace(value, axis=axis, rank=len(remaining))
