@@ -11,7 +11,7 @@ from rich.console import Console
 
 from sparsebench.analysis.history import (
     REASON_COLUMNS,
-    History,
+    HistoryFindings,
     Shift,
     explained,
     since,
@@ -89,7 +89,7 @@ def command(
     return EXIT_CHANGED if _fails(found, fail_on) else 0
 
 
-def only_at(found: History, commits: set[str]) -> History:
+def only_at(found: HistoryFindings, commits: set[str]) -> HistoryFindings:
     """Return the findings at ``commits``; all values before them were needed to find these."""
     return replace(
         found,
@@ -111,7 +111,7 @@ def _explained(shifts: list[Shift], dataset: Path) -> list[Shift]:
     return explained(shifts, read(dataset, columns=REASON_COLUMNS, commit=sorted(commits)))
 
 
-def _write(found: History, limit: int, target: str | None) -> None:
+def _write(found: HistoryFindings, limit: int, target: str | None) -> None:
     if target is None:
         Console(highlight=False).print(listing(found, limit))
         return
@@ -122,7 +122,7 @@ def _write(found: History, limit: int, target: str | None) -> None:
         Path(target).write_text(text + "\n", encoding="utf-8")
 
 
-def _fails(found: History, fail_on: str) -> bool:
+def _fails(found: HistoryFindings, fail_on: str) -> bool:
     return any(
         step.status == "there" and (step.worse or fail_on == "any")
         for step in (found.steps if fail_on != "never" else ())

@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sparsebench.analysis.history import COLUMNS, History, survey
-from sparsebench.analysis.history.cache import Memory, usual_place
+from sparsebench.analysis.history import COLUMNS, HistoryFindings, survey
+from sparsebench.analysis.history.cache import SearchCache, default_path
 from sparsebench.cli.progress import progress
 from sparsebench.results import read
 from sparsebench.results.dataset.scan import open_dataset
@@ -38,13 +38,13 @@ def _with_categories(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def searched(frame: pd.DataFrame, tolerance: float = TOLERANCE) -> History:
+def searched(frame: pd.DataFrame, tolerance: float = TOLERANCE) -> HistoryFindings:
     """Return what changed over the commits of ``frame``, as `survey` has it."""
     with progress("searching series") as tell:
         return survey(
             frame,
             tolerance,
-            memory=Memory(usual_place()),
+            cache=SearchCache(default_path()),
             processes=os.cpu_count() or 1,
             progress=tell,
         )

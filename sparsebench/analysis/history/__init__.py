@@ -1,18 +1,17 @@
-"""History: the order of commits, and what changed over them.
+"""Changes over the commits of stored results: change points, shifts of machines, new series.
 
-``steps(frame)`` gives the regressions and improvements, ``survey(frame)`` also what moved a whole
-machine and where a series begins anew, ``explained(shifts, rows)`` why a machine may have moved.
+Rows in, frozen dataclasses out (`findings`). Read `survey` first: `machine_tables` arranges rows as
+series, `search` finds their change points, `reverted` decides which later step undid one.
 """
 
-from sparsebench.analysis.history.findings import History, NewSeries, Shift, Step
+from sparsebench.analysis.history.findings import HistoryFindings, NewSeries, Shift, Step
 from sparsebench.analysis.history.order import commit_order, short_hash, since
-from sparsebench.analysis.history.reasons import REASON_COLUMNS, explained
-from sparsebench.analysis.history.survey import COLUMNS, steps, survey
+from sparsebench.analysis.history.survey import COLUMNS, REASON_COLUMNS, explained, steps, survey
 
 __all__ = [
     "COLUMNS",
     "REASON_COLUMNS",
-    "History",
+    "HistoryFindings",
     "NewSeries",
     "Shift",
     "Step",

@@ -1,4 +1,4 @@
-"""What earlier searches found, kept by the content of what was searched."""
+"""Results of earlier searches, cached by the content of what was searched."""
 
 import hashlib
 import json
@@ -13,62 +13,60 @@ from typing import Any, Final
 from sparsebench.stats import Floats
 from sparsebench.stats.change_points import change_points
 
-_MOST: Final = 1_000_000  # entries, about 90 MB; a fleet of 4,000 series adds that in 250 runs
+MOST_ENTRIES: Final = 1_000_000  # about 90 MB; a fleet of 4,000 series adds that in 250 runs
 
 
-def key(values: Floats, what: str) -> str:
-    """Return the name of ``what`` is known of some values.
-
-    The code that finds it is part of the name: a changed rule is not answered with what an older
-    one found.
-    """
-    name = hashlib.blake2b(values.tobytes(), digest_size=16, salt=_code())
-    name.update(what.encode())
+def cache_key(values: Floats, kind: str) -> str:
+    """Return the key of a search result: a hash of the values, its ``kind`` and the search code."""
+    name = hashlib.blake2b(values.tobytes(), digest_size=16, salt=_code_hash())
+    name.update(kind.encode())
     return name.hexdigest()
 
 
 @cache
-def _code() -> bytes:
+def _code_hash() -> bytes:
     source = Path(change_points.__code__.co_filename).read_bytes()
     return hashlib.blake2b(source, digest_size=16).digest()
 
 
-def usual_place() -> Path:
-    """Return where the memory lies unless told otherwise: the user's cache folder."""
+def default_path() -> Path:
+    """Return the cache's file in the user's cache folder."""
     folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(folder) / "sparsebench" / "history.sqlite"
 
 
-class Memory:
-    """A file of what was found, by content; without a path it is empty.
+class SearchCache:
+    """A file of search results by key.
 
-    It only ever saves work: results are the same without it, so a file that cannot be read or
-    written is no error. Several processes may use it at once.
+    Results are the same without it, so a file that cannot be read or written is not an error.
+    Several processes may use it at once.
+
+    Args:
+        path: the file; None: an empty cache that keeps nothing.
+        most_entries: the oldest entries beyond are removed.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, most_entries: int = MOST_ENTRIES) -> None:
         self.path = path
+        self.most_entries = most_entries
 
-    def recall(self, keys: Iterable[str]) -> dict[str, list[Any]]:
-        """Return what is known of ``keys``."""
+    def get(self, keys: Iterable[str]) -> dict[str, list[Any]]:
+        """Return the cached results among ``keys``."""
         wanted = json.dumps(list(dict.fromkeys(keys)))
         query = "SELECT * FROM found WHERE content IN (SELECT value FROM json_each(?))"
-        known: dict[str, list[Any]] = {}
+        results: dict[str, list[Any]] = {}
         with suppress(sqlite3.Error, OSError), self._open() as database:
             rows = database.execute(query, [wanted])
-            known |= {name: json.loads(places) for name, places in rows}
-        return known
+            results |= {name: json.loads(content) for name, content in rows}
+        return results
 
-    def keep(self, found: dict[str, list[Any]]) -> None:
-        """Add what was found, as plain JSON; places count from the begin of what was searched.
-
-        What was added longest ago is forgotten, once there is too much.
-        """
-        rows = [(name, json.dumps(places)) for name, places in found.items()]
+    def put(self, results: dict[str, list[Any]]) -> None:
+        """Add results, lists of numbers; indices count from the start of the searched values."""
+        rows = [(name, json.dumps(content)) for name, content in results.items()]
         with suppress(sqlite3.Error, OSError), self._open() as database:
             database.executemany("INSERT OR IGNORE INTO found VALUES (?, ?)", rows)
-            forget = "DELETE FROM found WHERE rowid <= (SELECT max(rowid) FROM found) - ?"
-            database.execute(forget, [_MOST])
+            remove = "DELETE FROM found WHERE rowid <= (SELECT max(rowid) FROM found) - ?"
+            database.execute(remove, [self.most_entries])
             database.commit()
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What a history can hold: steps, shifts of a whole machine, and series that begin anew."""
+"""The findings of a history search: steps, shifts of a machine, and new series."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,17 +7,23 @@ import pandas as pd
 
 from sparsebench.stats import Estimate
 
-Status = Literal["there", "went away"]
+Status = Literal["there", "reverted"]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One series changed its level for good, or until another step undid that.
+    """A lasting change of level in one series.
 
-    ``after_commit`` is the last commit measured before the change, ``commit`` the first one after
-    it, ``date`` the latter's. ``before`` and ``after`` are the levels in ``unit``, ``change`` is
-    after / before - 1. It went away if a later step undid it, at the commit ``undone_at``, or the
-    newest values lie nearer to ``before``.
+    Attributes:
+        after_commit: the last commit measured before the change.
+        commit: the first commit measured after it; ``date`` is its date.
+        before: level before the change, in ``unit``; ``after``: level after it.
+        change: after / before - 1, with its interval.
+        worse: whether the change is a regression.
+        status: "reverted" if a later step undid it or the newest values are nearer to ``before``,
+            else "there".
+        undone_at: the commit of the step that undid it, if any.
+        importance: what findings are sorted by, see `survey`.
     """
 
     project: str
@@ -41,11 +47,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Shift:
-    """Most series of a machine moved at one commit: the machine, its environment, or all code.
+    """A change that most series of a machine have in common: of machine, environment or all code.
 
-    ``change`` is that of the median series of ``series``; ``moved`` of them moved by more or less
-    than it, which cannot be told from the shift and is no step. ``reason`` is "" until `explained`
-    names what is recorded of the machine and changed there.
+    Attributes:
+        change: of the median series.
+        series: number of series measured before and after the commit.
+        moved: number of series with a change point of their own at this commit; these cannot be
+            distinguished from the shift and are not listed as steps.
+        reason: recorded properties of the machine that changed; "" until `explained` sets it.
     """
 
     project: str
@@ -62,9 +71,11 @@ class Shift:
 
 @dataclass(frozen=True)
 class NewSeries:
-    """From ``commit`` on, ``count`` cases of a benchmark are measured in another way.
+    """Cases of a benchmark that are measured in another way from ``commit`` on.
 
-    ``reason`` says in which: "number 1 -> 10". Values before and after do not compare.
+    Attributes:
+        count: number of cases.
+        reason: what differs, as "number 1 -> 10"; values before and after cannot be compared.
     """
 
     project: str
@@ -77,12 +88,16 @@ class NewSeries:
 
 
 @dataclass(frozen=True)
-class History:
-    """Everything found, and how much was looked at.
+class HistoryFindings:
+    """All findings, and how many series were searched.
 
-    ``steps`` are sorted most important first, the others newest first. ``series`` counts those
-    searched; ``short`` have too few values to find anything, ``unfit`` hold values that are not
-    positive and finite, so that no ratio exists.
+    Attributes:
+        steps: most important first.
+        shifts: newest first.
+        new_series: newest first.
+        series: number of series searched.
+        short: number of series with too few values for a change point.
+        unfit: number of series left out because a value is not positive and finite.
     """
 
     steps: list[Step]

@@ -1,4 +1,4 @@
-"""The order of a history: which commit comes when, and which rows lie since one."""
+"""The order of commits, and the rows since a date or commit."""
 
 import pandas as pd
 
@@ -29,7 +29,10 @@ def since(frame: pd.DataFrame, start: str) -> pd.DataFrame:
         return frame[frame["commit_hash"].isin(commits[commits.index(matches[0]) :])]
     if matches:
         near = ", ".join(map(short_hash, matches[:4]))
-        raise SparsebenchError(f"--since {start}: begins {len(matches)} commits ({near}); say more")
+        raise SparsebenchError(
+            f"--since {start}: must name one commit, {len(matches)} begin with it ({near}); "
+            "give more digits"
+        )
     date = pd.to_datetime(start, format="ISO8601", utc=True, errors="coerce")
     if pd.isna(date):
         known = [short_hash(commit) for commit in commits]

@@ -1,43 +1,43 @@
-"""Steps that a later one undid: what returns to an earlier level is no finding of its own."""
+"""Steps that a later step undid: a return to an earlier level is not a finding of its own."""
 
 from collections.abc import Iterator, Sequence
-from itertools import compress
 
 import numpy as np
 
 from sparsebench.stats import ChangePoint
 
 
-def told(
+def reported_steps(
     points: Sequence[ChangePoint], tolerance: float
 ) -> Iterator[tuple[ChangePoint, ChangePoint | None]]:
-    """Yield the change points of one series that are told, each with the one that undid it.
+    """Yield the change points of a series that are reported, each with the one that undid it.
 
-    A later step in the other direction undoes one if the level after it lies nearer to the level
-    before that one. It is told itself only where it goes on beyond that level, by more than the
-    tolerance and its own doubt: losing an improvement is no regression, and the end of a
-    regression no improvement. What is undone stays so, whatever happens later.
+    A later step in the other direction undoes a step if the level after it is nearer to the level
+    before that step. The undoing step itself is reported only if it goes beyond that level by more
+    than the tolerance and its own doubt: losing an improvement is no regression, and the end of a
+    regression is no improvement. An undone step stays undone, whatever happens later.
     """
-    standing: list[ChangePoint] = []
-    new: list[ChangePoint] = []
-    undoing: dict[int, ChangePoint] = {}
+    current: list[ChangePoint] = []  # reported and not undone so far
+    reported: list[ChangePoint] = []
+    undone_by: dict[int, ChangePoint] = {}
     for point in points:
-        over = [_undoes(point, old) for old in standing]
-        undone = list(compress(standing, over))
-        standing = [old for old, gone in zip(standing, over, strict=True) if not gone]
-        undoing |= {old.place: point for old in undone}
-        if not any(_only_returns(point, old, tolerance) for old in undone):
-            standing.append(point)
-            new.append(point)
-    yield from ((point, undoing.get(point.place)) for point in new)
+        undone = [step for step in current if _undoes(point, step)]
+        current = [step for step in current if step not in undone]
+        undone_by |= {step.place: point for step in undone}
+        if not any(_only_returns(point, step, tolerance) for step in undone):
+            current.append(point)
+            reported.append(point)
+    yield from ((point, undone_by.get(point.place)) for point in reported)
 
 
-def _undoes(point: ChangePoint, old: ChangePoint) -> bool:
-    opposite = (point.after > point.before) != (old.after > old.before)
-    return opposite and abs(point.after - old.before) < abs(point.after - old.after)
+def _undoes(point: ChangePoint, step: ChangePoint) -> bool:
+    """Return whether ``point`` leads back towards the level before ``step``."""
+    opposite = (point.after > point.before) != (step.after > step.before)
+    return opposite and abs(point.after - step.before) < abs(point.after - step.after)
 
 
-def _only_returns(point: ChangePoint, old: ChangePoint, tolerance: float) -> bool:
+def _only_returns(point: ChangePoint, step: ChangePoint, tolerance: float) -> bool:
+    """Return whether ``point`` goes no further than the level before ``step``."""
     direction = np.sign(point.after - point.before)
-    beyond = (point.after - old.before) * direction
+    beyond = (point.after - step.before) * direction
     return bool(beyond <= np.log1p(tolerance) + point.doubt)

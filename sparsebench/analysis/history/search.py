@@ -1,14 +1,13 @@
-"""The change points of many series: from memory where possible, on all cores where worth it."""
+"""Change points of many series: cached where possible, on several processes where worth it."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from multiprocessing import get_context
 from typing import Final
 
-from sparsebench.analysis.history.cache import Memory, key
+from sparsebench.analysis.history.cache import SearchCache, cache_key
+from sparsebench.executor import run_all
 from sparsebench.stats import Floats
 from sparsebench.stats.change_points import (
     WINDOW,
@@ -21,101 +20,104 @@ from sparsebench.stats.change_points import (
 
 Progress = Callable[[int, int], None]  # series done, series in all
 
-_SHARE: Final = 100  # series handed to a process at once
-_WORTH: Final = 3000  # windows to search: below, starting processes takes longer than they save
+_CHUNK: Final = 100  # series per task
+# Windows to search from which further processes are started: with fewer, starting them takes
+# longer than they save.
+LEAST_WINDOWS: Final = 3000
 
 
 @dataclass(frozen=True)
 class _Task:
-    """A series and, by the place where each window begins, what is known of it."""
+    """A series, and the candidates of its windows that are cached, by the window's first index."""
 
     values: Floats
-    known: dict[int, list[int]]
+    cached: dict[int, list[int]]
+
+
+@dataclass(frozen=True)
+class _SearchedSeries:
+    """The change points of a series, and the candidates of windows that were not cached."""
+
+    points: list[ChangePoint]
+    new_candidates: dict[int, list[int]]
 
 
 def search(
     series: Sequence[Floats],
     tolerance: float,
-    memory: Memory,
+    cache: SearchCache,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> list[list[ChangePoint]]:
-    """Return the change points of each of ``series`` (logs), the same for any memory and count.
+    """Return the change points of each series, given as logs.
 
-    What is remembered: of a series that did not change all its points, of one that grew the
-    candidates in its whole windows.
+    The result does not depend on ``cache`` and ``processes``. Cached are the change points of whole
+    series, for those that did not change, and the candidates of full windows, for those that grew.
     """
-    wholes = [key(values, f"points {tolerance}") for values in series]
-    done = memory.recall(wholes)
-    left = [number for number, name in enumerate(wholes) if name not in done]
-    found, windowed = _searched_all(
-        [series[n] for n in left], tolerance, memory, processes, progress
-    )
-    fresh = {wholes[n]: _plain(points) for n, points in zip(left, found, strict=True)}
-    memory.keep(fresh | windowed)
-    known = done | fresh
-    return [[change_point(*numbers) for numbers in known[name]] for name in wholes]
-
-
-def _searched_all(
-    series: Sequence[Floats],
-    tolerance: float,
-    memory: Memory,
-    processes: int,
-    progress: Progress | None,
-) -> tuple[list[list[ChangePoint]], dict[str, list[int]]]:
-    """Return the change points of each series, and by name the candidates of new whole windows."""
-    names = [_names(values) for values in series]
-    known = memory.recall(chain.from_iterable(found.values() for found in names))
+    keys = [cache_key(values, f"points {tolerance}") for values in series]
+    cached = cache.get(keys)
+    missing = [number for number, key in enumerate(keys) if key not in cached]
+    window_keys = [_window_keys(series[number]) for number in missing]
+    candidates = cache.get(chain.from_iterable(own.values() for own in window_keys))
     tasks = [
-        _Task(values, {begin: known[name] for begin, name in found.items() if name in known})
-        for values, found in zip(series, names, strict=True)
+        _Task(
+            series[number],
+            {begin: candidates[key] for begin, key in own.items() if key in candidates},
+        )
+        for number, own in zip(missing, window_keys, strict=True)
     ]
-    points: list[list[ChangePoint]] = []
-    fresh: dict[str, list[int]] = {}
-    for number, (found, added) in enumerate(_results(tasks, tolerance, processes), start=1):
-        points.append(found)
-        own = names[number - 1]
-        fresh |= {own[begin]: places for begin, places in added.items() if begin in own}
-        if progress:
-            progress(number, len(tasks))
-    return points, fresh
+    new: dict[str, list[tuple[int, float, float, float, int]]] = {}
+    new_candidates: dict[str, list[int]] = {}
+    results = _search_all(tasks, tolerance, processes, progress)
+    for number, own, result in zip(missing, window_keys, results, strict=True):
+        new[keys[number]] = [
+            (point.place, point.before, point.after, point.doubt, point.change.count)
+            for point in result.points
+        ]
+        new_candidates |= {
+            own[begin]: places for begin, places in result.new_candidates.items() if begin in own
+        }
+    cache.put({**new, **new_candidates})
+    points = {**cached, **new}
+    return [[change_point(*numbers) for numbers in points[key]] for key in keys]
 
 
-def _plain(points: Sequence[ChangePoint]) -> list[tuple[int, float, float, float, int]]:
-    return [(p.place, p.before, p.after, p.doubt, p.change.count) for p in points]
-
-
-_Result = tuple[list[ChangePoint], dict[int, list[int]]]
-
-
-def _results(tasks: list[_Task], tolerance: float, processes: int) -> Iterator[_Result]:
-    """Yield what each task gives, in order."""
-    work = partial(_searched, tolerance=tolerance)
-    missing = sum(sum(1 for _ in windows(task.values)) - len(task.known) for task in tasks)
-    if processes < 2 or missing < _WORTH:
-        yield from map(work, tasks)
-        return
-    # spawn: a fork would copy the locks that Arrow's threads hold
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(work, tasks, chunksize=_SHARE)
-
-
-def _searched(task: _Task, tolerance: float) -> _Result:
-    """Return the change points, and the candidates of the windows that nothing was known of."""
-    places: set[int] = set()
-    added = {}
-    for begin, values in windows(task.values):
-        found = task.known.get(begin)
-        if found is None:
-            found = added[begin] = within(values)
-        places |= {begin + place for place in found}
-    return change_points(task.values, tolerance, sorted(places)), added
-
-
-def _names(values: Floats) -> dict[int, str]:
+def _window_keys(values: Floats) -> dict[int, str]:
+    """Return the cache keys of the full windows of a series, by their first index."""
     return {
-        begin: key(window, "candidates")
+        begin: cache_key(window, "candidates")
         for begin, window in windows(values)
         if window.size == WINDOW
     }
+
+
+def _search_all(
+    tasks: list[_Task], tolerance: float, processes: int, progress: Progress | None
+) -> list[_SearchedSeries]:
+    """Return the result of each task, in order."""
+    uncached = sum(sum(1 for _ in windows(task.values)) - len(task.cached) for task in tasks)
+    chunks = [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
+    ended: list[int] = []
+
+    def count(index: int) -> None:
+        ended.append(len(chunks[index]))
+        if progress:
+            progress(sum(ended), len(tasks))
+
+    work = [partial(_search_chunk, chunk, tolerance) for chunk in chunks]
+    workers = processes if uncached >= LEAST_WINDOWS else 1
+    return list(chain.from_iterable(run_all(work, workers, count)))
+
+
+def _search_chunk(tasks: Sequence[_Task], tolerance: float) -> list[_SearchedSeries]:
+    results = []
+    for task in tasks:
+        places: set[int] = set()
+        new = {}
+        for begin, values in windows(task.values):
+            candidates = task.cached.get(begin)
+            if candidates is None:
+                candidates = new[begin] = within(values)
+            places |= {begin + place for place in candidates}
+        results.append(_SearchedSeries(change_points(task.values, tolerance, sorted(places)), new))
+    return results

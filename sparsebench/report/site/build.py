@@ -12,7 +12,7 @@ import pandas as pd
 from sparsebench import __version__
 from sparsebench.analysis.break_even import break_evens
 from sparsebench.analysis.copy_floor import COPY
-from sparsebench.analysis.history import History, commit_order
+from sparsebench.analysis.history import HistoryFindings, commit_order
 from sparsebench.executor import available_cores, run_all
 from sparsebench.report.figures import canvas
 from sparsebench.report.figures.regression_data import twins
@@ -64,7 +64,7 @@ class SiteContent:
     sizes: dict[str, int]
     rows: SiteRows
     runs: pd.DataFrame
-    history: History
+    history: HistoryFindings
     dataset: str
     links: CommitLinks
 

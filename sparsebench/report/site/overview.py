@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from sparsebench.analysis.history import History, Step, commit_order, short_hash
+from sparsebench.analysis.history import HistoryFindings, Step, commit_order, short_hash
 from sparsebench.analysis.units import human
 from sparsebench.report.site.benchmark_page import BenchmarkSummary
 from sparsebench.report.site.changes import (
@@ -27,7 +27,7 @@ _EARLY = (
 
 def make_overview(
     benchmarks: Sequence[BenchmarkSummary],
-    history: History,
+    history: HistoryFindings,
     runs: pd.DataFrame,
     pages: Mapping[tuple[str, str], str],
     site: SiteContext,
@@ -52,7 +52,7 @@ def make_overview(
     output.write(PATH, content)
 
 
-def _quiet(history: History) -> str:
+def _quiet(history: HistoryFindings) -> str:
     """Return the sentence that replaces an empty table of changes."""
     text = _EARLY if history.short == history.series else _QUIET
     return text.format(searched=f"{history.series:,}", short=f"{history.short:,}")

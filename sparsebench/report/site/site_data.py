@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sparsebench.analysis.environments import current, gave_way
 from sparsebench.analysis.history import COLUMNS as SEARCHED
-from sparsebench.analysis.history.machines import codes
+from sparsebench.analysis.history.machine_tables import combination_codes
 from sparsebench.report.site.machines import HARDWARE, VERSIONS
 
 # The columns of a benchmark's page; comparisons of the newest rows need those of NEWEST.
@@ -93,7 +93,7 @@ def runs_of(read: SiteReader, history: pd.DataFrame) -> pd.DataFrame:
 
     Only as many benchmarks are read as are needed to meet every run.
     """
-    run, benchmark = codes(history, _RUN), pd.Series(history["benchmark"])
+    run, benchmark = combination_codes(history, _RUN), pd.Series(history["benchmark"])
     parts = []
     while len(benchmark):
         name = str(benchmark.value_counts().idxmax())
@@ -154,7 +154,7 @@ def _newest_positions(rows: pd.DataFrame) -> NDArray[np.int64]:
     """Return the position of each case's newest row, by the commit's date, then by its start."""
     times = [pd.DatetimeIndex(rows[name]).asi8 for name in ("started_at", "commit_date")]
     order = np.lexsort(times)  # an unknown time is the lowest
-    series = codes(rows, _CASE)[order]
+    series = combination_codes(rows, _CASE)[order]
     return np.sort(order[~pd.Series(series).duplicated(keep="last").to_numpy()])
 
 

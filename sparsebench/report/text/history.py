@@ -12,15 +12,15 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sparsebench.analysis.history.findings import History, NewSeries, Shift, Step
-from sparsebench.analysis.history.order import short_hash
+from sparsebench.analysis.history import HistoryFindings, NewSeries, Shift, Step, short_hash
 from sparsebench.analysis.units import counted, human
 from sparsebench.stats import Estimate
 
+JSON_VERSION: Final = 2  # 1 had no version, and "went away" for "reverted"
 MOST_NEW: Final = 6  # lines about series that begin anew
 
 
-def listing(history: History, limit: int) -> Group:
+def listing(history: HistoryFindings, limit: int) -> Group:
     """Return the findings as a person reads them: at most ``limit`` lines of steps; 0: all."""
     groups = _groups(history.steps)
     shown = groups[:limit] if limit else groups
@@ -30,9 +30,10 @@ def listing(history: History, limit: int) -> Group:
     return Group(*parts, *(Text(note) for note in notes))
 
 
-def as_plain(history: History) -> dict[str, Any]:
+def as_plain(history: HistoryFindings) -> dict[str, Any]:
     """Return the findings as JSON has them: commits in full, times in ISO 8601."""
-    return {key: _plain(value) for key, value in dataclasses.asdict(history).items()}
+    plain = {key: _plain(value) for key, value in dataclasses.asdict(history).items()}
+    return {"version": JSON_VERSION, **plain}
 
 
 def _plain(value: Any) -> Any:
@@ -74,8 +75,8 @@ def _table(groups: Sequence[list[Step]], steps: Sequence[Step]) -> Table:
 
 def _change(step: Step) -> str:
     verdict = "worse" if step.worse else "better"
-    gone = "" if step.status == "there" else ", went away"
-    return f"{_percent(step.change)}\n{verdict}{gone}{'*' if step.change.warnings else ''}"
+    status = "" if step.status == "there" else ", reverted"
+    return f"{_percent(step.change)}\n{verdict}{status}{'*' if step.change.warnings else ''}"
 
 
 def _when(step: Step) -> str:
@@ -105,7 +106,7 @@ def _percent(change: Estimate) -> str:
     return f"{100 * change.value:+.3g} %{around}"
 
 
-def _notes(history: History, hidden: int, *, doubtful: bool) -> Iterator[str]:
+def _notes(history: HistoryFindings, hidden: int, *, doubtful: bool) -> Iterator[str]:
     """Yield one line each on what the table leaves out or what is doubtful in it."""
     if not history.steps and (history.short < history.series or not history.series):
         yield f"no lasting change in {history.series} series"

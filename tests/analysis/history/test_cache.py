@@ -1,26 +1,23 @@
-"""What the memory of a search keeps, and that it forgets the oldest when there is too much."""
+"""The search cache: what it returns, and that it removes the oldest entries."""
 
 from pathlib import Path
 
-import pytest
-
-from sparsebench.analysis.history.cache import Memory
+from sparsebench.analysis.history.cache import SearchCache
 
 
-def found(first: int, last: int) -> dict[str, list[int]]:
+def results(first: int, last: int) -> dict[str, list[int]]:
     return {f"name {number}": [number] for number in range(first, last)}
 
 
-def test_the_oldest_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sparsebench.analysis.history.cache._MOST", 10)
-    memory = Memory(tmp_path / "memory.sqlite")
-    memory.keep(found(0, 8))
-    assert memory.recall(found(0, 8)) == found(0, 8)
-    memory.keep(found(8, 14))
-    assert memory.recall(found(0, 14)) == found(4, 14)
+def test_the_oldest_entries_are_removed(tmp_path: Path) -> None:
+    cache = SearchCache(tmp_path / "cache.sqlite", most_entries=10)
+    cache.put(results(0, 8))
+    assert cache.get(results(0, 8)) == results(0, 8)
+    cache.put(results(8, 14))
+    assert cache.get(results(0, 14)) == results(4, 14)
 
 
-def test_without_a_file_nothing_is_known() -> None:
-    memory = Memory(None)
-    memory.keep(found(0, 3))
-    assert memory.recall(found(0, 3)) == {}
+def test_without_a_file_nothing_is_cached() -> None:
+    cache = SearchCache(None)
+    cache.put(results(0, 3))
+    assert cache.get(results(0, 3)) == {}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparsebench.analysis.history import History, steps, survey
+from sparsebench.analysis.history import HistoryFindings, steps, survey
 from tests import histories
 from tests.histories import as_frame
 
@@ -22,7 +22,7 @@ def noisy(series: int, snapshots: int) -> np.ndarray:
     return np.exp(np.random.default_rng(2).normal(0, 0.01, (series, snapshots)))
 
 
-def counts(found: History) -> tuple[int, int, int]:
+def counts(found: HistoryFindings) -> tuple[int, int, int]:
     return found.series, found.short, found.unfit
 
 
@@ -48,7 +48,7 @@ def test_with_thirteen_commits_a_change_can_be_known() -> None:
 
 @pytest.mark.parametrize("series", [1, 30])
 def test_constants_have_no_change(series: int) -> None:
-    assert survey(frame_of(np.ones((series, 50)))) == History([], [], [], series, 0, 0)
+    assert survey(frame_of(np.ones((series, 50)))) == HistoryFindings([], [], [], series, 0, 0)
 
 
 @pytest.mark.parametrize("odd", [0.0, -0.0, -1.0, np.inf, -np.inf])
@@ -66,7 +66,7 @@ def test_a_value_that_is_missing_is_none() -> None:
     values[1, ::2] = np.nan
     values[2, 3:] = np.nan
     assert counts(survey(frame_of(values))) == (3, 1, 0)
-    assert survey(frame_of(np.full((30, 20), np.nan))) == History([], [], [], 0, 0, 0)
+    assert survey(frame_of(np.full((30, 20), np.nan))) == HistoryFindings([], [], [], 0, 0, 0)
 
 
 @pytest.mark.parametrize(("low", "high"), [(1e-320, 1.0), (1.0, 1.7e308), (1e-320, 1.7e308)])
@@ -87,8 +87,8 @@ def test_a_change_beyond_what_a_float_can_hold_stays_finite(low: float, high: fl
 def test_exact_values_and_failures_are_no_series() -> None:
     values = noisy(3, 30)
     values[:, 15:] *= 2
-    assert survey(frame_of(values, direction="exact")) == History([], [], [], 0, 0, 0)
-    assert survey(frame_of(values, status="failed")) == History([], [], [], 0, 0, 0)
+    assert survey(frame_of(values, direction="exact")) == HistoryFindings([], [], [], 0, 0, 0)
+    assert survey(frame_of(values, status="failed")) == HistoryFindings([], [], [], 0, 0, 0)
 
 
 def test_machines_and_projects_are_told_apart_at_the_same_commits() -> None:

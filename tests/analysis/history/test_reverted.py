@@ -1,4 +1,4 @@
-"""What was undone by a later step, and which steps are no finding of their own."""
+"""Which steps a later step reverted, and which steps are not reported."""
 
 import numpy as np
 import pandas as pd
@@ -8,20 +8,20 @@ from sparsebench.analysis.history import Step, steps
 from tests import histories
 from tests.histories import as_frame
 
-LENGTH = 30  # snapshots a level
+LENGTH = 30  # snapshots per level
 
 
-def found_in(*levels: float) -> list[tuple[str, str, str | None]]:
-    """Return the steps of a series with these levels, in their order: place, verdict, undone at."""
+def reported(*levels: float) -> list[tuple[str, str, str | None]]:
+    """Return the steps of a series with these levels, in their order: level, verdict, undone at."""
     rng = np.random.default_rng(1)
     logs = np.log(np.repeat(levels, LENGTH)) + rng.normal(0, 0.005, len(levels) * LENGTH)
     harness = np.zeros((1, logs.size), dtype=np.int64)
     found = steps(as_frame({"m": histories.History(logs[None], harness=harness)}))
-    return [told(step) for step in sorted(found, key=lambda step: step.commit)]
+    return [described(step) for step in sorted(found, key=lambda step: step.commit)]
 
 
-def told(step: Step) -> tuple[str, str, str | None]:
-    verdict = ("worse" if step.worse else "better") + ", went away" * (step.status != "there")
+def described(step: Step) -> tuple[str, str, str | None]:
+    verdict = ("worse" if step.worse else "better") + ", reverted" * (step.status != "there")
     return level(step.commit), verdict, level(step.undone_at) if step.undone_at else None
 
 
@@ -35,16 +35,16 @@ def level(commit: str) -> str:
 @pytest.mark.parametrize(
     ("levels", "expected"),
     [
-        pytest.param((2, 1, 2), [("b", "better, went away", "c")], id="an improvement was lost"),
-        pytest.param((1, 2, 1), [("b", "worse, went away", "c")], id="a regression was repaired"),
+        pytest.param((2, 1, 2), [("b", "better, reverted", "c")], id="an improvement was lost"),
+        pytest.param((1, 2, 1), [("b", "worse, reverted", "c")], id="a regression was repaired"),
         pytest.param(
             (2, 1, 2.5),
-            [("b", "better, went away", "c"), ("c", "worse", None)],
+            [("b", "better, reverted", "c"), ("c", "worse", None)],
             id="it got worse than it ever was",
         ),
         pytest.param(
             (1, 2, 0.7),
-            [("b", "worse, went away", "c"), ("c", "better", None)],
+            [("b", "worse, reverted", "c"), ("c", "better", None)],
             id="it got better than it ever was",
         ),
         pytest.param(
@@ -52,20 +52,20 @@ def level(commit: str) -> str:
             [("b", "better", None), ("c", "worse", None)],
             id="most of an improvement stayed",
         ),
-        pytest.param((2, 1, 1.9), [("b", "better, went away", "c")], id="most of one was lost"),
+        pytest.param((2, 1, 1.9), [("b", "better, reverted", "c")], id="most of one was lost"),
         pytest.param(
             (1, 2, 3, 1),
-            [("b", "worse, went away", "d"), ("c", "worse, went away", "d")],
+            [("b", "worse, reverted", "d"), ("c", "worse, reverted", "d")],
             id="two regressions repaired at once",
         ),
         pytest.param(
             (1, 2, 1, 2),
-            [("b", "worse, went away", "c"), ("d", "worse", None)],
+            [("b", "worse, reverted", "c"), ("d", "worse", None)],
             id="a regression came back",
         ),
         pytest.param(
             (1, 2, 1, 2, 1),
-            [("b", "worse, went away", "c"), ("d", "worse, went away", "e")],
+            [("b", "worse, reverted", "c"), ("d", "worse, reverted", "e")],
             id="a mode that comes and goes",
         ),
         pytest.param((1, 2, 3), [("b", "worse", None), ("c", "worse", None)], id="twice worse"),
@@ -74,7 +74,7 @@ def level(commit: str) -> str:
 def test_a_return_to_an_earlier_level_is_no_step_of_its_own(
     levels: tuple[float, ...], expected: list[tuple[str, str, str | None]]
 ) -> None:
-    assert found_in(*levels) == expected
+    assert reported(*levels) == expected
 
 
 def test_what_a_shift_of_the_machine_hides_undoes_nothing() -> None:

@@ -1,4 +1,4 @@
-"""A whole history searched: steps, shifts of a machine, new series, and what is left out."""
+"""The search of a history: steps, shifts of a machine, new series, series left out."""
 
 from pathlib import Path
 
@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparsebench.analysis.history import COLUMNS, History, Step, explained, steps, survey
-from sparsebench.analysis.history.cache import Memory
-from sparsebench.analysis.history.reasons import HARDWARE
+from sparsebench.analysis.history import COLUMNS, HistoryFindings, Step, explained, steps, survey
+from sparsebench.analysis.history.cache import SearchCache
+from sparsebench.analysis.history.search import LEAST_WINDOWS
+from sparsebench.analysis.history.survey import HARDWARE
 from tests import histories
 from tests.histories import as_frame, eventful, quiet
 
@@ -18,20 +19,20 @@ def frame_of(logs: np.ndarray, **columns: object) -> pd.DataFrame:
     return frame.assign(**columns)
 
 
-def few(series: int = 3, snapshots: int = 40) -> np.ndarray:
+def short_logs(series: int = 3, snapshots: int = 40) -> np.ndarray:
     rng = np.random.default_rng(5)
     return np.log(1e-3) + rng.normal(0, 0.01, (series, snapshots))
 
 
 @pytest.fixture(scope="module")
-def made_up() -> tuple[histories.History, pd.DataFrame, History]:
+def simulated() -> tuple[histories.History, pd.DataFrame, HistoryFindings]:
     history = eventful(120, 300, 3)
     frame = as_frame({"m": history})
     return history, frame, survey(frame)
 
 
-def test_a_step_says_where_when_how_much_and_whether_it_is_still_there() -> None:
-    logs = few(snapshots=120)
+def test_a_step_has_commits_date_levels_change_and_status() -> None:
+    logs = short_logs(snapshots=120)
     logs[1, 25:] += np.log(1.5)
     logs[2, 50:80] += np.log(1.3)
     found = steps(frame_of(logs)[COLUMNS].sample(frac=1, random_state=1))
@@ -45,37 +46,37 @@ def test_a_step_says_where_when_how_much_and_whether_it_is_still_there() -> None
     assert first.change.value == pytest.approx(first.after / first.before - 1)
     assert [(s.case, s.worse, s.status) for s in found] == [
         ("n=1", True, "there"),
-        ("n=2", True, "went away"),
+        ("n=2", True, "reverted"),
     ]
     assert [s.importance for s in found] == sorted((s.importance for s in found), reverse=True)
 
 
-def test_of_a_rate_less_is_worse() -> None:
-    logs = few()
+def test_a_lower_rate_is_worse() -> None:
+    logs = short_logs()
     logs[0, 20:] -= 0.3
     (step,) = steps(frame_of(logs, direction="higher", fingerprint=None))
     assert step.worse
     assert step.fingerprint == ""
 
 
-def test_a_shift_of_the_machine_is_told_once_and_is_no_step(
-    made_up: tuple[histories.History, pd.DataFrame, History],
+def test_a_shift_of_the_machine_is_one_finding_and_no_step(
+    simulated: tuple[histories.History, pd.DataFrame, HistoryFindings],
 ) -> None:
-    history, _, found = made_up
-    truth = [one for one in history.planted if one.series is None]
-    told = sorted(found.shifts, key=lambda shift: shift.commit)
-    assert [int(shift.commit[:8], 16) for shift in told] == [one.place for one in truth]
-    for shift, one in zip(told, truth, strict=True):
-        assert np.log1p(shift.change.value) == pytest.approx(one.size, abs=0.03)
-        near = [s for s in found.steps if abs(int(s.commit[:8], 16) - one.place) <= 2]
+    history, _, found = simulated
+    planted = [change for change in history.planted if change.series is None]
+    shifts = sorted(found.shifts, key=lambda shift: shift.commit)
+    assert [int(shift.commit[:8], 16) for shift in shifts] == [p.place for p in planted]
+    for shift, change in zip(shifts, planted, strict=True):
+        assert np.log1p(shift.change.value) == pytest.approx(change.size, abs=0.03)
+        near = [s for s in found.steps if abs(int(s.commit[:8], 16) - change.place) <= 2]
         assert near == []
 
 
-def test_most_steps_of_a_made_up_history_are_true(
-    made_up: tuple[histories.History, pd.DataFrame, History],
+def test_most_steps_of_a_simulated_history_were_planted(
+    simulated: tuple[histories.History, pd.DataFrame, HistoryFindings],
 ) -> None:
-    history, _, found = made_up
-    places = {(one.series, one.place) for one in history.planted}
+    history, _, found = simulated
+    places = {(change.series, change.place) for change in history.planted}
     true = [
         any((number_of(step), int(step.commit[:8], 16) + off) in places for off in range(-4, 5))
         for step in found.steps
@@ -101,8 +102,8 @@ def test_a_shift_names_what_changed_of_the_machine() -> None:
     assert (shift.series, shift.reason) == (30, "cpu old -> new, gpu - -> H200")
 
 
-def test_another_harness_starts_a_new_series_and_is_no_regression() -> None:
-    logs = few()
+def test_other_measurement_settings_start_a_new_series_and_no_regression() -> None:
+    logs = short_logs()
     logs[:, 20:] += 1.0
     frame = frame_of(logs)
     later = frame["commit_hash"] >= f"{20:08x}"
@@ -115,58 +116,59 @@ def test_another_harness_starts_a_new_series_and_is_no_regression() -> None:
     assert new.reason == "number 1 -> 10, environment virtualenv-py3.11 -> virtualenv-py3.12"
 
 
-def test_series_side_by_side_do_not_give_way_to_each_other() -> None:
-    frame = frame_of(few())
+def test_series_measured_in_parallel_do_not_replace_each_other() -> None:
+    frame = frame_of(short_logs())
     both = pd.concat([frame, frame.assign(env_name="other")], ignore_index=True)
     assert survey(both).new_series == []
 
 
-def test_what_cannot_be_searched_is_counted() -> None:
-    frame = frame_of(few(4, 40))
+def test_series_that_cannot_be_searched_are_counted() -> None:
+    frame = frame_of(short_logs(4, 40))
     frame.loc[frame["case"].eq("n=0"), "value"] = 0.0
     frame = frame[~(frame["case"].eq("n=1") & (frame["commit_hash"] >= f"{7:08x}"))]
     exact = frame.assign(benchmark="track_digest", direction="exact")
     found = survey(pd.concat([frame, exact], ignore_index=True))
     assert (found.series, found.short, found.unfit) == (3, 1, 1)
-    assert survey(frame[:0]) == History([], [], [], 0, 0, 0)
+    assert survey(frame[:0]) == HistoryFindings([], [], [], 0, 0, 0)
 
 
-def test_of_a_case_measured_twice_the_newer_measurement_counts() -> None:
-    logs = few()
+def test_the_newer_of_two_measurements_of_a_case_is_used() -> None:
+    logs = short_logs()
     old = frame_of(logs + np.repeat([0.0, 1.0], 20)).assign(started_at=pd.NaT)
     assert steps(pd.concat([frame_of(logs), old], ignore_index=True)) == []
     assert len(steps(old)) == 3
 
 
-def test_the_same_is_found_from_memory_with_processes_and_with_a_broken_memory(
-    made_up: tuple[histories.History, pd.DataFrame, History],
+def test_cache_and_processes_do_not_change_the_findings(
+    simulated: tuple[histories.History, pd.DataFrame, HistoryFindings],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _, frame, expected = made_up
-    memory = Memory(tmp_path / "deep" / "memory.sqlite")
+    _, frame, expected = simulated
+    cache = SearchCache(tmp_path / "deep" / "cache.sqlite")
     calls: list[tuple[int, int]] = []
     before = frame[frame["commit_hash"] < frame["commit_hash"].max()]
-    survey(before, memory=memory, progress=lambda *done: calls.append(done))
+    survey(before, cache=cache, progress=lambda *done: calls.append(done))
     assert calls[-1] == (expected.series, expected.series)
-    monkeypatch.setattr("sparsebench.analysis.history.search.within", only_short)
-    assert survey(frame, memory=memory) == expected
-    monkeypatch.setattr("sparsebench.analysis.history.search.change_points", not_again)
-    assert survey(frame, memory=memory) == expected
+    monkeypatch.setattr("sparsebench.analysis.history.search.within", only_last_window)
+    assert survey(frame, cache=cache) == expected
+    monkeypatch.setattr("sparsebench.analysis.history.search.change_points", not_searched_again)
+    assert survey(frame, cache=cache) == expected
     with pytest.raises(AssertionError):
-        survey(frame, 0.03, memory=memory)
+        survey(frame, 0.03, cache=cache)
     monkeypatch.undo()
-    monkeypatch.setattr("sparsebench.analysis.history.search._WORTH", 1)
+    assert LEAST_WINDOWS > 1
+    monkeypatch.setattr("sparsebench.analysis.history.search.LEAST_WINDOWS", 1)
     assert survey(frame, processes=2) == expected
     broken = tmp_path / "broken.sqlite"
     broken.write_bytes(b"not a database" * 100)
-    assert survey(frame, memory=Memory(broken)) == expected
+    assert survey(frame, cache=SearchCache(broken)) == expected
 
 
-def test_categories_give_the_same(
-    made_up: tuple[histories.History, pd.DataFrame, History],
+def test_categorical_columns_give_the_same_findings(
+    simulated: tuple[histories.History, pd.DataFrame, HistoryFindings],
 ) -> None:
-    _, frame, expected = made_up
+    _, frame, expected = simulated
     texts = frame.columns.difference(["value", "commit_date", "started_at"])
     coded = frame.astype(dict.fromkeys(texts, "category"))
     coded["benchmark"] = coded["benchmark"].cat.reorder_categories(
@@ -175,12 +177,12 @@ def test_categories_give_the_same(
     assert survey(coded) == expected
 
 
-def not_again(*_: object) -> None:
-    raise AssertionError("a series that did not change is remembered")
+def not_searched_again(*_: object) -> None:
+    raise AssertionError("a series that did not change is cached")
 
 
-def only_short(values: np.ndarray, begin: int = 0) -> list[int]:
+def only_last_window(values: np.ndarray, begin: int = 0) -> list[int]:
     from sparsebench.stats.change_points import WINDOW, within
 
-    assert values.size < WINDOW, "a whole window is remembered"
+    assert values.size < WINDOW, "a full window is cached"
     return within(values, begin)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sparsebench.analysis.history import History, NewSeries, Shift, Step
+from sparsebench.analysis.history import HistoryFindings, NewSeries, Shift, Step
 from sparsebench.cli.report import Rows
 from sparsebench.report.site import (
     CommitLinks,
@@ -57,7 +57,7 @@ def suite() -> pd.DataFrame:
     return frame
 
 
-def content_of(frame: pd.DataFrame, folder: Path, found: History) -> SiteContent:
+def content_of(frame: pd.DataFrame, folder: Path, found: HistoryFindings) -> SiteContent:
     """A site's content over these rows."""
     rows = Rows(str(write_dataset(frame, folder / "parquet")), machine=None)
     sizes = {str(name): int(n) for name, n in frame["benchmark"].value_counts().items()}
@@ -69,14 +69,14 @@ def content_of(frame: pd.DataFrame, folder: Path, found: History) -> SiteContent
 def content(folder: Path) -> SiteContent:
     steps = [
         step("step.Long.time_step", "shape=128x128, level=0.3", 0.4),
-        step("step.Long.time_step", "shape=128x128, level=0.9", -0.1, status="went away"),
+        step("step.Long.time_step", "shape=128x128, level=0.9", -0.1, status="reverted"),
         step(f"a/../b.{HOSTILE}", HOSTILE, 1.5, date=pd.NaT, machine=HOSTILE),
     ]
     old, new = hashes(4)[:2]
     day, moved = pd.Timestamp("2026-01-06", tz="UTC"), Estimate(0.3, None, 9)
     shift = Shift("sparsebench", HOSTILE, "env", old, new, day, moved, 99, 0, "cpu: old -> new")
     again = NewSeries("sparsebench", "workstation", "b.time_it", new, day, 3, "number 1 -> 10")
-    found = History(steps, [shift], [again], series=100, short=1, unfit=0)
+    found = HistoryFindings(steps, [shift], [again], series=100, short=1, unfit=0)
     return content_of(suite(), folder, found)
 
 
