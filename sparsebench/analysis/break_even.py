@@ -1,7 +1,7 @@
-"""Where zeros pay: the sparsity level from which a format is faster than dense, or that none is.
+"""Break-even: the sparsity level from which a sparse format is faster than the dense weight.
 
-Works on benchmarks with the parameters ``format`` and ``level``, one format of which is "dense";
-``block`` and all others are carried along. Dense has no level: it is the base of all of them.
+For benchmarks with the parameters ``format`` and ``level``, one format of which is "dense"; dense
+has no level and is the base of all ratios.
 """
 
 from collections.abc import Iterator
@@ -24,17 +24,17 @@ NEVER: Final = float("inf")
 
 @dataclass(frozen=True)
 class BreakEven:
-    """One format, for one block, in one place, against dense in that place.
+    """One format and block shape against dense, all other parameters equal.
 
     Attributes:
         benchmark: asv's name.
         place: every other parameter, the machine among them: {"batch": "16", "device": "cpu", ...}.
         format: its name, such as "csr".
-        block: "16x16"; "" where the format knows none.
-        level: from which on the format is faster; `ALWAYS` (from the lowest measured level, at
-            least), or `NEVER` (not even at the highest).
-        low: the level from which on it may be faster; at most ``level``.
-        high: the level from which on it surely is; at least ``level``.
+        block: "16x16"; "" if the format has none.
+        level: from which the format is faster; `ALWAYS` (at least from the lowest measured level),
+            or `NEVER` (not at the highest measured level).
+        low: lower end of the level's interval.
+        high: upper end of the level's interval.
         curve: the measured points, columns level, ratio (format / dense), low, high; sorted.
     """
 
@@ -54,7 +54,7 @@ class BreakEven:
 
     @property
     def text(self) -> str:
-        """For example "0.87 (0.85-0.9)"; "never"; "always" at what was measured; "unclear"."""
+        """For example "0.87 (0.85-0.9)", "never", "always" (at all measured levels), "unclear"."""
         if self.low == ALWAYS and self.high == NEVER:
             return "unclear"
         if self.level == NEVER:
@@ -67,30 +67,30 @@ class BreakEven:
 
 
 def break_evens(frame: pd.DataFrame) -> list[BreakEven]:
-    """Return one break-even a (benchmark, place, format, block), in natural order.
+    """Return one result per benchmark, place, format and block, in natural order.
 
     Args:
         frame: the newest row of each case, in the columns of the dataset's schema. Rows without a
             value, and formats in a place without a dense value, are left out.
 
     The level is where the line through the measured ratios last crosses 1; its interval is where
-    the lines through the ends of their 95 % intervals do. Each point's interval holds on its own,
-    and what a whole process has in common is in none (see `ratio_of_medians`). Without an interval
-    at some level (fewer than five samples a side) nothing is sure: it runs from always to never.
+    the lines through the ends of their 95 % intervals do. These are intervals of single points, and
+    do not cover variation between processes (see `ratio_of_medians`). If a point has no interval
+    (fewer than five samples per side), the result's interval is from always to never.
     """
     measured = frame[frame["status"] == "ok"]
     return [
-        found
+        result
         for (_project, benchmark), rows in measured.groupby(["project", "benchmark"], sort=True)
-        for found in _of_benchmark(str(benchmark), rows)
+        for result in _of_benchmark(str(benchmark), rows)
     ]
 
 
 def crossing(levels: Floats, ratios: Floats) -> float:
-    """Return the level from which on ``ratios`` stay below 1, between points on a straight line.
+    """Return the level from which ``ratios`` stay below 1, interpolated linearly.
 
     Args:
-        levels: rising.
+        levels: ascending.
         ratios: of the same length; NaN counts as above 1.
     """
     above = np.flatnonzero(~(ratios < 1))
@@ -106,30 +106,35 @@ def crossing(levels: Floats, ratios: Floats) -> float:
 
 
 def as_table(found: list[BreakEven]) -> pd.DataFrame:
-    """Return every measured point as a row: place, format, block, level, ratio, low, high."""
+    """Return one row per measured point: place, format, block, level, ratio, low, high."""
     parts = []
-    for one in found:
-        own = {"benchmark": one.benchmark, **one.place, FORMAT: one.format, BLOCK: one.block}
-        parts.append(pd.concat([pd.DataFrame([own] * len(one.curve)), one.curve], axis=1))
+    for result in found:
+        own = {
+            "benchmark": result.benchmark,
+            **result.place,
+            FORMAT: result.format,
+            BLOCK: result.block,
+        }
+        parts.append(pd.concat([pd.DataFrame([own] * len(result.curve)), result.curve], axis=1))
     return pd.concat(parts, ignore_index=True)
 
 
 def fastest(found: list[BreakEven], level: float) -> BreakEven | None:
-    """Return the format with the lowest ratio at a measured ``level``; None: none surely below 1.
+    """Return the format with the lowest ratio at a measured ``level``.
 
-    A format without an interval there is none of those that are sure.
+    Only formats whose interval is below 1 count; None if there is none.
     """
-    sure = {
-        float(point["ratio"].iloc[0]): one
-        for one in found
-        if len(point := one.curve[one.curve[LEVEL] == level]) and point["high"].iloc[0] < 1
+    faster = {
+        float(point["ratio"].iloc[0]): result
+        for result in found
+        if len(point := result.curve[result.curve[LEVEL] == level]) and point["high"].iloc[0] < 1
     }
-    return sure[min(sure)] if sure else None
+    return faster[min(faster)] if faster else None
 
 
-def ratio_at(one: BreakEven, level: float) -> float:
+def ratio_at(result: BreakEven, level: float) -> float:
     """Return the format's ratio to dense at a measured ``level``."""
-    return float(one.curve.loc[one.curve[LEVEL] == level, "ratio"].iloc[0])
+    return float(result.curve.loc[result.curve[LEVEL] == level, "ratio"].iloc[0])
 
 
 def _of_benchmark(benchmark: str, rows: pd.DataFrame) -> Iterator[BreakEven]:
@@ -147,18 +152,19 @@ def _of_benchmark(benchmark: str, rows: pd.DataFrame) -> Iterator[BreakEven]:
     order = natural_ranks(dims, [*names, FORMAT, BLOCK]).sort_values([*names, FORMAT, BLOCK]).index
     ordered = dims.loc[order]
     sparse = ordered[(ordered[FORMAT] != DENSE) & place.loc[order].isin(base.index)]
-    for _, one in sparse.groupby([*names, FORMAT, BLOCK], sort=False):
-        first, here = one.iloc[0], str(place.loc[one.index].iloc[0])
-        curve = _curve(rows.loc[one.index], one[LEVEL], base[here])
+    for _, points in sparse.groupby([*names, FORMAT, BLOCK], sort=False):
+        first = points.iloc[0]
+        dense_samples = base[str(place.loc[points.index].iloc[0])]
+        curve = _curve(rows.loc[points.index], points[LEVEL], dense_samples)
         where = {str(name): str(first[name]) for name in names if first[name]}
-        yield _judged(benchmark, where, str(first[FORMAT]), str(first[BLOCK]), curve)
+        yield _break_even(benchmark, where, str(first[FORMAT]), str(first[BLOCK]), curve)
 
 
 def _curve(rows: pd.DataFrame, levels: pd.Series, dense: Floats) -> pd.DataFrame:
     """Return the ratio to dense at each level; a format without levels has one point, at 0."""
     ratios = [ratio_of_medians(samples, dense) for samples in _samples(rows)]
-    unknown = (float("nan"), float("nan"))
-    ends = [(r.interval.low, r.interval.high) if r.interval else unknown for r in ratios]
+    missing = (float("nan"), float("nan"))
+    ends = [(r.interval.low, r.interval.high) if r.interval else missing for r in ratios]
     return pd.DataFrame(
         {
             LEVEL: pd.to_numeric(levels.replace("", "0")).to_numpy(dtype=float),
@@ -170,13 +176,13 @@ def _curve(rows: pd.DataFrame, levels: pd.Series, dense: Floats) -> pd.DataFrame
 
 
 def _samples(rows: pd.DataFrame) -> pd.Series:
-    """Return each row's samples; its value as the only one where none were kept."""
-    both = zip(rows["samples"], rows["value"], strict=True)
-    kept = [samples if np.ndim(samples) else np.array([value]) for samples, value in both]
-    return pd.Series(kept, index=rows.index, dtype=object)
+    """Return each row's samples; its value as the only one if it has no samples."""
+    pairs = zip(rows["samples"], rows["value"], strict=True)
+    samples = [samples if np.ndim(samples) else np.array([value]) for samples, value in pairs]
+    return pd.Series(samples, index=rows.index, dtype=object)
 
 
-def _judged(
+def _break_even(
     benchmark: str, place: dict[str, str], form: str, block: str, curve: pd.DataFrame
 ) -> BreakEven:
     levels = curve[LEVEL].to_numpy(dtype=float)
@@ -188,5 +194,5 @@ def _judged(
 
 
 def varying_places(found: list[BreakEven]) -> dict[str, list[str]]:
-    """Return the place's parameters that take several values, each with them in natural order."""
-    return varying(pd.DataFrame([one.place for one in found]).fillna(""))
+    """Return the parameters of ``place`` with several values, and these in natural order."""
+    return varying(pd.DataFrame([result.place for result in found]).fillna(""))

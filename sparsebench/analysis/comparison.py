@@ -1,7 +1,7 @@
-"""Two sides case by case: rows matched in everything but one column, and their ratios.
+"""Comparison of two sides case by case: rows equal in all but one column, and their ratios.
 
-A ratio is B / A, so above 1 B takes longer (or needs more). Nothing is dropped in silence: a case
-that only one side has, or that failed on one, is kept and counted.
+A ratio is B / A, so above 1 B takes longer or needs more. Cases that only one side has, or that
+failed on one side, are listed.
 """
 
 from collections.abc import Callable
@@ -26,10 +26,10 @@ from sparsebench.analysis.sides import Sides
 from sparsebench.analysis.units import counted
 from sparsebench.stats import Estimate, geometric_mean, ratio_of_medians
 
-# How much of the surroundings two rows of a pair share: all, or less where no such partner exists.
+# Columns that two rows of a pair share: the first of these for which a partner exists.
 _HOSTS: Final = (("machine", "env_name"), ("machine", "torch", "python"), ("machine",), ())
-# What should be equal on both sides, and is reported where it is not.
-_SURROUNDINGS: Final = {
+# Columns that should be equal on both sides; differences are reported.
+_CONDITIONS: Final = {
     "machine": "machine",
     "torch": "torch",
     "python": "python",
@@ -39,12 +39,16 @@ _SURROUNDINGS: Final = {
 
 
 @dataclass(frozen=True)
-class Group:
-    """One benchmark's pairs.
+class ComparedBenchmark:
+    """One benchmark with its pairs of cases.
 
-    ``pairs`` has the varying dimensions as columns, then ``case`` (a label), ``a``, ``b``,
-    ``ratio``, ``low`` and ``high`` (NaN: unknown), sorted by dimension. ``constants`` is what all
-    pairs have in common on both sides, by its name.
+    Attributes:
+        pairs: one row per pair, sorted by dimension. Columns: the varying dimensions, ``case`` (a
+            label), the values ``a`` and ``b``, ``ratio``, and its interval ``low`` and ``high``
+            (NaN without one).
+        dims: names of the varying dimensions.
+        constants: what all pairs have in common on both sides, by name.
+        mean: geometric mean of the ratios.
     """
 
     name: str
@@ -57,34 +61,37 @@ class Group:
 
     @property
     def exact(self) -> bool:
-        """Whether the values are the same or not, and no ratio means anything."""
+        """Whether values are compared exactly, so that ratios have no meaning."""
         return self.direction == "exact"
 
     @property
     def above(self) -> pd.Series:
-        """Which pairs' whole interval lies above 1."""
+        """Whether each pair's interval is above 1."""
         return self.pairs["low"] > 1
 
     @property
     def below(self) -> pd.Series:
-        """Which pairs' whole interval lies below 1."""
+        """Whether each pair's interval is below 1."""
         return self.pairs["high"] < 1
 
     @property
     def unclear(self) -> pd.Series:
-        """Which pairs' interval holds 1."""
+        """Whether each pair's interval contains 1."""
         return (self.pairs["low"] <= 1) & (self.pairs["high"] >= 1)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All groups of a comparison, and what has no partner or no value.
+    """The benchmarks of a comparison, and the cases without a partner or a value.
 
-    ``alone`` and ``failed`` map a side's name to "benchmark: case" lines.
+    Attributes:
+        alone: per side the cases without a partner, as "benchmark: case".
+        failed: per side the cases without a value, as "benchmark: case".
+        differences: sentences on other differences between the sides.
     """
 
     sides: Sides
-    groups: tuple[Group, ...]
+    groups: tuple[ComparedBenchmark, ...]
     alone: dict[str, list[str]]
     failed: dict[str, list[str]]
     differences: tuple[str, ...]
@@ -99,9 +106,9 @@ def compare(frame: pd.DataFrame, sides: Sides) -> Comparison:
         sides: what to compare.
 
     Rows are partners when project, benchmark, unit and all other parameters are equal. Two
-    implementations may live in different modules or classes: then class and method, or the method
-    alone, must be equal. Of several possible partners the one in the same environment is taken,
-    then the one on the same machine; rows whose partner stays ambiguous are left alone.
+    implementations may be in different modules or classes: then class and method, or the method
+    alone, must be equal. Of several possible partners the one in the same environment is used, then
+    the one on the same machine; rows with an ambiguous partner have none.
     """
     rows = frame.reset_index(drop=True)
     dims = dimensions(rows)
@@ -126,16 +133,16 @@ def _has_value(rows: pd.DataFrame) -> pd.Series:
 
 
 def _parameter_keys(dims: pd.DataFrame, by: str) -> pd.Series:
-    """Return all parameters but ``by`` of each row in one text, whatever order they came in."""
+    """Return a text per row of all parameters but ``by``, sorted by name."""
     names = sorted(map(str, dims.columns.difference([by, MACHINE, ENVIRONMENT])))
     present = dims[names].where(dims[names] == "", lambda values: values.columns + "=" + values)
     return present.agg(";".join, axis=1) if names else pd.Series("", index=dims.index)
 
 
 def _partners(a: pd.DataFrame, b: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Return the row labels of partners in columns ``a`` and ``b``, the closest kin first."""
+    """Return the row labels of partners in columns ``a`` and ``b``, the best matches first."""
     names = [_full_name, _class_and_method, _method] if by == "implementation" else [_full_name]
-    found = [pd.DataFrame({"a": [], "b": []}, dtype=int)]
+    matches = [pd.DataFrame({"a": [], "b": []}, dtype=int)]
     for name_of in names:
         for host in _HOSTS:
             columns = [
@@ -145,13 +152,13 @@ def _partners(a: pd.DataFrame, b: pd.DataFrame, by: str) -> pd.DataFrame:
                 *(column for column in host if column != by),
             ]
             pairs = _unique_matches(_keyed(a, name_of, columns), _keyed(b, name_of, columns))
-            found.append(pairs)
+            matches.append(pairs)
             a, b = a[~a.index.isin(pairs["a"])], b[~b.index.isin(pairs["b"])]
-    return pd.concat(found, ignore_index=True)
+    return pd.concat(matches, ignore_index=True)
 
 
 def _keyed(rows: pd.DataFrame, name_of: Callable[[str], str], columns: list[str]) -> pd.Series:
-    """Return each row's key, without the keys that several rows share; the index is kept."""
+    """Return each row's key without keys that several rows share; the index is kept."""
     texts = rows[columns].astype(object).fillna("").astype(str)
     key = rows["benchmark"].map(name_of).astype(object)
     for column in columns:
@@ -177,37 +184,41 @@ def _method(benchmark: str) -> str:
     return benchmark.rpartition(".")[2]
 
 
-def _groups(left: pd.DataFrame, right: pd.DataFrame, dims: pd.DataFrame) -> tuple[Group, ...]:
+def _groups(
+    left: pd.DataFrame, right: pd.DataFrame, dims: pd.DataFrame
+) -> tuple[ComparedBenchmark, ...]:
     names = _group_names(left, right)
     return tuple(
-        _group(str(name), left[hit], right[hit], dims)
+        _group(str(name), left[members], right[members], dims)
         for name in names.unique()
-        if (hit := (names == name).to_numpy()).any()
+        if (members := (names == name).to_numpy()).any()
     )
 
 
 def _group_names(left: pd.DataFrame, right: pd.DataFrame) -> pd.Series:
-    """Return the benchmark's name; where the sides have different ones, the end they share."""
+    """Return the benchmark's name; if the sides differ, the end of the names that is equal."""
     both = zip(left["benchmark"], right["benchmark"], strict=True)
     return pd.Series([_shared_end(a.split("."), b.split(".")) for a, b in both], dtype=object)
 
 
 def _shared_end(a: list[str], b: list[str]) -> str:
     pairs = zip(reversed(a), reversed(b), strict=False)
-    shared = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+    shared = [part for part, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
     return ".".join(reversed(shared))
 
 
-def _group(name: str, left: pd.DataFrame, right: pd.DataFrame, dims: pd.DataFrame) -> Group:
+def _group(
+    name: str, left: pd.DataFrame, right: pd.DataFrame, dims: pd.DataFrame
+) -> ComparedBenchmark:
     exact = left["direction"].iloc[0] == "exact"
     ratios = [
         _ratio(a, b) for (_, a), (_, b) in zip(left.iterrows(), right.iterrows(), strict=True)
     ]
-    ours = dims.loc[left.index]
-    names = tuple(varying(ours))
-    ours = ours[list(names)].reset_index(drop=True)
-    pairs = ours.assign(
-        case=labels(ours, names),
+    varied = dims.loc[left.index]
+    names = tuple(varying(varied))
+    varied = varied[list(names)].reset_index(drop=True)
+    pairs = varied.assign(
+        case=labels(varied, names),
         a=left["value"].to_numpy(),
         b=right["value"].to_numpy(),
         ratio=[ratio.value for ratio in ratios],
@@ -215,9 +226,9 @@ def _group(name: str, left: pd.DataFrame, right: pd.DataFrame, dims: pd.DataFram
         high=[ratio.interval.high if ratio.interval else np.nan for ratio in ratios],
     )
     if names:
-        order = natural_ranks(ours, names).sort_values(list(names)).index
+        order = natural_ranks(varied, names).sort_values(list(names)).index
         pairs = pairs.loc[order].reset_index(drop=True)
-    return Group(
+    return ComparedBenchmark(
         name=name,
         unit=None if pd.isna(left["unit"].iloc[0]) else str(left["unit"].iloc[0]),
         direction=str(left["direction"].iloc[0]),
@@ -229,19 +240,19 @@ def _group(name: str, left: pd.DataFrame, right: pd.DataFrame, dims: pd.DataFram
 
 
 def _constants(rows: pd.DataFrame, dims: pd.DataFrame) -> dict[str, str]:
-    """Return what holds for all rows of both sides: dimensions, then torch and commit."""
-    about = pd.DataFrame(
+    """Return what all rows of both sides have in common: dimensions, then torch and commit."""
+    versions = pd.DataFrame(
         {"torch": rows["torch"], "commit": rows["commit_hash"].map(short_hash)}, dtype=object
     ).fillna("")
-    return constants(dims.loc[rows.index]) | constants(about)
+    return constants(dims.loc[rows.index]) | constants(versions)
 
 
 def _ratio(a: pd.Series, b: pd.Series) -> Estimate:
-    """Return B / A from the samples, or from the values alone where one side kept no samples."""
+    """Return B / A from the samples, or from the values if one side has no samples."""
     if np.ndim(a["samples"]) and np.ndim(b["samples"]):
         return ratio_of_medians(b["samples"], a["samples"])
-    known = a["value"] > 0 and b["value"] > 0
-    return Estimate(b["value"] / a["value"] if known else np.nan, None, 0, ("no samples",))
+    positive = a["value"] > 0 and b["value"] > 0
+    return Estimate(b["value"] / a["value"] if positive else np.nan, None, 0, ("no samples",))
 
 
 def _lines(rows: pd.DataFrame) -> list[str]:
@@ -249,18 +260,18 @@ def _lines(rows: pd.DataFrame) -> list[str]:
 
 
 def _differences(left: pd.DataFrame, right: pd.DataFrame, sides: Sides) -> tuple[str, ...]:
-    """Return what else differs between the sides, so that nobody takes it for the one cause."""
+    """Return sentences on what else differs between the sides and may be the cause."""
     notes = []
-    for column, word in _SURROUNDINGS.items():
+    for column, word in _CONDITIONS.items():
         a, b = (side[column].astype(object).fillna("unknown") for side in (left, right))
         differ = a.to_numpy() != b.to_numpy()
         if column != sides.by and (count := int(differ.sum())):
-            one, other = (", ".join(_shown(column, side[differ])) for side in (a, b))
-            notes.append(f"{counted(count, 'pair')} with another {word}: {one} against {other}")
+            names = [", ".join(_shown(column, side[differ])) for side in (a, b)]
+            notes.append(f"{counted(count, 'pair')} with another {word}: {' against '.join(names)}")
     return tuple(notes)
 
 
 def _shown(column: str, values: pd.Series, most: int = 3) -> list[str]:
-    found = sorted(map(str, values.unique()))
-    words = [short_hash(word) if column == "commit_hash" else word for word in found[:most]]
-    return [*words, f"{len(found) - most} more"] if len(found) > most else words
+    texts = sorted(map(str, values.unique()))
+    shown = [short_hash(text) if column == "commit_hash" else text for text in texts[:most]]
+    return [*shown, f"{len(texts) - most} more"] if len(texts) > most else shown

@@ -1,4 +1,4 @@
-"""How far a time lies from the floor: what merely copying the same weights takes there."""
+"""Times relative to their floor: the time of copying the same weight on the same device."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,12 +10,12 @@ from sparsebench.analysis.units import human
 from sparsebench.stats import Estimate, geometric_mean
 
 COPY: Final = "time_copy"  # the method of the benchmark that measures the floor
-_PLACE: Final = ["project", "machine", "env_name", "shape", "device", "dtype"]
+_KEY: Final = ["project", "machine", "env_name", "shape", "device", "dtype"]
 
 
 @dataclass(frozen=True)
-class Distance:
-    """One benchmark on one side: the geometric mean of time / copy time over its cases."""
+class FloorRatio:
+    """Geometric mean of time / copy time over the cases of one benchmark on one side."""
 
     benchmark: str
     side: str
@@ -28,8 +28,8 @@ class Distance:
         return f"{self.benchmark} on {self.side}: {ratio} the time of copying the weight"
 
 
-def distances(frame: pd.DataFrame, sides: Sides) -> list[Distance]:
-    """Return the distance of each timed benchmark on both sides; none where no copy was timed.
+def floor_ratios(frame: pd.DataFrame, sides: Sides) -> list[FloorRatio]:
+    """Return the ratio per timed benchmark and side; none where no copy was timed.
 
     Args:
         frame: the newest row of each case. A case and a copy belong together when project, machine,
@@ -39,12 +39,12 @@ def distances(frame: pd.DataFrame, sides: Sides) -> list[Distance]:
     timed = frame[(frame["status"] == "ok") & (frame["unit"] == "seconds") & (frame["value"] > 0)]
     timed = timed[timed["shape"].notna()]
     is_copy = timed["benchmark"].str.endswith(f".{COPY}")
-    copies = timed[is_copy].drop_duplicates(_PLACE)[[*_PLACE, "value"]]
-    ours = timed[~is_copy & timed[sides.by].isin([sides.a, sides.b])]
-    ours = ours.assign(side=ours[sides.by])
-    pairs = ours.merge(copies, on=_PLACE, suffixes=("", "_copy"))
+    copies = timed[is_copy].drop_duplicates(_KEY)[[*_KEY, "value"]]
+    measured = timed[~is_copy & timed[sides.by].isin([sides.a, sides.b])]
+    measured = measured.assign(side=measured[sides.by])
+    pairs = measured.merge(copies, on=_KEY, suffixes=("", "_copy"))
     ratios = pairs["value"] / pairs["value_copy"]
     return [
-        Distance(str(benchmark), str(side), geometric_mean(rows))
+        FloorRatio(str(benchmark), str(side), geometric_mean(rows))
         for (benchmark, side), rows in ratios.groupby([pairs["benchmark"], pairs["side"]])
     ]

@@ -1,4 +1,4 @@
-"""The crossing point of a comparison: from which shape, level or count on the other side wins."""
+"""Crossing points: from which shape, level or count on the other side is faster."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 
 import pandas as pd
 
-from sparsebench.analysis.comparison import Group
+from sparsebench.analysis.comparison import ComparedBenchmark
 from sparsebench.analysis.sides import Sides
 from sparsebench.analysis.units import counted
 from sparsebench.stats import Estimate, Interval, geometric_mean
@@ -17,9 +17,9 @@ _SIZES: Final = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?(x\d+)*")
 
 @dataclass(frozen=True)
 class Crossing:
-    """Along one parameter, one side wins from ``start`` on and did not at ``before``.
+    """Along ``parameter``, ``winner`` is faster from ``start`` on, and not yet at ``before``.
 
-    ``lines`` is how many cases (all other parameters fixed) were followed along it.
+    ``lines`` is the number of cases compared along it, all other parameters fixed.
     """
 
     parameter: str
@@ -35,27 +35,27 @@ class Crossing:
         return f"{where}, not yet at {self.before} ({counted(self.lines, 'case')} each)"
 
 
-def crossings(group: Group, sides: Sides) -> list[Crossing]:
-    """Return the crossing along each parameter that has sizes: a number, or sides like 128x128.
+def crossings(group: ComparedBenchmark, sides: Sides) -> list[Crossing]:
+    """Return the crossing along each parameter with sizes: numbers, or shapes like 128x128.
 
-    At each of its values the geometric mean of the ratios over the cases that have all values must
-    lie wholly on one side of 1, here and at every larger value; of a single case its own interval
-    must. A parameter along which nobody overtakes the other has no crossing.
+    At the crossing and at each larger value, the interval of the geometric mean over the cases that
+    have all values must be on one side of 1; for a single case, its own interval. A parameter along
+    which the faster side does not change has no crossing.
     """
     if group.exact:
         return []
-    found = (_along(group, sides, name) for name in group.dims)
-    return [crossing for crossing in found if crossing]
+    crossings = (_along(group, sides, name) for name in group.dims)
+    return [crossing for crossing in crossings if crossing]
 
 
 def size_of(text: str) -> float | None:
-    """Return how large a parameter's value is: 0.9, or 128 * 128 for "128x128"; None for words."""
+    """Return the size of a parameter's value: 0.9, or 128 * 128 for "128x128"; None for text."""
     if not _SIZES.fullmatch(text):
         return None
     return prod(float(part) for part in text.split("x"))
 
 
-def _along(group: Group, sides: Sides, name: str) -> Crossing | None:
+def _along(group: ComparedBenchmark, sides: Sides, name: str) -> Crossing | None:
     sizes = {value: size_of(value) for value in group.pairs[name].unique()}
     ordered = {value: size for value, size in sizes.items() if size is not None}
     if len(ordered) < len(sizes):
@@ -64,21 +64,21 @@ def _along(group: Group, sides: Sides, name: str) -> Crossing | None:
     lines = _complete_lines(group, name)
     winners = [_winner(lines[lines[name] == value], sides) for value in values]
     last = winners[-1] if winners else None
-    behind = [place for place, winner in enumerate(winners) if winner != last]
-    if last is None or not behind:
+    others = [index for index, winner in enumerate(winners) if winner != last]
+    if last is None or not others:
         return None
-    before, start = values[behind[-1]], values[behind[-1] + 1]
+    before, start = values[others[-1]], values[others[-1] + 1]
     return Crossing(name, last, before, start, len(lines) // len(values))
 
 
-def _complete_lines(group: Group, name: str) -> pd.DataFrame:
-    """Return the pairs whose other parameters occur with every value, so that means compare."""
-    known = group.pairs[group.pairs["ratio"] > 0]
+def _complete_lines(group: ComparedBenchmark, name: str) -> pd.DataFrame:
+    """Return the pairs whose other parameters were measured at every value of ``name``."""
+    pairs = group.pairs[group.pairs["ratio"] > 0]
     others = [other for other in group.dims if other != name]
     if not others:
-        return known
-    counts = known.groupby(others)[name].transform("nunique")
-    return known[counts == group.pairs[name].nunique()]
+        return pairs
+    counts = pairs.groupby(others)[name].transform("nunique")
+    return pairs[counts == group.pairs[name].nunique()]
 
 
 def _winner(pairs: pd.DataFrame, sides: Sides) -> str | None:
@@ -91,7 +91,7 @@ def _winner(pairs: pd.DataFrame, sides: Sides) -> str | None:
 def _estimate(pairs: pd.DataFrame) -> Estimate:
     if len(pairs) != 1:
         return geometric_mean(pairs["ratio"])
-    one = pairs.iloc[0]
-    known = one["low"] <= one["high"]
-    interval = Interval(float(one["low"]), float(one["high"])) if known else None
-    return Estimate(float(one["ratio"]), interval, 1)
+    pair = pairs.iloc[0]
+    has_interval = pair["low"] <= pair["high"]
+    interval = Interval(float(pair["low"]), float(pair["high"])) if has_interval else None
+    return Estimate(float(pair["ratio"]), interval, 1)

@@ -1,4 +1,4 @@
-"""Which two things a comparison sets side by side: the column that holds them, and their names."""
+"""The two sides of a comparison: a column of the dataset and two of its values."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,7 +8,7 @@ import pandas as pd
 from sparsebench.analysis.dimensions import natural_order
 from sparsebench.errors import SparsebenchError, unknown_name
 
-# Columns of the dataset that can tell two sides apart, the likeliest question first.
+# Columns of the dataset that can be compared, the most likely first.
 COMPARABLE: Final = (
     "device",
     "machine",
@@ -23,7 +23,7 @@ COMPARABLE: Final = (
 
 @dataclass(frozen=True)
 class Sides:
-    """Rows whose column ``by`` holds ``a`` against rows where it holds ``b``; ``a`` is the base."""
+    """Rows with ``a`` in column ``by`` against rows with ``b``; ``a`` is the base."""
 
     by: str
     a: str
@@ -37,44 +37,44 @@ def choose_sides(frame: pd.DataFrame, names: tuple[str, ...], by: str | None) ->
     have exactly two values.
 
     Raises:
-        SparsebenchError: what was asked for is not there, or leaves a choice; the line says what
-            can be compared.
+        SparsebenchError: the names do not exist or are ambiguous; the message lists what can be
+            compared.
     """
     if not names:
         return _only_two(frame, by or "device")
     if len(names) != 2 or names[0] == names[1]:
         got = " ".join(names)
         raise SparsebenchError(f"devices: must be given two different names, or none, got {got}")
-    return Sides(by or _column_with(frame, names), *_known(frame, names, by))
+    return Sides(by or _column_with(frame, names), *_checked(frame, names, by))
 
 
 def values_of(frame: pd.DataFrame, column: str) -> list[str]:
-    """Return the different values of a column, null not among them, in natural order."""
+    """Return the different values of a column without null, in natural order."""
     return natural_order(frame[column].dropna().unique())
 
 
 def _only_two(frame: pd.DataFrame, by: str) -> Sides:
-    found = values_of(frame, by)
-    if len(found) == 2:
-        return Sides(by, *found)
-    if len(found) > 2:
+    values = values_of(frame, by)
+    if len(values) == 2:
+        return Sides(by, *values)
+    if len(values) > 2:
         raise SparsebenchError(
-            f"--by {by}: must name two of {', '.join(found)}; "
-            f"for example `sparsebench devices {' '.join(map(_quoted, found[:2]))}`"
+            f"--by {by}: must name two of {', '.join(values)}; "
+            f"for example `sparsebench devices {' '.join(map(_quoted, values[:2]))}`"
         )
-    have = f"only {found[0]}" if found else "none"
+    have = f"only {values[0]}" if values else "none"
     raise SparsebenchError(
         f"--by {by}: needs two to compare, the results hold {have}; "
-        f"measure and ingest another, or {_instead(frame, by)}"
+        f"measure and ingest another, or {_alternatives(frame, by)}"
     )
 
 
-def _instead(frame: pd.DataFrame, by: str | None = None) -> str:
-    """Return in words which comparisons are possible, each as a command."""
+def _alternatives(frame: pd.DataFrame, by: str | None = None) -> str:
+    """Return the commands of the comparisons that are possible, as one sentence."""
     commands = [
-        f"`sparsebench devices --by {other} {' '.join(map(_quoted, found[:2]))}`"
+        f"`sparsebench devices --by {other} {' '.join(map(_quoted, values[:2]))}`"
         for other in COMPARABLE
-        if other != by and len(found := values_of(frame, other)) > 1
+        if other != by and len(values := values_of(frame, other)) > 1
     ]
     if not commands:
         return "run the suite on a second machine: no column has two values yet"
@@ -83,25 +83,27 @@ def _instead(frame: pd.DataFrame, by: str | None = None) -> str:
 
 def _column_with(frame: pd.DataFrame, names: tuple[str, ...]) -> str:
     """Return the one column that holds both names."""
-    held = {column: set(values_of(frame, column)) for column in COMPARABLE}
-    both = [column for column, values in held.items() if values.issuperset(names)]
+    values_by_column = {column: set(values_of(frame, column)) for column in COMPARABLE}
+    both = [column for column, values in values_by_column.items() if values.issuperset(names)]
     if len(both) == 1:
         return both[0]
     if both:
         raise SparsebenchError(f"{names[0]}, {names[1]}: found in {', '.join(both)}; give --by")
     for name in names:
-        if not any(name in values for values in held.values()):
-            known = set().union(*(held[column] for column in COMPARABLE if column != "env_name"))
+        if not any(name in values for values in values_by_column.values()):
+            known = set().union(
+                *(values_by_column[column] for column in COMPARABLE if column != "env_name")
+            )
             unknown = unknown_name("side", name, known)
-            raise SparsebenchError(f"{unknown}; {_instead(frame)}")
+            raise SparsebenchError(f"{unknown}; {_alternatives(frame)}")
     where = " and ".join(
-        f"{name} (of {next(column for column, values in held.items() if name in values)})"
+        f"{name} (of {next(column for column in COMPARABLE if name in values_by_column[column])})"
         for name in names
     )
     raise SparsebenchError(f"devices: both sides must be of one kind, got {where}")
 
 
-def _known(frame: pd.DataFrame, names: tuple[str, ...], by: str | None) -> tuple[str, str]:
+def _checked(frame: pd.DataFrame, names: tuple[str, ...], by: str | None) -> tuple[str, str]:
     for name in names:
         if by and name not in (known := values_of(frame, by)):
             raise SparsebenchError(unknown_name(by, name, known))

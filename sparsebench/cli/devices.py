@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 
 from sparsebench.analysis.comparison import Comparison, compare
-from sparsebench.analysis.copy_floor import distances
+from sparsebench.analysis.copy_floor import floor_ratios
 from sparsebench.analysis.sides import COMPARABLE, choose_sides
 from sparsebench.cli import options
 from sparsebench.errors import SparsebenchError
@@ -65,7 +65,7 @@ def command(
             f"`sparsebench show` lists what each of them has"
         )
     Console().print(comparison_text(comparison, complete=complete))
-    for distance in distances(latest(measured), chosen):
+    for distance in floor_ratios(latest(measured), chosen):
         click.echo(distance.text)
     _draw(comparison, into, formats)
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from sparsebench.analysis.comparison import Comparison, Group, compare
+from sparsebench.analysis.comparison import ComparedBenchmark, Comparison, compare
 from sparsebench.analysis.sides import Sides
 from sparsebench.report.figures import canvas
 from sparsebench.report.figures.heat_map import (
@@ -127,11 +127,13 @@ def test_nothing_is_dropped_in_silence() -> None:
     assert len(comparison.groups[0].pairs) == 1
 
 
-def group_of(ends: list[tuple[float, float]], mean: Estimate, unit: str = "seconds") -> Group:
+def group_of(
+    ends: list[tuple[float, float]], mean: Estimate, unit: str = "seconds"
+) -> ComparedBenchmark:
     """A group with these intervals, each about its middle."""
     pairs = pd.DataFrame(ends, columns=["low", "high"])
     pairs["ratio"] = pairs.mean(axis=1).fillna(mean.value)
-    return Group("b.time_it", unit, "lower", (), {}, pairs, mean)
+    return ComparedBenchmark("b.time_it", unit, "lower", (), {}, pairs, mean)
 
 
 @pytest.mark.parametrize(

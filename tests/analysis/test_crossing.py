@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from sparsebench.analysis.comparison import compare
-from sparsebench.analysis.copy_floor import distances
+from sparsebench.analysis.copy_floor import floor_ratios
 from sparsebench.analysis.crossing import Crossing, crossings, size_of
 from sparsebench.analysis.sides import Sides
 from tests.synthetic import history, slowed
@@ -56,11 +56,11 @@ def test_the_distance_from_the_floor_is_over_the_copy_in_the_same_place() -> Non
     copies = history("floor.Copy.time_copy", commits=1, axes=axes).assign(value=1e-6)
     steps = history("b.time_it", commits=1, axes=axes).assign(value=3e-6)
     steps.loc[steps["device"] == "cuda", "value"] = 7e-6
-    found = distances(pd.concat([copies, steps], ignore_index=True), SIDES)
+    found = floor_ratios(pd.concat([copies, steps], ignore_index=True), SIDES)
     assert [one.text for one in found] == [
         "b.time_it on cpu: 3x the time of copying the weight",
         "b.time_it on cuda: 7x the time of copying the weight",
     ]
     assert found[0].ratio.count == 3
-    assert distances(steps, SIDES) == []
-    assert distances(steps.iloc[:0], SIDES) == []
+    assert floor_ratios(steps, SIDES) == []
+    assert floor_ratios(steps.iloc[:0], SIDES) == []

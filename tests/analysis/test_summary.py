@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from sparsebench.analysis.history import commit_order
-from sparsebench.analysis.summary import Line, summarise
+from sparsebench.analysis.summary import BenchmarkSummary, summarise
 from sparsebench.report.text.summary import footnotes, summary_table
 from tests.synthetic import LONG, SHORT, commit_place, failed, history, slowed
 
@@ -26,12 +26,12 @@ def digests(values: list[float], commits: int = 2) -> pd.DataFrame:
     )
 
 
-def lines(*frames: pd.DataFrame) -> dict[str, Line]:
+def lines(*frames: pd.DataFrame) -> dict[str, BenchmarkSummary]:
     frame = pd.concat(frames, ignore_index=True)
     return {line.name: line for line in summarise(frame, commit_order(frame))}
 
 
-def cells(line: Line) -> list[str]:
+def cells(line: BenchmarkSummary) -> list[str]:
     return [str(next(iter(column.cells))) for column in summary_table([line]).columns]
 
 

@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from sparsebench.analysis.comparison import Group
+from sparsebench.analysis.comparison import ComparedBenchmark
 from sparsebench.analysis.dimensions import labels, natural_order, natural_ranks
 from sparsebench.analysis.sides import Sides
 from sparsebench.analysis.units import counted, human
@@ -42,7 +42,7 @@ class Axis:
     averaged: tuple[str, ...]
 
 
-def why_no_heat_map(group: Group) -> str | None:
+def why_no_heat_map(group: ComparedBenchmark) -> str | None:
     """Return why there is none; None where the group's ratios fill a quarter of a table."""
     if group.exact:
         return "exact values have no ratio"
@@ -56,7 +56,7 @@ def why_no_heat_map(group: Group) -> str | None:
     return None
 
 
-def choose_axes(group: Group) -> Axis:
+def choose_axes(group: ComparedBenchmark) -> Axis:
     """Return the plan: our own grid always alike, any other by the order of its parameters."""
     sizes = {name: group.pairs[name].nunique() for name in group.dims}
     column = _COLUMN if _COLUMN in sizes else _last_that_fits(sizes)
@@ -72,7 +72,7 @@ def choose_axes(group: Group) -> Axis:
     return Axis(tuple(panels), rows, column, averaged)
 
 
-def draw_heat_map(group: Group, sides: Sides) -> Figure:
+def draw_heat_map(group: ComparedBenchmark, sides: Sides) -> Figure:
     """Return the figure; to be called, and saved, inside `canvas.style`."""
     axis = choose_axes(group)
     tables = _tables(group, axis)
@@ -90,7 +90,7 @@ def draw_heat_map(group: Group, sides: Sides) -> Figure:
     return figure
 
 
-def describe_heat_map(group: Group, sides: Sides) -> str:
+def describe_heat_map(group: ComparedBenchmark, sides: Sides) -> str:
     """Return the figure in words, for who cannot see it."""
     known = group.pairs.dropna(subset="ratio").sort_values("ratio")
     ends = [f"{human(row.ratio, 'ratio')} at {row.case}" for row in (known.iloc[0], known.iloc[-1])]
@@ -105,7 +105,7 @@ def _last_that_fits(sizes: dict[str, int]) -> str:
     return fitting[-1] if fitting else min(sizes, key=sizes.__getitem__)
 
 
-def _tables(group: Group, axis: Axis, column: str = "log") -> dict[str, pd.DataFrame]:
+def _tables(group: ComparedBenchmark, axis: Axis, column: str = "log") -> dict[str, pd.DataFrame]:
     """Return a table a panel, in natural order: log2 ratios, or the share of doubtful ones."""
     pairs = group.pairs.assign(
         log=np.log2(group.pairs["ratio"]),
@@ -160,12 +160,12 @@ def _colour_bar(figure: Figure, axes: list[Axes], unit: str | None) -> None:
     bar.set_label(f"B/A: above 1x B {word}")
 
 
-def _about(group: Group, sides: Sides, axis: Axis) -> str:
+def _about(group: ComparedBenchmark, sides: Sides, axis: Axis) -> str:
     fixed = (f"{name} {value}" for name, value in group.constants.items())
     return " · ".join([verdict(group, sides), f"each cell B/A, columns: {axis.column}", *fixed])
 
 
-def _notes(group: Group, axis: Axis, tables: Mapping[str, pd.DataFrame]) -> list[str]:
+def _notes(group: ComparedBenchmark, axis: Axis, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     notes = ["≈ the interval of the ratio holds 1"] if group.unclear.any() else []
     if axis.averaged:
         notes.append(f"each cell is the geometric mean over {', '.join(axis.averaged)}")

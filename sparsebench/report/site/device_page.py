@@ -9,8 +9,8 @@ from typing import Any, Final
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sparsebench.analysis.comparison import Comparison, Group, compare
-from sparsebench.analysis.copy_floor import distances
+from sparsebench.analysis.comparison import ComparedBenchmark, Comparison, compare
+from sparsebench.analysis.copy_floor import floor_ratios
 from sparsebench.analysis.crossing import crossings
 from sparsebench.analysis.sides import Sides, values_of
 from sparsebench.analysis.units import human
@@ -40,7 +40,7 @@ MOST_ROWS: Final = 600  # of one comparison; the CSV beside its heat map has all
 class HeatMap:
     """The ratio of each case over shape, level and block."""
 
-    group: Group
+    group: ComparedBenchmark
     sides: Sides
 
     def table(self) -> pd.DataFrame:
@@ -144,7 +144,7 @@ def make_device_page(
             command=_command(site, sides),
             contents=_contents(groups, sections),
             sections=sections,
-            floors=[distance.text for distance in distances(task.rows, sides)],
+            floors=[ratio.text for ratio in floor_ratios(task.rows, sides)],
             notes=footnotes(comparison),
         )
         output.write(task.path, content)
@@ -157,13 +157,13 @@ def make_device_page(
     return WrittenPage(task.path, task.key(site), summary, files, drawn, reused)
 
 
-def _distance(group: Group) -> float:
+def _distance(group: ComparedBenchmark) -> float:
     """Return the absolute log2 of the mean ratio; -1 without a ratio, which sorts last."""
     mean = group.mean.value
     return abs(math.log2(mean)) if mean > 0 else -1.0
 
 
-def _contents(groups: Sequence[Group], sections: Sequence[ComparisonSection]) -> Table:
+def _contents(groups: Sequence[ComparedBenchmark], sections: Sequence[ComparisonSection]) -> Table:
     """Return a table of contents: one row per benchmark, linked to its section."""
     rows = tuple(
         (
@@ -184,7 +184,7 @@ def _contents(groups: Sequence[Group], sections: Sequence[ComparisonSection]) ->
     )
 
 
-def _mean_cell(group: Group) -> Cell:
+def _mean_cell(group: ComparedBenchmark) -> Cell:
     if group.exact:
         same = int((group.pairs["a"] == group.pairs["b"]).sum())
         return Cell(f"same in {same} of {len(group.pairs)}")
@@ -211,7 +211,7 @@ def pair_table(comparisons: list[ComparisonSummary]) -> Table:
 
 
 def _section(
-    group: Group, file: str, sides: Sides, site: SiteContext, output: Output
+    group: ComparedBenchmark, file: str, sides: Sides, site: SiteContext, output: Output
 ) -> ComparisonSection:
     no_picture_reason = "" if group.exact else why_no_heat_map(group) or ""
     picture = None
@@ -229,7 +229,7 @@ def _section(
     )
 
 
-def _table(group: Group, sides: Sides) -> Table:
+def _table(group: ComparedBenchmark, sides: Sides) -> Table:
     numbers = [Column(title, numeric=True) for title in (sides.a, sides.b, "B/A")]
     rows = tuple(
         (

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sparsebench.analysis.comparison import Comparison, Group
+from sparsebench.analysis.comparison import ComparedBenchmark, Comparison
 from sparsebench.analysis.crossing import crossings
 from sparsebench.analysis.sides import Sides
 from sparsebench.analysis.units import counted, human
@@ -41,7 +41,7 @@ def footnotes(comparison: Comparison, *, complete: bool = False) -> list[str]:
     return [*notes, *comparison.differences]
 
 
-def verdict(group: Group, sides: Sides) -> str:
+def verdict(group: ComparedBenchmark, sides: Sides) -> str:
     """Return the direction in words: "B (gpu) against A (cpu): faster in all 9 cases; ...".
 
     A case counts as faster or slower when its whole interval does. The geometric mean follows; its
@@ -60,13 +60,13 @@ def interval_text(interval: Interval | None) -> str:
     return f"{interval.low:.3g}-{interval.high:.3g}" if interval else "-"
 
 
-def exact_verdict(group: Group) -> str:
+def exact_verdict(group: ComparedBenchmark) -> str:
     """Return how many of an exact group's values are the same on both sides."""
     same = int((group.pairs["a"] == group.pairs["b"]).sum())
     return f"the same on both sides in {same} of {len(group.pairs)} cases"
 
 
-def _verdict_of_one(group: Group, sides: Sides) -> str:
+def _verdict_of_one(group: ComparedBenchmark, sides: Sides) -> str:
     ratio = group.mean
     if ratio.interval and 1.0 in ratio.interval:
         span = f"{human(ratio.value, 'ratio')}, {interval_text(ratio.interval)}"
@@ -74,7 +74,7 @@ def _verdict_of_one(group: Group, sides: Sides) -> str:
     return f"B ({sides.b}) is {_factor(ratio.value, group.unit)} than A ({sides.a})"
 
 
-def _tally(group: Group) -> str:
+def _tally(group: ComparedBenchmark) -> str:
     """Return "slower in 8, unclear in 4 of 12 cases", without what there is none of."""
     more, less = _words(group.unit)
     known = int((group.pairs["ratio"] > 0).sum())
@@ -99,7 +99,7 @@ def _words(unit: str | None) -> tuple[str, str]:
     return _WORDS.get(unit or "", ("more", "less"))
 
 
-def _section(group: Group, sides: Sides, complete: bool) -> Iterator[RenderableType]:
+def _section(group: ComparedBenchmark, sides: Sides, complete: bool) -> Iterator[RenderableType]:
     """Yield one benchmark's verdict and, unless its values are exact, its table and mean."""
     found = exact_verdict(group) if group.exact else verdict(group, sides)
     yield Text.assemble("\n", (group.name, "bold"), f": {found}")
@@ -117,7 +117,7 @@ def _section(group: Group, sides: Sides, complete: bool) -> Iterator[RenderableT
     yield from (Text(f"crossing along {found.text}") for found in crossings(group, sides))
 
 
-def _table(group: Group, parts: list[pd.DataFrame]) -> Table:
+def _table(group: ComparedBenchmark, parts: list[pd.DataFrame]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in group.dims:
         table.add_column(name, overflow="fold")

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from sparsebench.analysis.summary import REFERENCE, Line
+from sparsebench.analysis.summary import REFERENCE, BenchmarkSummary
 from sparsebench.analysis.units import human
 
 
-def summary_table(lines: Sequence[Line]) -> Table:
-    """The lines, 80 columns wide."""
+def summary_table(lines: Sequence[BenchmarkSummary]) -> Table:
+    """Return the table of the summaries, at most 80 columns wide."""
     failures = any(line.failed for line in lines)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("benchmark", overflow="fold")
@@ -28,11 +28,11 @@ def summary_table(lines: Sequence[Line]) -> Table:
     return table
 
 
-def footnotes(lines: Sequence[Line]) -> list[str]:
-    """What the columns mean, as far as they hold something."""
+def footnotes(lines: Sequence[BenchmarkSummary]) -> list[str]:
+    """Return an explanation of each column that has values."""
     notes = []
     if any(line.before is not None for line in lines):
-        notes.append("vs before: geometric mean over cases of value / value one commit earlier")
+        notes.append("vs before: geometric mean over cases of value / value at the previous commit")
     if any(line.reference is not None for line in lines):
         notes.append(
             f"vs {REFERENCE}: geometric mean of value / {REFERENCE}.pruning's on the same case; "
@@ -43,7 +43,7 @@ def footnotes(lines: Sequence[Line]) -> list[str]:
     return notes
 
 
-def _change(line: Line) -> str:
+def _change(line: BenchmarkSummary) -> str:
     if line.changed is None:
         return _factor(line.before)
     return f"{line.changed} changed" if line.changed else "same"

@@ -34,7 +34,7 @@ def test_since_takes_a_hash_or_a_date(start: str, kept: list[str]) -> None:
 @pytest.mark.parametrize(
     ("start", "line"),
     [
-        ("ab", "--since ab: begins 2 commits (ab1, ab2); say more"),
+        ("ab", "--since ab: must name one commit, 2 begin with it (ab1, ab2); give more digits"),
         ("yesterday", "--since: unknown date or commit 'yesterday'; known: ab1, ab2, cc, ee"),
     ],
 )
