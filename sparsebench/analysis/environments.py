@@ -1,89 +1,76 @@
-"""Environments of one machine: measured side by side, or one after the other.
+"""Environments of one machine: measured side by side, or one replaced by the next.
 
-What a requirement's new version does to a name like "py3.11-numpy2.1" is no second line to compare
-with the first: the one environment gave way to the other.
+A requirement's new version changes a name like "py3.11-numpy2.1". The values after it continue the
+line of the values before it; they are no second line to compare with.
 """
 
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-_TOGETHER: Final = 0.5  # of the commits of the rarer one: measured twice at a change-over is less
+# Share of the rarer environment's commits. At a replacement a few commits are measured in both.
+_SIDE_BY_SIDE: Final = 0.5
 _MACHINE: Final = ["project", "machine"]
 COLUMNS: Final = [*_MACHINE, "env_name", "commit_hash", "commit_date"]
 
-Key = tuple[str, str, str]  # project, machine, env_name
+EnvironmentKey = tuple[str, str, str]  # project, machine, env_name
 
 
-def in_turn(rows: pd.DataFrame) -> bool:
-    """Return whether a machine of ``rows`` has several environments, and none has two at a time.
+def are_successive(rows: pd.DataFrame) -> bool:
+    """Return whether some machine has several environments and none has two side by side.
 
     Args:
-        rows: of the dataset, with `COLUMNS`.
+        rows: rows of the dataset, with `COLUMNS`.
     """
-    machines = [
-        _commits(group) for _, group in _runs(rows).groupby(_MACHINE, sort=False, observed=True)
-    ]
-    several = any(len(environments) > 1 for environments in machines)
-    return several and not any(
-        _side_by_side(a, b)
+    machines = _dates_by_machine(rows).values()
+    return any(len(environments) > 1 for environments in machines) and not any(
+        _are_side_by_side(a, b)
         for environments in machines
         for a, b in combinations(environments.values(), 2)
     )
 
 
-def gave_way(rows: pd.DataFrame) -> set[Key]:
-    """Return the environments after which the machine was measured in another one only.
+def superseded_environments(rows: pd.DataFrame) -> set[EnvironmentKey]:
+    """Return the environments that another environment of the same machine replaced.
 
     Args:
-        rows: of the dataset, with `COLUMNS`, of every commit.
+        rows: rows of the dataset of all commits, with `COLUMNS`.
     """
     return {
-        (str(project), str(machine), name)
-        for (project, machine), group in _runs(rows).groupby(_MACHINE, sort=False, observed=True)
-        for name in _followed(_commits(group))
+        (*machine, name)
+        for machine, environments in _dates_by_machine(rows).items()
+        for (name, dates), (_, later) in permutations(environments.items(), 2)
+        if _newest(dates) < _newest(later) and not _are_side_by_side(dates, later)
     }
 
 
-def current(rows: pd.DataFrame, over: set[Key]) -> pd.DataFrame:
-    """Return ``rows`` without those of the environments ``over``."""
+def without_environments(rows: pd.DataFrame, environments: set[EnvironmentKey]) -> pd.DataFrame:
+    """Return ``rows`` without those of ``environments``."""
     keys = pd.MultiIndex.from_frame(rows[["project", "machine", "env_name"]])
-    return rows[~keys.isin(list(over))] if over else rows
+    return rows[~keys.isin(list(environments))] if environments else rows
 
 
-def _runs(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a run: an environment of a machine at a commit."""
+def _dates_by_machine(rows: pd.DataFrame) -> dict[tuple[str, str], dict[str, pd.Series]]:
+    """Return the commit dates, by commit, of each environment of each (project, machine)."""
     runs = rows[COLUMNS].drop_duplicates(COLUMNS[:4])
-    return runs.assign(env_name=runs["env_name"].astype(object).fillna("").astype(str))
-
-
-def _commits(runs: pd.DataFrame) -> dict[str, pd.Series]:
-    """Return each environment's commit dates, by commit."""
+    runs = runs.assign(env_name=runs["env_name"].astype(object).fillna("").astype(str))
     return {
-        str(name): group.set_index("commit_hash")["commit_date"]
-        for name, group in runs.groupby("env_name", sort=False)
+        (str(project), str(machine)): {
+            str(name): group.set_index("commit_hash")["commit_date"]
+            for name, group in of_machine.groupby("env_name", sort=False)
+        }
+        for (project, machine), of_machine in runs.groupby(_MACHINE, sort=False, observed=True)
     }
 
 
-def _followed(environments: dict[str, pd.Series]) -> set[str]:
-    newest = {name: _newest(commits) for name, commits in environments.items()}
-    return {
-        name
-        for one, other in combinations(environments, 2)
-        if not _side_by_side(environments[one], environments[other])
-        for name, later in [(one, other), (other, one)]
-        if newest[name] < newest[later]
-    }
-
-
-def _newest(commits: pd.Series) -> float:
-    """Return the newest date as a number; of undated commits the oldest there is."""
-    newest = commits.max()
+def _newest(dates: pd.Series) -> float:
+    """Return the newest date as a number; -inf where none is known."""
+    newest = dates.max()
     return -np.inf if pd.isna(newest) else float(newest.timestamp())
 
 
-def _side_by_side(a: pd.Series, b: pd.Series) -> bool:
+def _are_side_by_side(a: pd.Series, b: pd.Series) -> bool:
     shared = int(a.index.isin(b.index).sum())
-    return shared >= _TOGETHER * min(len(a), len(b))
+    return shared >= _SIDE_BY_SIDE * min(len(a), len(b))

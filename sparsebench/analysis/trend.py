@@ -1,10 +1,9 @@
 """Many series as few lines, and many points as few: medians, with the spread that they hide.
 
-A case keeps its last value at a commit where it was not measured (and its first before that), so
-that a commit at which only the slow cases ran does not look like a regression.
+A case keeps its last value at a commit where it was not measured (and its first before that). A
+commit at which only the slow cases ran then does not look like a regression.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,93 +11,96 @@ import numpy as np
 import pandas as pd
 
 from sparsebench.analysis.history import Step
-from sparsebench.stats import Floats
+from sparsebench.analysis.points import BenchmarkHistory
 
-MOST_MOVED: Final = 5  # lines that can still be told apart
+MOST_NAMED: Final = 5  # more lines cannot be distinguished
 MOST_POINTS: Final = 240  # of a line: a panel is hardly wider in pixels
-_START: Final = 5  # at most so many commits make "the start"
+_MOST_AT_START: Final = 5  # values whose median is a series' start
 
 
 @dataclass(frozen=True)
-class Moved:
-    """A series and its most important step that is still there."""
+class SeriesStep:
+    """A series and its most important step that was not reverted."""
 
     series: int
     step: Step
 
 
-def summary(table: pd.DataFrame, column: str = "value") -> pd.DataFrame:
-    """Return the median of ``column`` over the series at every commit, with quartiles and range.
+def median_line(points: pd.DataFrame) -> pd.DataFrame:
+    """Return the median and the quartiles over the series at each commit.
 
-    Columns: x, value, low and high (the quartiles), least and most. One row a commit at which any
-    of the series has a value; rows of different harnesses must not be mixed by the caller.
+    Args:
+        points: x, series and value, of one harness.
+
+    Returns:
+        x, value (the median), low and high (the quartiles); one row per commit at which any of the
+        series has a value.
     """
-    wide = table.pivot_table(column, "x", "series", aggfunc="first")
+    wide = points.pivot_table("value", "x", "series", aggfunc="first")
     cells = wide.ffill().bfill().to_numpy(dtype=float)
     if not cells.size:
-        return pd.DataFrame(columns=["x", "value", "low", "high", "least", "most"], dtype=float)
-    least, low, middle, high, most = np.quantile(cells, [0, 0.25, 0.5, 0.75, 1], axis=1)
-    return pd.DataFrame(
-        {"x": wide.index, "value": middle, "low": low, "high": high, "least": least, "most": most}
-    )
+        return pd.DataFrame(columns=["x", "value", "low", "high"], dtype=float)
+    low, middle, high = np.quantile(cells, [0.25, 0.5, 0.75], axis=1)
+    return pd.DataFrame({"x": wide.index, "value": middle, "low": low, "high": high})
 
 
-def run_length(commits: int) -> int:
-    """Return how many neighbouring commits share a point, so that no line has too many."""
+def median_lines(points: pd.DataFrame, commits: int) -> pd.DataFrame:
+    """Return one `median_line` per label and harness, `thinned`.
+
+    Args:
+        points: x, series, value, label and harness.
+        commits: how many commits the x axis has.
+    """
+    lines = [
+        median_line(own).assign(label=str(label), line=line)
+        for line, ((label, _), own) in enumerate(points.groupby(["label", "harness"], sort=True))
+    ]
+    return thinned(pd.concat(lines, ignore_index=True), commits)
+
+
+def commits_per_point(commits: int) -> int:
+    """Return how many consecutive commits share a point, so that no line has too many points."""
     return -(-commits // MOST_POINTS)
 
 
 def thinned(lines: pd.DataFrame, commits: int) -> pd.DataFrame:
-    """Return the lines with a point for each run of so many neighbouring commits.
+    """Return the lines with one point per run of `commits_per_point` commits.
+
+    A point is the median of its run, at the run's middle; low and high enclose the whole run.
 
     Args:
-        lines: x, value, low, high, hue, and ``line``: the rows of one line share its number.
-        commits: how many places x has.
-
-    A point is the median of its run at the run's middle; low and high take in all that was there.
+        lines: x, value, low, high, ``line`` (a number per line) and ``label`` (of the line).
+        commits: how many commits the x axis has.
     """
-    length = run_length(commits)
+    length = commits_per_point(commits)
     if length == 1 or lines.empty:
         return lines
     ends = lines.assign(
         low=lines["low"].fillna(lines["value"]), high=lines["high"].fillna(lines["value"])
     )
     runs = ends.groupby([lines["line"], lines["x"] // length], sort=True)
-    values = {"value": "median", "low": "min", "high": "max", "hue": "first", "line": "first"}
-    return runs.agg({"x": "mean", **values}).reset_index(drop=True)
+    columns = {"x": "mean", "value": "median", "low": "min", "high": "max"}
+    return runs.agg({**columns, "label": "first", "line": "first"}).reset_index(drop=True)
 
 
-def relative(table: pd.DataFrame) -> pd.Series:
-    """Return each value over its series' start (the median of its first few); NaN if that is 0."""
-    measured = table[table["value"].notna()]
-    starts = {
-        number: float(np.median(values[: _start_count(len(values))]))
-        for number, values in _values_by_series(measured).items()
-    }
-    start = table["series"].map(starts)
-    return table["value"] / start.where(start > 0)
+def relative_to_start(points: pd.DataFrame) -> pd.Series:
+    """Return each value / the start of its series; NaN if the start is not positive.
 
-
-def moved_series(table: pd.DataFrame, steps: Sequence[Step]) -> list[Moved]:
-    """Return the series with a step that is still there, at most five, most important first.
-
-    Args:
-        table: of `points`, with the same ``steps``, which are sorted most important first.
+    The start is the median of the first third of the values, of five at most.
     """
-    begins = table.loc[(table["step"] >= 0) & table["value"].notna(), ["step", "series"]]
-    found: dict[int, Step] = {}
-    for place, series in sorted(begins.to_numpy().tolist()):
-        if steps[place].status == "there":
-            found.setdefault(series, steps[place])
-    return [Moved(series, step) for series, step in found.items()][:MOST_MOVED]
+    measured = points[points["value"].notna()].sort_values("x", kind="stable")
+    values = measured.groupby("series")["value"]
+    is_start = values.cumcount() < (values.transform("size") // 3).clip(1, _MOST_AT_START)
+    start = points["series"].map(measured[is_start].groupby("series")["value"].median())
+    return points["value"] / start.where(start > 0)
 
 
-def _start_count(count: int) -> int:
-    return min(max(count // 3, 1), _START)
-
-
-def _values_by_series(measured: pd.DataFrame) -> dict[int, Floats]:
-    ordered = measured.sort_values(["series", "x"], kind="stable")
-    numbers, begins = np.unique(ordered["series"].to_numpy(), return_index=True)
-    pieces = np.split(ordered["value"].to_numpy(dtype=float), begins[1:])
-    return {int(number): piece for number, piece in zip(numbers, pieces, strict=True)}
+def lasting_steps(history: BenchmarkHistory) -> list[SeriesStep]:
+    """Return the series with a step that was not reverted, at most five, most important first."""
+    points = history.points
+    begins = points.loc[(points["step"] >= 0) & points["value"].notna(), ["step", "series"]]
+    steps: dict[int, Step] = {}
+    for index, series in sorted(begins.to_numpy().tolist()):
+        if history.steps[index].status == "there":
+            steps.setdefault(series, history.steps[index])
+    return [SeriesStep(series, step) for series, step in steps.items()][:MOST_NAMED]

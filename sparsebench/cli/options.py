@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from sparsebench.report.figures.formats import FORMATS
+from sparsebench.report.figures import FORMATS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

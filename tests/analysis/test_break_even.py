@@ -13,7 +13,11 @@ from sparsebench.analysis.break_even import (
     ratio_at,
 )
 from sparsebench.report.figures import canvas
-from sparsebench.report.figures.break_even import describe, draw_curves, draw_map
+from sparsebench.report.figures.break_even import (
+    describe_break_evens,
+    draw_level_map,
+    draw_ratio_curves,
+)
 from tests.synthetic import failed, history
 
 LEVELS = [0.5, 0.8, 0.9, 0.99]
@@ -83,13 +87,15 @@ def test_rows_without_a_base_or_a_level_are_left_out() -> None:
 def test_the_map_says_every_level_and_the_curves_hold_every_ratio() -> None:
     found = break_evens(formats({"csr": [3.0, 1.5, 0.75, 0.1], "slow": [4.0, 3.0, 2.0, 1.5]}))
     with canvas.style():
-        texts = [text.get_text() for axes in draw_map(found).axes for text in axes.texts]
-        (axes,) = draw_curves(found).axes
+        texts = [text.get_text() for axes in draw_level_map(found).axes for text in axes.texts]
+        (axes,) = draw_ratio_curves(found).axes
     assert [one.text for one in found] == texts
     lines = {line.get_label(): line for line in axes.containers}
     assert set(lines) == {"csr", "slow"}
     assert list(lines["csr"][0].get_ydata()) == pytest.approx([3.0, 1.5, 0.75, 0.1], rel=0.02)
-    assert describe(found).endswith(f"batch 1, cpu, csr {found[0].text}; batch 1, cpu, slow never")
+    assert describe_break_evens(found).endswith(
+        f"batch 1, cpu, csr {found[0].text}; batch 1, cpu, slow never"
+    )
     assert list(as_table(found)["ratio"]) == [*found[0].curve["ratio"], *found[1].curve["ratio"]]
 
 

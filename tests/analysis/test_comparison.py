@@ -272,7 +272,7 @@ def test_a_cell_whose_interval_holds_one_says_so() -> None:
 
 def test_a_group_without_a_heat_map_says_why() -> None:
     times, digests = whole().groups
-    assert why_no_heat_map(times) == "its 3 cases would lie scattered over 18 cells"
+    assert why_no_heat_map(times) == "its 3 cases would be spread over 18 cells"
     assert why_no_heat_map(digests) == "exact values have no ratio"
     assert why_no_heat_map(long_comparison().groups[0]) is None
     axes = {"n": ["1", "2"], "device": ["cpu", "cuda"]}

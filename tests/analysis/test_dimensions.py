@@ -16,7 +16,7 @@ def rows(*combinations: dict[str, str]) -> pd.DataFrame:
     )
 
 
-def test_reprs_lose_their_quotes_and_joined_parameters_are_taken_apart() -> None:
+def test_reprs_lose_their_quotes_and_joined_parameters_are_separated() -> None:
     dims = dimensions(rows({"case": "'shape=8x8,level=0.5'", "n": "3", "who": "'a b'"}))
     assert dims.iloc[0].to_dict() == {
         "machine": "m",
@@ -28,7 +28,7 @@ def test_reprs_lose_their_quotes_and_joined_parameters_are_taken_apart() -> None
     }
 
 
-def test_a_parameter_cannot_hide_a_column_of_ours() -> None:
+def test_a_parameter_cannot_hide_a_column_of_the_dataset() -> None:
     dims = dimensions(rows({"machine": "'lathe'"}))
     assert dims.iloc[0].to_dict() == {
         "machine": "m",
@@ -45,12 +45,12 @@ def test_rows_without_parameters_have_their_host_only() -> None:
     assert constants(dims) == {"machine": "m"}
 
 
-def test_order_is_a_persons() -> None:
+def test_numbers_are_ordered_by_value_and_before_letters() -> None:
     mixed = ["all", "10", "2", "0.99", "8x1", "1x16", "1x8"]
     assert natural_order(mixed) == ["0.99", "1x8", "1x16", "2", "8x1", "10", "all"]
 
 
-def test_labels_name_what_does_not_explain_itself() -> None:
+def test_labels_have_the_name_of_a_value_that_does_not_explain_itself() -> None:
     dims = pd.DataFrame({"level": ["0.3", "1"], "zeros": ["all", ""], "weights": ["ones", "ones"]})
     assert list(labels(dims, ["level", "zeros", "weights"])) == [
         "level 0.3 · zeros all · ones",

@@ -81,7 +81,7 @@ def test_a_grid_too_small_for_a_heat_map_says_so_beside_the_paths(
     assert devices(write_dataset(frame, tmp_path / "parquet")) == 0
     captured = capsys.readouterr()
     assert captured.err == (
-        "no heat map for step.Short.time_step: its 3 cases would lie scattered over 18 cells\n"
+        "no heat map for step.Short.time_step: its 3 cases would be spread over 18 cells\n"
     )
     assert "heat map" not in captured.out
     assert not (tmp_path / "figures").exists()

@@ -1,6 +1,5 @@
-"""Two pictures of where zeros pay: the map of break-even levels, and the ratios behind it."""
+"""Where zeros pay, as two figures: a map of break-even levels, and the ratios behind it."""
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -12,92 +11,89 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from sparsebench.analysis.break_even import LEVEL, BreakEven, varying_places
-from sparsebench.analysis.dimensions import natural_order, word_for
+from sparsebench.analysis.dimensions import natural_order, value_label
 from sparsebench.analysis.units import human
 from sparsebench.report.figures import canvas
 
-COLUMN: Final = "batch"  # of the map, where there is one
+COLUMN: Final = "batch"  # the parameter that makes columns, if there is one
 CELL: Final = (1.25, 0.34)  # inches: "0.87 (0.85-0.9)" fits
 PANEL: Final = (2.9, 2.3)
 NEVER_COLOUR: Final = "0.88"
 
 Panels = dict[str, list[BreakEven]]
 
+_MAP_NOTE: Final = (
+    "each cell: sparsity level from which the format is faster than dense; in brackets its range "
+    "by the 95 % intervals of this run's times (another run can differ by more); grey: not faster "
+    "at any measured level"
+)
+_CURVE_NOTE: Final = "below 1x the format is faster than dense; bar: 95 % interval of the ratio"
 
-def draw_map(found: list[BreakEven]) -> Figure:
-    """Return the map: rows are formats and blocks, columns batches, a panel each further place.
 
-    To be called, and saved, inside `canvas.style`.
+def draw_level_map(break_evens: list[BreakEven]) -> Figure:
+    """Return the map of levels: a row per format and block, a column per batch.
+
+    There is one panel per combination of the other parameters. To be called, and saved, inside
+    `canvas.style`.
     """
-    panels, column = _panels(found)
-    columns = natural_order({one.place.get(column, "") for one in found})
-    rows = list(dict.fromkeys(one.name for one in found))
+    panels, column = _panels(break_evens)
+    columns = natural_order({item.place.get(column, "") for item in break_evens})
+    rows = list(dict.fromkeys(item.name for item in break_evens))
     width = len(panels) * (len(columns) * CELL[0] + 0.3) + 1.2
     figure = Figure(figsize=(max(width, 5.0), len(rows) * CELL[1] + 0.9), layout="constrained")
     grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    for axes, (name, members) in zip(grid, panels.items(), strict=True):
-        cells = {(one.name, one.place.get(column, "")): one for one in members}
+    for axes, (title, members) in zip(grid, panels.items(), strict=True):
+        cells = {(item.name, item.place.get(column, "")): item for item in members}
         _draw_cells(axes, cells, rows, columns)
-        axes.set(title=name, xlabel=column, ylabel="")
-    canvas.surround(figure, found[0].benchmark, _about(found), [_MAP_NOTE])
+        axes.set(title=title, xlabel=column, ylabel="")
+    canvas.surround(figure, break_evens[0].benchmark, _about(break_evens), [_MAP_NOTE])
     return figure
 
 
-def draw_curves(found: list[BreakEven]) -> Figure:
-    """Return the ratios to dense over the level, a panel a place, a colour a format and block.
+def draw_ratio_curves(break_evens: list[BreakEven]) -> Figure:
+    """Return the ratios to dense over the level: a colour per format and block.
 
-    To be called, and saved, inside `canvas.style`.
+    Batches are columns of panels, combinations of the other parameters rows. To be called, and
+    saved, inside `canvas.style`.
     """
-    panels, column = _panels(found)
-    columns = natural_order({one.place.get(column, "") for one in found})
-    curves = [one for one in found if len(one.curve) > 1]
-    names = list(dict.fromkeys(one.name for one in curves))
+    panels, column = _panels(break_evens)
+    columns = natural_order({item.place.get(column, "") for item in break_evens})
+    names = list(dict.fromkeys(item.name for item in break_evens if len(item.curve) > 1))
     size = (len(columns) * PANEL[0], len(panels) * PANEL[1] + 0.5)
     figure = Figure(figsize=size, layout="constrained")
-    body = figure.add_subfigure(
-        figure.add_gridspec()[0]
-    )  # its legend stays inside, below what `surround` writes
+    # A subfigure keeps the legend below the lines that `surround` writes.
+    body = figure.add_subfigure(figure.add_gridspec()[0])
     grid = body.subplots(len(panels), len(columns), squeeze=False, sharey=True)
-    for line, (panel, members) in zip(grid, panels.items(), strict=True):
-        for axes, value in zip(line, columns, strict=True):
-            here = [one for one in members if one.place.get(column, "") == value]
-            _draw_ratios(axes, here, canvas.palette(names))
-            parts = [panel, word_for(column, value) if value else ""]
+    for row, (title, members) in zip(grid, panels.items(), strict=True):
+        for axes, value in zip(row, columns, strict=True):
+            own = [item for item in members if item.place.get(column, "") == value]
+            _draw_ratios(axes, own, canvas.palette(names))
+            parts = [title, value_label(column, value) if value else ""]
             axes.set_title(" · ".join(filter(None, parts)))
-    shown = pd.concat([one.curve for one in found])
+    shown = pd.concat([item.curve for item in break_evens])
     for axes in grid.flat:
         _scale(axes, shown)
     handles, labels = grid[0][0].get_legend_handles_labels()
     body.legend(handles, labels, loc="outside upper left", ncols=min(len(names), 6))
     body.supxlabel("sparsity level", fontsize=8, color=canvas.QUIET)
-    canvas.surround(figure, found[0].benchmark, _about(found), [_CURVE_NOTE])
+    canvas.surround(figure, break_evens[0].benchmark, _about(break_evens), [_CURVE_NOTE])
     return figure
 
 
-def describe(found: list[BreakEven]) -> str:
-    """Return both pictures in words, for who cannot see them."""
-    lines = [f"{_where(one)}{one.name} {one.text}" for one in found]
-    return f"{found[0].benchmark}: level from which each format is faster than dense. " + "; ".join(
-        lines
-    )
+def describe_break_evens(break_evens: list[BreakEven]) -> str:
+    """Return a description for readers who cannot see the figures."""
+    facts = "; ".join(f"{_where(item)}{item.name} {item.text}" for item in break_evens)
+    return f"{break_evens[0].benchmark}: level from which each format is faster than dense. {facts}"
 
 
-_MAP_NOTE: Final = (
-    "each cell: the sparsity level from which the format is faster than dense, and the range in "
-    "which the 95 % intervals of this run's times leave it (another run can differ by more); grey: "
-    "never faster, at any measured level"
-)
-_CURVE_NOTE: Final = "below 1x the format is faster than dense; bar: 95 % interval of the ratio"
-
-
-def _panels(found: list[BreakEven]) -> tuple[Panels, str]:
-    """Return the break-evens by the rest of their place, and the parameter that makes columns."""
-    places = varying_places(found)
-    column = COLUMN if COLUMN in places or not places else list(places)[-1]
+def _panels(break_evens: list[BreakEven]) -> tuple[Panels, str]:
+    """Return the break-evens per panel title, and the parameter that makes columns."""
+    parameters = varying_places(break_evens)
+    column = COLUMN if COLUMN in parameters or not parameters else list(parameters)[-1]
     panels: Panels = {}
-    for one in found:
-        rest = [word_for(key, one.place.get(key, "")) for key in places if key != column]
-        panels.setdefault(" · ".join(rest), []).append(one)
+    for item in break_evens:
+        rest = [value_label(key, item.place.get(key, "")) for key in parameters if key != column]
+        panels.setdefault(" · ".join(rest), []).append(item)
     return panels, column
 
 
@@ -105,8 +101,8 @@ def _draw_cells(
     axes: Axes, cells: dict[tuple[str, str], BreakEven], rows: list[str], columns: list[str]
 ) -> None:
     table = [[cells.get((row, column)) for column in columns] for row in rows]
-    texts = np.array([[one.text if one else "" for one in line] for line in table], dtype=object)
-    levels = np.array([[_colour_of(one) for one in line] for line in table])
+    texts = np.array([[cell.text if cell else "" for cell in row] for row in table], dtype=object)
+    levels = np.array([[_colour_level(cell) for cell in row] for row in table])
     axes.set_facecolor(NEVER_COLOUR)
     axes.grid(visible=False)
     sns.heatmap(
@@ -122,36 +118,37 @@ def _draw_cells(
     axes.tick_params(axis="both", length=0, rotation=0)
 
 
-def _colour_of(one: BreakEven | None) -> float:
-    """Return the level to colour by; NaN for none, the lowest measured for "always"."""
-    if one is None or one.level == float("inf"):
+def _colour_level(cell: BreakEven | None) -> float:
+    """Return the level to colour by: NaN for "never", the lowest measured for "always"."""
+    if cell is None or cell.level == float("inf"):
         return float("nan")
-    return max(one.level, float(one.curve[LEVEL].min()))
+    return max(cell.level, float(cell.curve[LEVEL].min()))
 
 
-def _draw_ratios(axes: Axes, here: list[BreakEven], colours: dict[str, Any]) -> None:
+def _draw_ratios(axes: Axes, break_evens: list[BreakEven], colours: dict[str, Any]) -> None:
+    """Draw a line per format; a format with one level only is a dashed line with its name."""
     axes.axhline(1, color=".3", linewidth=0.9, zorder=1)
-    flat = [one for one in here if len(one.curve) == 1]
-    for one in flat:
-        ratio = float(one.curve["ratio"].iloc[0])
-        axes.axhline(ratio, color=".55", linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
-        axes.annotate(
-            one.name, (0.99, ratio), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-            fontsize=7, color=canvas.QUIET,
-        )  # fmt: skip
-    for one in here:
-        if one not in flat:
-            curve = one.curve
-            spread = [curve["ratio"] - curve["low"], curve["high"] - curve["ratio"]]
+    for item in break_evens:
+        if len(item.curve) == 1:
+            ratio = float(item.curve["ratio"].iloc[0])
+            axes.axhline(ratio, color=".55", linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+            axes.annotate(
+                item.name, (0.99, ratio), xycoords=("axes fraction", "data"), ha="right",
+                va="bottom", fontsize=7, color=canvas.QUIET,
+            )  # fmt: skip
+    for item in break_evens:
+        if len(item.curve) > 1:
+            curve = item.curve
+            ends = [curve["ratio"] - curve["low"], curve["high"] - curve["ratio"]]
             axes.errorbar(
-                1 - curve[LEVEL], curve["ratio"], yerr=np.nan_to_num(spread), fmt="o-",
+                1 - curve[LEVEL], curve["ratio"], yerr=np.nan_to_num(ends), fmt="o-",
                 markersize=3.2, linewidth=1.2, elinewidth=0.9, capsize=1.8,
-                color=colours[one.name], label=one.name,
+                color=colours[item.name], label=item.name,
             )  # fmt: skip
 
 
 def _scale(axes: Axes, shown: pd.DataFrame) -> None:
-    """Scale x by density on a log axis, so that .9, .99 and .999 lie evenly; y as every figure."""
+    """Scale x by density on a log axis, so that .9, .99 and .999 are evenly spaced."""
     levels = sorted(shown.loc[shown[LEVEL].between(0, 1, inclusive="neither"), LEVEL].unique())
     canvas.value_axis(axes, shown[["ratio", "low", "high"]].to_numpy(dtype=float), "ratio")
     if levels:
@@ -162,11 +159,13 @@ def _scale(axes: Axes, shown: pd.DataFrame) -> None:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda density, _: f"{1 - density:.3g}"))
 
 
-def _about(found: list[BreakEven]) -> str:
-    varied = set(varying_places(found))
-    fixed = (word_for(key, value) for key, value in found[0].place.items() if key not in varied)
-    faster = [one for one in found if one.level < 1]
-    best = min(faster, key=lambda one: float(one.curve["ratio"].iloc[-1]), default=None)
+def _about(break_evens: list[BreakEven]) -> str:
+    """Return the line below the title: the best ratio, and what all of the figure has in common."""
+    varied = set(varying_places(break_evens))
+    common = break_evens[0].place.items()
+    fixed = (value_label(key, value) for key, value in common if key not in varied)
+    faster = [item for item in break_evens if item.level < 1]
+    best = min(faster, key=lambda item: float(item.curve["ratio"].iloc[-1]), default=None)
     verdict = "no format is faster than dense at any measured level"
     if best is not None:
         ratio = human(1 / float(best.curve["ratio"].iloc[-1]), "ratio")
@@ -175,10 +174,7 @@ def _about(found: list[BreakEven]) -> str:
     return " · ".join([verdict, *fixed])
 
 
-def _where(one: BreakEven) -> str:
-    return "".join(f"{word_for(key, one.place[key])}, " for key in _told(one))
-
-
-def _told(one: BreakEven) -> Iterator[str]:
-    """Yield what of the place a sentence needs: the batch and the device."""
-    return (key for key in (COLUMN, "device") if key in one.place)
+def _where(item: BreakEven) -> str:
+    """Return the batch and the device as the beginning of a sentence: "batch 16, cpu, "."""
+    keys = (key for key in (COLUMN, "device") if key in item.place)
+    return "".join(f"{value_label(key, item.place[key])}, " for key in keys)

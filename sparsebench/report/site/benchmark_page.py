@@ -7,8 +7,9 @@ from typing import Any, Final
 import pandas as pd
 
 from sparsebench.analysis.history import Step, short_hash
+from sparsebench.analysis.points import BenchmarkHistory, benchmark_history
 from sparsebench.analysis.units import counted, human
-from sparsebench.report.figures.regression_data import Story, tell
+from sparsebench.report.figures.plots import history_figure
 from sparsebench.report.site.benchmark_pictures import (
     HistoryPicture,
     ParameterPicture,
@@ -90,24 +91,24 @@ def make_benchmark_page(
 ) -> WrittenPage[BenchmarkSummary]:
     """Write one page with its pictures and data; ``rows`` are the task's with columns `PAGE`."""
     output = Output(output.root)
-    story = tell(task.title, rows, task.commits, task.steps)
-    pictures = _pictures(story, task, site, output)
+    history = benchmark_history(task.title, rows, task.commits, task.steps)
+    pictures = _pictures(history, task, site, output)
     content = page(
         "benchmark.html",
         site,
         task.path,
         title=task.title,
-        summary=_summary(story),
+        summary=_summary(history),
         pictures=pictures,
         steps=change_table(task.steps, site.links, {}),
         errors=_errors(rows),
-        newest=newest_table(story, site),
+        newest=newest_table(history, site),
         every_value=site.command("show", task.benchmarks, "--format", "csv"),
         code=sorted(task.benchmarks),
     )
     output.write(task.path, content)
     drawn = sum(picture.drawn for picture in pictures)
-    summary = BenchmarkSummary(task.title, task.path, story.unit, facts(story))
+    summary = BenchmarkSummary(task.title, task.path, history.unit, facts(history))
     files = frozenset(output.written)
     reused = len(pictures) - drawn
     return WrittenPage(task.path, task.key(site), summary, files, drawn, reused)
@@ -117,15 +118,15 @@ def _rows_of(task: BenchmarkTask, rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["project"].eq(task.project) & rows["benchmark"].isin(task.benchmarks)]
 
 
-def newest_table(story: Story, site: SiteContext) -> Table:
+def newest_table(history: BenchmarkHistory, site: SiteContext) -> Table:
     """Return a table of the newest value per case, in the order of the cases."""
-    rows = newest(story)
-    cases = case_names(rows)
+    rows = newest(history)
+    cases = case_names(history, rows)
     has_intervals = bool((rows["low"] <= rows["high"]).any())
     intervals = [Column("95 %")] if has_intervals else []
     titles = [*(Column(str(name)) for name in cases), Column("value", numeric=True), *intervals]
     lines = tuple(
-        (*map(Cell, map(str, case)), *_value_cells(row, story, site, has_intervals=has_intervals))
+        (*map(Cell, map(str, case)), *_value_cells(row, history, site, has_intervals=has_intervals))
         for case, row in zip(
             cases.head(MOST_ROWS).itertuples(index=False, name=None),
             rows.head(MOST_ROWS).to_dict("records"),
@@ -142,61 +143,66 @@ def newest_table(story: Story, site: SiteContext) -> Table:
 
 
 def _pictures(
-    story: Story, task: BenchmarkTask, site: SiteContext, output: Output
+    history: BenchmarkHistory, task: BenchmarkTask, site: SiteContext, output: Output
 ) -> list[PageImage]:
     command = site.command("plot", task.benchmarks)
     file = f"benchmark.{task.file}"
-    images = [show(HistoryPicture(story), output, file, "Value against commit", command)]
-    if x := parameter_axis(story):
-        title, picture = f"Newest values over {x}", ParameterPicture(story, x)
+    images = [
+        show(HistoryPicture(history_figure(history)), output, file, "Value against commit", command)
+    ]
+    if x := parameter_axis(history):
+        title, picture = f"Newest values over {x}", ParameterPicture(history, x)
         command = site.command("show", task.benchmarks)
         images.append(show(picture, output, f"{file}.over", title, command))
     return images
 
 
-def _summary(story: Story) -> str:
+def _summary(history: BenchmarkHistory) -> str:
     """Return a line with the number of cases, commits and machines, and the unit."""
-    table = story.table
     parts = [
-        counted(len(newest(story)), "case"),
-        f"{counted(len(story.commits), 'commit')}, "
-        f"{short_hash(story.commits[0])} to {short_hash(story.commits[-1])}",
-        counted(int(table["dim:machine"].nunique()), "machine"),
-        f"in {story.unit}" if story.unit else "without a unit",
+        counted(len(newest(history)), "case"),
+        f"{counted(len(history.commits), 'commit')}, "
+        f"{short_hash(history.commits[0])} to {short_hash(history.commits[-1])}",
+        counted(int(history.dims["machine"].nunique()), "machine"),
+        f"in {history.unit}" if history.unit else "without a unit",
         {"lower": "lower is better", "higher": "higher is better"}.get(
-            story.direction, "compared exactly"
+            history.direction, "compared exactly"
         ),
     ]
     return " · ".join(parts)
 
 
 def _value_cells(
-    row: Mapping[Hashable, object], story: Story, site: SiteContext, *, has_intervals: bool
+    row: Mapping[Hashable, object],
+    history: BenchmarkHistory,
+    site: SiteContext,
+    *,
+    has_intervals: bool,
 ) -> tuple[Cell, ...]:
     value, before = float(str(row["value"])), float(str(row["before"]))
     low, high = float(str(row["low"])), float(str(row["high"]))
-    commit = site.links.cell(story.commits[int(str(row["x"]))])
-    spans = [Cell(_span(low, high, story))] if has_intervals else []
+    commit = site.links.cell(history.commits[int(str(row["x"]))])
+    spans = [Cell(_span(low, high, history))] if has_intervals else []
     if value != value:
         return Cell(str(row["status"]), kind="worse"), *spans, Cell("-"), commit
-    return Cell(_value(value, story), value), *spans, _ratio(value, before, story), commit
+    return Cell(_value(value, history), value), *spans, _ratio(value, before, history), commit
 
 
-def _span(low: float, high: float, story: Story) -> str:
-    return f"{human(low, story.unit)} to {human(high, story.unit)}" if low <= high else "-"
+def _span(low: float, high: float, history: BenchmarkHistory) -> str:
+    return f"{human(low, history.unit)} to {human(high, history.unit)}" if low <= high else "-"
 
 
-def _value(value: float, story: Story) -> str:
+def _value(value: float, history: BenchmarkHistory) -> str:
     """Return the value scaled for reading; a digest as hexadecimal digits."""
-    if (story.unit or "").startswith("sha256"):
+    if (history.unit or "").startswith("sha256"):
         return f"{int(value):012x}"
-    return human(value, story.unit)
+    return human(value, history.unit)
 
 
-def _ratio(value: float, before: float, story: Story) -> Cell:
+def _ratio(value: float, before: float, history: BenchmarkHistory) -> Cell:
     if before != before:
         return Cell("-")
-    if story.direction == "exact":
+    if history.direction == "exact":
         return Cell("same") if value == before else Cell("changed", kind="worse")
     if before <= 0:
         return Cell("-")

@@ -11,68 +11,62 @@ from matplotlib.figure import Figure
 
 from sparsebench.analysis.crossing import size_of
 from sparsebench.analysis.dimensions import constants, labels, natural_order, varying
-from sparsebench.analysis.points import dims_of
+from sparsebench.analysis.points import BenchmarkHistory
 from sparsebench.analysis.units import human
 from sparsebench.report.figures import canvas
-from sparsebench.report.figures.exact_changes import changed, describe_changes, draw_changes
 from sparsebench.report.figures.layout import Layout, choose_layout
-from sparsebench.report.figures.regression import draw
-from sparsebench.report.figures.regression_data import Story, describe
+from sparsebench.report.figures.plots import HistoryFigure, draw_history
 from sparsebench.report.site.newest import newest
 
 X_FIRST: Final = "level"
 PANEL: Final = (2.9, 2.0)  # inches
 MOST_COLUMNS: Final = 4
-_NUMBERS: Final = ["value", "low", "high", "status"]
 
 
 @dataclass(frozen=True)
 class HistoryPicture:
     """Value against commit: a regression plot, or where exact values changed."""
 
-    story: Story
+    data: HistoryFigure
 
     def table(self) -> pd.DataFrame:
         """Return one row per point drawn; of exact values one row per change."""
-        story = self.story
-        return point_rows(story, changed(story.table)) if _is_exact(story) else line_rows(story)
+        return self.data.table
 
     def alt(self) -> str:
         """Return a description of the history."""
-        story = self.story
-        return describe_changes(story) if _is_exact(story) else describe(story)
+        return self.data.alt
 
     def draw(self) -> Figure:
         """Return the regression plot, or the plot of exact changes."""
-        story = self.story
-        return draw_changes(story) if _is_exact(story) else draw(story)
+        return draw_history(self.data)
 
 
 @dataclass(frozen=True)
 class ParameterPicture:
     """The newest values over the parameter ``x``, in panels and colours of the others."""
 
-    story: Story
+    history: BenchmarkHistory
     x: str
 
     def table(self) -> pd.DataFrame:
         """Return one row per newest value."""
-        return point_rows(self.story, self._measured())
+        return self.history.as_table(self._measured())
 
     def alt(self) -> str:
         """Return a description: the median at either end."""
         rows = self._measured()
-        over = rows.groupby(dims_of(rows)[self.x])["value"].median()
+        over = rows.groupby(self.history.dims_of(rows)[self.x])["value"].median()
         ends = [_by_size(over.index)[place] for place in (0, -1)]
-        words = [f"{human(over[end], self.story.unit)} at {self.x} {end}" for end in ends]
-        return f"{self.story.name}, newest values over {self.x}: median {' and '.join(words)}"
+        words = [f"{human(over[end], self.history.unit)} at {self.x} {end}" for end in ends]
+        return f"{self.history.name}, newest values over {self.x}: median {' and '.join(words)}"
 
     def draw(self) -> Figure:
         """Return a figure with one panel per combination of the parameters that matter most."""
         rows = self._measured()
-        dims = dims_of(rows)
+        dims = self.history.dims_of(rows)
         layout = choose_layout(dims.drop(columns=self.x), rows["value"])
-        panel, hue = labels(dims, layout.panels), labels(dims, layout.hues)
+        panel, hue = labels(dims, layout.panels), labels(dims, layout.colours)
         names = natural_order(panel.unique())
         columns = min(len(names), MOST_COLUMNS if len(names) > 6 else 3)
         lines = -(-len(names) // columns)
@@ -88,22 +82,22 @@ class ParameterPicture:
         for axes in grid.flat[len(names) :]:
             axes.set_visible(False)
         shown = drawn.groupby([panel, "hue", "x"])["value"].median()
-        canvas.value_axis(grid.flat[0], shown, self.story.unit)
+        canvas.value_axis(grid.flat[0], shown, self.history.unit)
         for axes in grid.flat[1:]:
             axes.yaxis.set_major_formatter(grid.flat[0].yaxis.get_major_formatter())
         if hues != [""]:
             handles, texts = grid.flat[0].get_legend_handles_labels()
             body.legend(handles, texts, loc="outside upper left", ncols=min(len(hues), 6))
         body.supxlabel(self.x, fontsize=8, color=canvas.QUIET)
-        canvas.surround(figure, self.story.name, self._about(layout))
+        canvas.surround(figure, self.history.name, self._about(layout))
         return figure
 
     def _measured(self) -> pd.DataFrame:
-        rows = newest(self.story)
-        return rows[rows["value"].notna() & (dims_of(rows)[self.x] != "")]
+        rows = newest(self.history)
+        return rows[rows["value"].notna() & (self.history.dims_of(rows)[self.x] != "")]
 
     def _draw_panel(self, axes: Axes, rows: pd.DataFrame, hues: list[str]) -> None:
-        ticks = _by_size(dims_of(self.story.table)[self.x].unique())
+        ticks = _by_size(self.history.dims[self.x].unique())
         place = {value: number for number, value in enumerate(ticks)}
         sns.lineplot(
             rows.assign(x=rows["x"].map(place)), x="x", y="value", hue="hue", hue_order=hues,
@@ -116,7 +110,7 @@ class ParameterPicture:
         axes.set_xticks(range(len(ticks)), ticks)
 
     def _about(self, layout: Layout) -> str:
-        fixed = constants(dims_of(self._measured()))
+        fixed = constants(self.history.dims_of(self._measured()))
         shown = "newest values"
         if layout.summarised:
             over = ", ".join(layout.summarised)
@@ -124,14 +118,14 @@ class ParameterPicture:
         return " · ".join([shown, *(f"{name} {value}" for name, value in fixed.items())])
 
 
-def parameter_axis(story: Story) -> str | None:
+def parameter_axis(history: BenchmarkHistory) -> str | None:
     """Return the parameter to draw the newest values over; None if no parameter has sizes.
 
     ``level`` if there is one, else the parameter with sizes that has the most values.
     """
-    rows = newest(story)
-    dims = dims_of(rows[rows["value"].notna()])
-    if story.direction == "exact" or dims.empty:
+    rows = newest(history)
+    dims = history.dims_of(rows[rows["value"].notna()])
+    if history.is_exact or dims.empty:
         return None
     sized = {
         name: len(values)
@@ -146,33 +140,6 @@ def _has_lines(dims: pd.DataFrame, name: str) -> bool:
     rows = dims[dims[name] != ""]
     others = [other for other in dims if other != name]
     return bool(len(rows[others].drop_duplicates()) < len(rows[[*others, name]].drop_duplicates()))
-
-
-def point_rows(story: Story, table: pd.DataFrame) -> pd.DataFrame:
-    """Return points as data: full hashes, base units, one column per parameter."""
-    commits = np.array(story.commits, dtype=object)[table["x"].to_numpy(dtype=int)]
-    position = pd.DataFrame({"commit": commits}, index=table.index)
-    return pd.concat([position, dims_of(table), table[_NUMBERS].assign(unit=story.unit)], axis=1)
-
-
-def line_rows(story: Story) -> pd.DataFrame:
-    """Return the lines of a regression plot: commit, the line's parameters, value, low, high.
-
-    If several commits share a point, ``commit`` is the middle one.
-    """
-    names = [*story.layout.panels, *story.layout.hues]
-    lines = pd.concat([part.assign(panel=panel) for panel, part in story.lines.items()])
-    firsts = story.table.drop_duplicates(["panel", "hue"]).set_index(["panel", "hue"])
-    place = dims_of(firsts)[names].loc[pd.MultiIndex.from_frame(lines[["panel", "hue"]])]
-    commits = np.array(story.commits, dtype=object)[lines["x"].to_numpy(dtype=int)]
-    values = lines[["value", "low", "high"]].reset_index(drop=True)
-    return pd.concat(
-        [pd.Series(commits, name="commit"), place.reset_index(drop=True), values], axis=1
-    ).assign(unit=story.unit)
-
-
-def _is_exact(story: Story) -> bool:
-    return story.direction == "exact"
 
 
 def _by_size(values: pd.Index | np.ndarray) -> list[str]:

@@ -15,7 +15,11 @@ from sparsebench.analysis.break_even import (
 )
 from sparsebench.analysis.dimensions import natural_order
 from sparsebench.analysis.units import human
-from sparsebench.report.figures.break_even import describe, draw_curves, draw_map
+from sparsebench.report.figures.break_even import (
+    describe_break_evens,
+    draw_level_map,
+    draw_ratio_curves,
+)
 from sparsebench.report.site.output import Output
 from sparsebench.report.site.page import SiteContext, page
 from sparsebench.report.site.pictures import PageImage, show
@@ -36,11 +40,11 @@ class BreakEvenMap:
 
     def alt(self) -> str:
         """Return a description of the map."""
-        return describe(self.found)
+        return describe_break_evens(self.found)
 
     def draw(self) -> Figure:
         """Return the map."""
-        return draw_map(self.found)
+        return draw_level_map(self.found)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class RatioCurves(BreakEvenMap):
 
     def draw(self) -> Figure:
         """Return a figure with one panel per setting, one line per format and block."""
-        return draw_curves(self.found)
+        return draw_ratio_curves(self.found)
 
 
 def make_break_even_page(

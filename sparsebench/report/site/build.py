@@ -13,9 +13,9 @@ from sparsebench import __version__
 from sparsebench.analysis.break_even import break_evens
 from sparsebench.analysis.copy_floor import COPY
 from sparsebench.analysis.history import HistoryFindings, commit_order
+from sparsebench.analysis.points import benchmark_groups
 from sparsebench.executor import available_cores, run_all
 from sparsebench.report.figures import canvas
-from sparsebench.report.figures.regression_data import twins
 from sparsebench.report.site import break_even_page, machines, output, overview
 from sparsebench.report.site.benchmark_page import (
     BenchmarkSummary,
@@ -155,7 +155,7 @@ def _benchmark_tasks(content: SiteContent) -> list[BenchmarkTask]:
     groups = [
         (str(project), name, tuple(members))
         for project, listed in content.rows.listed.groupby("project", sort=True, observed=True)
-        for name, members in twins(listed).items()
+        for name, members in benchmark_groups(listed).items()
     ]
     several = len({project for project, *_ in groups}) > 1
     titles = [f"{project}: {name}" if several else name for project, name, _ in groups]

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 
 from sparsebench.analysis.dimensions import natural_ranks, varying
-from sparsebench.analysis.points import dims_of
-from sparsebench.analysis.trend import relative, summary
-from sparsebench.report.figures.regression_data import Story
+from sparsebench.analysis.points import BenchmarkHistory
+from sparsebench.analysis.trend import median_line, relative_to_start
 from sparsebench.stats import Estimate, Interval, geometric_mean
 
 SPARK_SIZE: Final = (100, 24)  # the unit of its points, which the page scales
@@ -52,27 +51,26 @@ def estimate_of(plain: dict[str, Any]) -> Estimate:
     )
 
 
-def newest(story: Story) -> pd.DataFrame:
+def newest(history: BenchmarkHistory) -> pd.DataFrame:
     """Return the newest row per case and host, in the natural order of the cases.
 
     Column ``before`` is the previous value of the same series. Skipped runs are ignored.
     """
-    table = story.table[story.table["status"] != "skipped"]
+    table = history.points[history.points["status"] != "skipped"]
     before = table[table["value"].notna()].groupby("series")["value"].shift()
     table = table.assign(before=before)
-    case = ["host", *(name for name in table if str(name).startswith("dim:"))]
-    found = table.drop_duplicates(case, keep="last")
-    dims = dims_of(found)
+    found = table.drop_duplicates("case", keep="last")
+    dims = history.dims_of(found)
     ranks = natural_ranks(dims, [str(name) for name in dims])
     return found.loc[ranks.sort_values([str(name) for name in ranks]).index]
 
 
-def facts(story: Story) -> NewestSummary:
+def facts(history: BenchmarkHistory) -> NewestSummary:
     """Return the summary of one benchmark's newest values."""
-    rows = newest(story)
+    rows = newest(history)
     good = rows[rows["value"].notna()]
     paired = good[good["before"].notna()]
-    exact = story.direction == "exact"
+    exact = history.direction == "exact"
     ratios = paired["value"] / paired["before"]
     return NewestSummary(
         cases=len(good),
@@ -80,13 +78,13 @@ def facts(story: Story) -> NewestSummary:
         median=float(good["value"].median()) if len(good) else float("nan"),
         change=geometric_mean([] if exact else ratios[np.isfinite(ratios) & (ratios > 0)]),
         changed=int((paired["value"] != paired["before"]).sum()) if exact else None,
-        spark="" if exact else spark(story),
+        spark="" if exact else spark(history),
     )
 
 
-def spark(story: Story) -> str:
+def spark(history: BenchmarkHistory) -> str:
     """Return the median case over the commits as points "x,y x,y ..."; "" below two points."""
-    line = summary(story.table.assign(value=relative(story.table)))
+    line = median_line(history.points.assign(value=relative_to_start(history.points)))
     line = line[line["value"] > 0]
     if len(line) < 2:
         return ""
@@ -99,7 +97,7 @@ def spark(story: Story) -> str:
     return " ".join(f"{one:.1f},{other:.1f}" for one, other in zip(x, y, strict=True))
 
 
-def case_names(rows: pd.DataFrame) -> pd.DataFrame:
+def case_names(history: BenchmarkHistory, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the dimensions of rows of `points` that vary."""
-    dims = dims_of(rows)
+    dims = history.dims_of(rows)
     return dims[list(varying(dims))]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sparsebench.analysis.environments import current, gave_way
+from sparsebench.analysis.environments import superseded_environments, without_environments
 from sparsebench.analysis.history import COLUMNS as SEARCHED
 from sparsebench.analysis.history.machine_tables import combination_codes
 from sparsebench.report.site.machines import HARDWARE, VERSIONS
@@ -138,14 +138,14 @@ def row_digests(rows: pd.DataFrame) -> dict[Benchmark, int]:
 
 def _newest_rows(read: SiteReader, ran: pd.DataFrame) -> pd.DataFrame:
     """Return the newest row per case with the columns `NEWEST`, of environments still measured."""
-    over = gave_way(ran)
-    commits = set(current(ran.iloc[_newest_positions(ran)], over)["commit_hash"])
+    over = superseded_environments(ran)
+    commits = set(without_environments(ran.iloc[_newest_positions(ran)], over)["commit_hash"])
     counts = ran["benchmark"].value_counts().sort_index()
     sizes = {str(name): int(count) for name, count in counts.items() if count}
     parts = []
     for names in batches(sizes, 4 * MOST_ROWS):  # few of these rows are kept
         rows = read(NEWEST, names, commits)
-        rows = current(rows[rows["status"] != "skipped"], over)
+        rows = without_environments(rows[rows["status"] != "skipped"], over)
         parts.append(rows.iloc[_newest_positions(rows)])
     return pd.concat(parts, ignore_index=True)
 

@@ -36,13 +36,13 @@ def ticks(values: list[float], unit: str | None) -> list[str]:
         ([1.0, 1.6], "ratio", ["1x", "1.2x", "1.4x", "1.6x"]),
     ],
 )
-def test_axes_have_round_numbers_in_one_human_unit(
+def test_ticks_are_round_numbers_in_one_readable_unit(
     values: list[float], unit: str, printed: list[str]
 ) -> None:
     assert ticks(values, unit) == printed
 
 
-def test_noise_of_a_percent_does_not_fill_an_axis() -> None:
+def test_noise_of_one_percent_does_not_fill_an_axis() -> None:
     axes = Figure().add_subplot()
     canvas.value_axis(axes, [0.995, 1.005], "seconds")
     assert axes.get_ylim() == pytest.approx((0.8, 1.2))
@@ -77,19 +77,19 @@ def test_the_same_figure_gives_the_same_bytes_with_text_as_text(tmp_path: Path) 
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["f.png", "f.svg"]
 
 
-def test_the_importing_programs_settings_come_back() -> None:
+def test_style_restores_the_callers_settings() -> None:
     before = {name: mpl.rcParams[name] for name in mpl.rcParams}
     with canvas.style():
         assert mpl.rcParams["svg.fonttype"] == "none"
     assert {name: mpl.rcParams[name] for name in mpl.rcParams} == before
 
 
-def test_an_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:
+def test_an_unknown_format_is_refused_with_the_valid_ones(tmp_path: Path) -> None:
     with pytest.raises(SparsebenchError, match=r"--format: unknown format 'gif'; known: png, svg"):
         canvas.save(Figure(), tmp_path, "f", "", ["gif"])
 
 
-def test_a_full_disk_is_one_line_and_the_old_file_stays(
+def test_on_a_full_disk_the_error_names_the_file_and_the_old_one_is_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "f.png").write_text("old")

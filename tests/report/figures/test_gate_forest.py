@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sparsebench.gate.findings import GateResult, Verdict
-from sparsebench.report.figures.gate_forest import MOST_LINES, plot_gate
+from sparsebench.report.figures.gate_forest import MOST_ROWS, plot_gate
 from sparsebench.report.figures.power_curve import describe_power, plot_power
 from sparsebench.stats import Interval
 from tests.gate_results import (
@@ -25,7 +25,7 @@ def drawn(into: Path) -> str:
     return (into / "gate.svg").read_text(encoding="utf-8")
 
 
-def test_what_changed_is_drawn_and_the_unchanged_share_a_line(tmp_path: Path) -> None:
+def test_changes_are_drawn_and_unchanged_cases_share_a_row(tmp_path: Path) -> None:
     paths = list(plot_gate(one_of_each(), tmp_path, ["png", "svg"]))
     assert [path.name for path in paths] == ["gate.png", "gate.svg"]
     svg = drawn(tmp_path)
@@ -36,7 +36,7 @@ def test_what_changed_is_drawn_and_the_unchanged_share_a_line(tmp_path: Path) ->
     assert svg.index(">+131 %<") < svg.index(">+16.4 %<")
 
 
-def test_few_cases_are_all_drawn(tmp_path: Path) -> None:
+def test_few_cases_have_one_row_each(tmp_path: Path) -> None:
     list(plot_gate(result(*quiet(12)), tmp_path, ["svg"]))
     assert drawn(tmp_path).count(">block ") == 12
 
@@ -51,8 +51,8 @@ def test_a_benchmarks_name_stays_legible_where_short_cases_move_the_axis_into_it
     assert backed == [quiet(2)[0].benchmark]
 
 
-def test_a_page_holds_forty_lines_and_names_its_benchmark(tmp_path: Path) -> None:
-    many = [timed(case, Verdict.REGRESSED, 0.2) for case in LONG[: 2 * MOST_LINES]]
+def test_a_page_has_forty_rows_and_names_its_benchmark(tmp_path: Path) -> None:
+    many = [timed(case, Verdict.REGRESSED, 0.2) for case in LONG[: 2 * MOST_ROWS]]
     paths = list(plot_gate(result(*many), tmp_path, ["svg"]))
     assert [path.name for path in paths] == ["gate.svg", "gate-2.svg", "gate-3.svg"]
     svgs = [path.read_text(encoding="utf-8") for path in paths]
@@ -60,14 +60,14 @@ def test_a_page_holds_forty_lines_and_names_its_benchmark(tmp_path: Path) -> Non
     assert all(">step.Long.time_step</text>" in svg for svg in svgs)
 
 
-def test_hostile_names_and_endless_numbers_are_drawn(tmp_path: Path) -> None:
-    found = [
+def test_hostile_names_and_infinite_numbers_are_drawn(tmp_path: Path) -> None:
+    findings = [
         timed("$x$ _^", Verdict.UNDECIDED, 0.1, interval=Interval(-1.0, float("inf"))),
         timed(NASTY, Verdict.REGRESSED, 1e6, half=0.0, benchmark=NASTY),
         timed("n=1", Verdict.IMPROVED, -1.0),
         finding("n=2", Verdict.REGRESSED, change=float("nan")),
     ]
-    list(plot_gate(result(*found, project=NASTY), tmp_path, ["svg"]))
+    list(plot_gate(result(*findings, project=NASTY), tmp_path, ["svg"]))
     svg = drawn(tmp_path)
     assert "$x$ _^" in svg
     assert "<script>" not in svg
@@ -77,11 +77,11 @@ def test_hostile_names_and_endless_numbers_are_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "gate", [result(), result(digest("a", Verdict.UNCHANGED, 1.0, 1.0), finding("b", Verdict.NEW))]
 )
-def test_without_a_change_there_is_no_picture(tmp_path: Path, gate: GateResult) -> None:
+def test_without_a_change_there_is_no_figure(tmp_path: Path, gate: GateResult) -> None:
     assert list(plot_gate(gate, tmp_path, ["svg"])) == []
 
 
-def test_the_power_curve_says_what_was_found_and_the_false_alarms(tmp_path: Path) -> None:
+def test_the_power_curve_shows_the_share_found_and_the_false_alarms(tmp_path: Path) -> None:
     (path,) = plot_power(calibration(), tmp_path, ["svg"])
     svg = path.read_text(encoding="utf-8")
     assert "gate, every case slowed" in svg

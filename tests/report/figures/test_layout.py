@@ -1,7 +1,7 @@
 import pandas as pd
 
 from sparsebench.analysis.dimensions import dimensions
-from sparsebench.report.figures.layout import MOST_HUES, MOST_PANELS, Layout, choose_layout
+from sparsebench.report.figures.layout import MOST_COLOURS, MOST_PANELS, Layout, choose_layout
 from tests.synthetic import LONG, SHORT, history
 
 
@@ -9,26 +9,26 @@ def layout_of(frame: pd.DataFrame) -> Layout:
     return choose_layout(dimensions(frame), frame["value"])
 
 
-def test_few_cases_get_a_panel_each_named_by_what_tells_them_apart() -> None:
+def test_few_cases_get_one_panel_each() -> None:
     assert layout_of(history()) == Layout(("shape", "block"), (), ())
 
 
-def test_what_is_compared_becomes_a_colour() -> None:
+def test_implementations_and_machines_become_colours() -> None:
     axes = {"case": SHORT, "implementation": ["sparsebench", "torch.ao"]}
     layout = layout_of(history(axes=axes, machines=["a", "b"]))
     assert layout == Layout(("shape", "block"), ("implementation", "machine"), ())
 
 
-def test_the_long_grid_has_a_panel_a_shape_and_block() -> None:
+def test_the_long_grid_has_one_panel_per_shape_and_block() -> None:
     alone = layout_of(history(commits=1, axes={"case": LONG, "weights": ["ones", "random"]}))
-    assert (alone.panels, alone.hues) == (("shape", "block"), ("level",))
+    assert (alone.panels, alone.colours) == (("shape", "block"), ("level",))
     assert set(alone.summarised) == {"zeros", "weights"}
     both = layout_of(history(commits=1, axes={"case": LONG, "implementation": ["a", "b"]}))
-    assert (both.panels, both.hues) == (("shape", "block"), ("implementation",))
+    assert (both.panels, both.colours) == (("shape", "block"), ("implementation",))
     assert set(both.summarised) == {"level", "zeros"}
 
 
-def test_a_foreign_benchmark_is_split_by_what_explains_most() -> None:
+def test_panels_are_the_dimensions_that_explain_most_of_the_values() -> None:
     axes = {"x": list("abcde"), "n": ["1", "2", "3"], "mode": ["p", "q"]}
     frame = history("foreign.time_it", axes=axes, noise=0)
     by = {"x": 0.01, "n": 10.0, "mode": 3.0}
@@ -45,7 +45,7 @@ def test_a_foreign_benchmark_is_split_by_what_explains_most() -> None:
 
 
 def test_more_machines_than_colours_become_panels_or_are_summarised() -> None:
-    machines = [f"m{number}" for number in range(MOST_HUES + 1)]
+    machines = [f"m{number}" for number in range(MOST_COLOURS + 1)]
     assert layout_of(history("b.time_it", axes={"n": ["1"]}, machines=machines)).panels == (
         "machine",
     )

@@ -9,15 +9,13 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from sparsebench.analysis.history import commit_order, short_hash, steps
+from sparsebench.analysis.points import benchmark_history, rows_by_group
 from sparsebench.report.figures import canvas
-from sparsebench.report.figures.regression import draw
-from sparsebench.report.figures.regression_data import (
-    BREAK_NOTE,
-    Story,
-    describe,
-    figures,
-    notes,
-    tell,
+from sparsebench.report.figures.regression import (
+    HARNESS_NOTE,
+    RegressionFigure,
+    draw_regression,
+    regression_figure,
 )
 from tests.synthetic import LONG, SHORT, commit_place, failed, hashes, history, slowed
 
@@ -25,12 +23,15 @@ ONE = {"n": ["1"]}
 TWO = {"case": SHORT[:1], "implementation": ["sparsebench", "torch.ao"]}
 
 
-def drawn(frame: pd.DataFrame, name: str = "step.Short.time_step") -> tuple[Story, Figure]:
+def drawn(
+    frame: pd.DataFrame, name: str = "step.Short.time_step"
+) -> tuple[RegressionFigure, Figure]:
+    rows = rows_by_group(frame)[name]
+    data = regression_figure(benchmark_history(name, rows, commit_order(frame), steps(frame)))
     with canvas.style():
-        story = tell(name, figures(frame)[name], commit_order(frame), steps(frame))
-        figure = draw(story)
+        figure = draw_regression(data)
         figure.canvas.draw()
-    return story, figure
+    return data, figure
 
 
 def curves(axes: Axes) -> list[np.ndarray]:
@@ -40,8 +41,8 @@ def curves(axes: Axes) -> list[np.ndarray]:
 
 
 def bars(axes: Axes) -> int:
-    found = [c for c in axes.collections if isinstance(c, LineCollection)]
-    return sum(np.isfinite(path.vertices).all() for c in found for path in c.get_paths())
+    collections = [c for c in axes.collections if isinstance(c, LineCollection)]
+    return sum(np.isfinite(path.vertices).all() for c in collections for path in c.get_paths())
 
 
 def texts(figure: Figure) -> str:
@@ -89,11 +90,11 @@ def test_five_hundred_commits_have_a_band_and_few_labels() -> None:
     assert all(right.x1 - left.x1 > width for left, right in pairwise(boxes))
 
 
-def test_compared_implementations_have_a_colour_and_stand_beside_each_other() -> None:
-    story, figure = drawn(history(commits=3, axes=TWO))
+def test_compared_implementations_have_their_own_colour_and_offset() -> None:
+    data, figure = drawn(history(commits=3, axes=TWO))
     (axes,) = figure.axes
-    assert story.hues == ["sparsebench", "torch.ao"]
-    assert legend(figure) == story.hues
+    assert data.colours == ["sparsebench", "torch.ao"]
+    assert legend(figure) == data.colours
     lines = [line for line in axes.lines if line.get_linestyle() == "-" and len(line.get_xdata())]
     assert len({line.get_color() for line in lines}) == 2
     assert len({float(np.asarray(line.get_xdata())[0]) for line in lines}) == 2
@@ -105,8 +106,8 @@ def test_a_benchmark_and_its_reference_share_a_figure() -> None:
         "reference.Short.time_step", axes={"case": SHORT[:2], "implementation": ["torch.ao"]}
     )
     other = history("foreign.Short.time_step", implementation=None)
-    found = figures(pd.concat([theirs, ours, other], ignore_index=True))
-    assert {name: len(rows) for name, rows in found.items()} == {
+    groups = rows_by_group(pd.concat([theirs, ours, other], ignore_index=True))
+    assert {name: len(rows) for name, rows in groups.items()} == {
         "foreign.Short.time_step": 9,
         "step.Short.time_step": 15,
     }
@@ -115,7 +116,7 @@ def test_a_benchmark_and_its_reference_share_a_figure() -> None:
 def test_another_harness_breaks_the_line() -> None:
     frame = history(commits=6, axes={"n": ["1"]})
     frame.loc[commit_place(frame) >= 4, "fingerprint"] = "number=10"
-    story, figure = drawn(frame)
+    data, figure = drawn(frame)
     (axes,) = figure.axes
     assert [len(values) for values in curves(axes)] == [4, 2]
     guides = [
@@ -125,18 +126,18 @@ def test_another_harness_breaks_the_line() -> None:
     ]
     assert guides == [3.5]
     assert legend(figure) == ["new harness"]
-    assert notes(story) == [BREAK_NOTE]
+    assert data.notes == (HARNESS_NOTE,)
 
 
 def test_failures_are_marked_and_counted() -> None:
     frame = history(commits=4, axes={"n": ["1"]})
     frame = failed(failed(frame, commit_place(frame) == 1), commit_place(frame) == 2, "timeout")
-    story, figure = drawn(frame)
+    data, figure = drawn(frame)
     (axes,) = figure.axes
     marks = {str(line.get_marker()): list(line.get_xdata()) for line in axes.lines}
     assert (marks["x"], marks["P"]) == ([1], [2])
     assert legend(figure) == ["failed", "timeout"]
-    assert notes(story) == ["1 of 4 points failed", "1 of 4 points timed out"]
+    assert data.notes == ("1 of 4 points failed", "1 of 4 points timed out")
 
 
 def test_a_panel_in_which_everything_failed_says_so() -> None:
@@ -150,16 +151,15 @@ def long(commits: int, **axes: list[str]) -> pd.DataFrame:
     return history("step.Long.time_step", commits=commits, axes={"case": LONG, **axes}, noise=0.02)
 
 
-def test_the_long_grid_is_eight_panels_below_an_overview_that_names_what_moved() -> None:
+def test_the_long_grid_is_eight_panels_below_an_overview_that_names_the_steps() -> None:
     frame = long(16)
     slow = frame["case"].eq("shape=255x324, level=0.6, block=4x1, zeros=2")
     moved = slowed(frame, slow & (commit_place(frame) >= 8), 1.5)
-    story, figure = drawn(moved, "step.Long.time_step")
+    data, figure = drawn(moved, "step.Long.time_step")
     overview, *panels = figure.axes
     assert len(panels) == 8
-    assert (
-        overview.get_title(loc="left")
-        == "all 288 cases relative to their start; numbered: what changed for good, at most 5"
+    assert overview.get_title(loc="left") == (
+        "all 288 cases relative to their start; numbered: steps that were not reverted, at most 5"
     )
     named = overview.get_legend()
     assert named is not None
@@ -172,7 +172,7 @@ def test_the_long_grid_is_eight_panels_below_an_overview_that_names_what_moved()
     assert legend(figure) == [f"level {level}" for level in ("0", "0.3", "0.6", "0.9", "0.99", "1")]
     for axes in panels:
         assert len(curves(axes)) == 6
-    assert story.layout.summarised == ("zeros",)
+    assert data.about.startswith("time, median of the cases")
 
 
 def test_a_panels_line_is_the_median_of_its_cases() -> None:
@@ -193,24 +193,24 @@ def test_panels_compare_only_cases_that_every_colour_has() -> None:
         noise=0,
     )
     frame = pd.concat([ours, theirs], ignore_index=True)
-    story, figure = drawn(frame, "step.Long.time_step")
+    data, figure = drawn(frame, "step.Long.time_step")
     cell = ours[ours["shape"].eq("128x128") & ours["block"].eq("1x4") & ours["zeros"].eq(0)]
     expected = cell.groupby("commit_date")["value"].median().to_numpy()
     assert any(np.allclose(values, expected) for values in curves(figure.axes[1]))
-    assert notes(story) == ["240 cases that not every colour has are in the overview only"]
+    assert data.notes == ("240 cases that not every colour has are in the overview only",)
 
 
-def test_of_one_commit_the_cases_that_are_drawn_nowhere_are_named() -> None:
+def test_without_an_overview_the_cases_that_are_not_drawn_are_named() -> None:
     axes = {"case": LONG, "implementation": ["sparsebench"]}
     ours = history(commits=1, axes=axes | {"dtype": ["float16", "bfloat16", "float32"]})
     axes = {"case": LONG, "implementation": ["torch.ao"], "dtype": ["float32"]}
     theirs = history("reference.Short.time_step", commits=1, axes=axes)
     frame = pd.concat([ours, theirs], ignore_index=True)
-    story, figure = drawn(frame)
-    assert not story.has_overview
-    assert notes(story) == [
-        "576 cases that not every colour has are not drawn: all of dtype bfloat16, float16"
-    ]
+    data, figure = drawn(frame)
+    assert data.overview is None
+    assert data.notes == (
+        "576 cases that not every colour has are not drawn: all of dtype bfloat16, float16",
+    )
     assert "are not drawn" in texts(figure)
 
 
@@ -225,17 +225,17 @@ def test_no_text_leaves_the_saved_picture() -> None:
                 assert extent.x1 <= box.x1 + 0.02
 
 
-def test_the_picture_is_told_in_words() -> None:
+def test_the_alternative_text_describes_the_figure() -> None:
     frame = history(commits=2, axes={"n": ["1"]}).assign(value=[1e-3, 2e-3])
-    story, _ = drawn(frame)
+    data, _ = drawn(frame)
     first, last = map(short_hash, hashes(2))
-    assert describe(story) == (
+    assert data.alt == (
         f"step.Short.time_step over 2 commits, {first} to {last}; panels: 1. "
         "newest: median of the newest values 2 ms"
     )
 
 
-def test_long_environments_are_told_by_what_differs_and_leave_room() -> None:
+def test_long_environment_names_are_shortened_and_leave_room_for_the_panel() -> None:
     names = [
         f"virtualenv-py3.{minor}-numpy2.1-a_very_long_requirement1.0" for minor in range(10, 18)
     ]
@@ -247,7 +247,7 @@ def test_long_environments_are_told_by_what_differs_and_leave_room() -> None:
     assert height > 1  # inch
 
 
-def test_marks_of_failures_stand_on_the_edge_clear_of_all_values() -> None:
+def test_marks_of_failures_are_on_the_edge_clear_of_all_values() -> None:
     frame = history(commits=300, axes=ONE)
     _, figure = drawn(failed(frame, commit_place(frame) % 10 == 0))
     (axes,) = figure.axes
