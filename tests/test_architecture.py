@@ -21,7 +21,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "gate": ({"project", "results", "stats"}, {"numpy", "asv_runner", "pyarrow"}),
     "report": (
         {"analysis", "gate", "project", "results", "stats"},
-        {"numpy", "pandas", "matplotlib", "seaborn", "rich", "jinja2"},
+        {"numpy", "pandas", "pyarrow", "matplotlib", "seaborn", "rich", "jinja2"},
     ),
     "cli": (
         {"results", "stats", "project", "analysis", "gate", "report"},

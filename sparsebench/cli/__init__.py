@@ -1,4 +1,4 @@
-"""The command line: one module a verb, loaded only when that verb is called.
+"""The command line: one module per verb, imported only when that verb is called.
 
 Exit codes: 0 done, 1 regression or changed result, 2 bad input or nothing measured, 3 undecided,
 130 interrupted.
@@ -19,26 +19,26 @@ from sparsebench.errors import SparsebenchError, SparsebenchWarning, unknown_nam
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
-EXIT_BROKEN_PIPE = 141  # as the shell has it for a process that SIGPIPE ended
+EXIT_BROKEN_PIPE = 141  # the shell's code for a process that SIGPIPE ended
 
 VERBS = {
     "bench": "Run asv over commits, store the results, draw them, print a summary.",
     "gate": "Compare two commits by paired measurement, for CI.",
-    "calibrate": "Find out what the gate can be believed on this machine.",
-    "bisect": "Find the commit that brought a regression, by paired gates.",
+    "calibrate": "Measure the gate's error rates on this machine.",
+    "bisect": "Find the commit that caused a regression, by paired gates.",
     "ingest": "Read asv results into the Parquet dataset.",
-    "compact": "Merge the dataset's small files; readers and writers may go on.",
+    "compact": "Merge the dataset's small files.",
     "export": "Write the dataset as CSV, JSON lines or asv result files.",
     "show": "Print a filtered table of the dataset.",
     "plot": "Draw regression plots: value against commit.",
     "history": "List regressions and improvements over commits.",
     "devices": "Compare two devices, machines, implementations or torch versions.",
-    "report": "Render one static site over the results.",
+    "report": "Render a static site of the results.",
 }
 
 
 class _Verbs(click.Group):
-    """A group that imports ``sparsebench.cli.<verb>`` on first use; ``--help`` imports none."""
+    """A group that imports ``sparsebench.cli.<verb>`` when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -65,46 +65,46 @@ class _Verbs(click.Group):
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sparsebench")
 def command() -> None:
-    """Measure, keep, judge and show the cost of computing sparsity masks.
+    """Measure, store, compare and show benchmark results of sparsity masks or any asv project.
 
-    Every verb but `bench` works on stored results and needs no benchmark run. `sparsebench VERB
-    --help` shows examples. Exit codes: 0 done, 1 regression or changed result, 2 bad input or
-    nothing measured, 3 undecided, 130 interrupted.
+    Only bench, gate, calibrate and bisect measure; the other verbs work on stored results.
+    `sparsebench VERB --help` shows examples. Exit codes: 0 done, 1 regression or changed result, 2
+    bad input or nothing measured, 3 undecided, 130 interrupted.
     """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code; errors and doubts become lines on stderr."""
+    """Run a command line and return its exit code; errors and warnings are lines on stderr."""
     try:
-        with _doubts_as_lines():
+        with _warnings_as_lines():
             code = command.main(args=argv, prog_name="sparsebench", standalone_mode=False)
             sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
-        return _complain(error.format_message(), prefix="")
+        return _print_error(error.format_message(), prefix="")
     except click.ClickException as error:
-        return _complain(error.format_message())
+        return _print_error(error.format_message())
     except SparsebenchError as error:
-        return _complain(str(error))
+        return _print_error(str(error))
     except (BrokenPipeError, SystemExit):
-        # `sparsebench show | head`: the reader has seen enough. click turns the error into
-        # SystemExit(1), the only one it raises here, and 1 would mean a regression.
+        # `sparsebench show | head` closes the pipe. click turns the error into SystemExit(1), the
+        # only one that it raises here, and 1 would mean a regression.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror or error}")
+        return _print_error(f"{where}{error.strerror or error}")
     except (KeyboardInterrupt, click.Abort):
-        _complain("interrupted; what was stored stays, the same command continues")
+        _print_error("interrupted; what was stored is kept, the same command continues")
         return EXIT_INTERRUPTED
     return code if isinstance(code, int) else 0
 
 
 @contextmanager
-def _doubts_as_lines() -> Iterator[None]:
-    """Print our own warnings as one line each; all others stay as Python has them."""
+def _warnings_as_lines() -> Iterator[None]:
+    """Print sparsebench's warnings as one line each, and all others as Python does."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", SparsebenchWarning)
-        usual = warnings.showwarning
+        default = warnings.showwarning
 
         def show(
             message: Warning | str,
@@ -115,14 +115,14 @@ def _doubts_as_lines() -> Iterator[None]:
             line: str | None = None,
         ) -> None:
             if issubclass(category, SparsebenchWarning):
-                _complain(str(message))
+                _print_error(str(message))
             else:
-                usual(message, category, filename, lineno, file, line)
+                default(message, category, filename, lineno, file, line)
 
         warnings.showwarning = show
         yield
 
 
-def _complain(message: str, prefix: str = "sparsebench: ") -> int:
+def _print_error(message: str, prefix: str = "sparsebench: ") -> int:
     print(f"{prefix}{message}", file=sys.stderr)
     return EXIT_BAD_INPUT

@@ -9,9 +9,9 @@ import click
 from rich.console import Console
 
 from sparsebench.analysis.summary import summarise
-from sparsebench.cli import EXIT_BAD_INPUT
+from sparsebench.cli import EXIT_BAD_INPUT, options
+from sparsebench.cli.history import search_history
 from sparsebench.cli.progress import busy, percentages, say
-from sparsebench.cli.searching import searched
 from sparsebench.project.asv_command import Asv, Outcome
 from sparsebench.project.commits import Commit, resolve, uncommitted_changes
 from sparsebench.project.pending import (
@@ -39,8 +39,8 @@ Examples:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What one call is to do."""
+class BenchPlan:
+    """What one call measures, and where results go."""
 
     project: Project
     pattern: str
@@ -53,7 +53,7 @@ class Plan:
 
 
 def _plain_name(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """A name that makes one folder, and no other."""
+    """Check that ``value`` can be the name of a folder."""
     if value is not None and not re.fullmatch(r"\w[\w.@ -]*", value):
         raise click.BadParameter(
             f"must be a word of letters, digits, '.', '-', '_', got {value!r}", param=parameter
@@ -62,26 +62,26 @@ def _plain_name(_: click.Context, parameter: click.Parameter, value: str | None)
 
 
 def _shard(_: click.Context, parameter: click.Parameter, value: str | None) -> Shard | None:
-    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", value) if value else None
-    if value and (not found or not 1 <= int(found[1]) <= int(found[2])):
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", value) if value else None
+    if value and (not match or not 1 <= int(match[1]) <= int(match[2])):
         raise click.BadParameter(f"must be I/N with 1 <= I <= N, got {value!r}", param=parameter)
-    return Shard(int(found[1]), int(found[2])) if found else None
+    return Shard(int(match[1]), int(match[2])) if match else None
 
 
 @click.command(name="bench", epilog=_EXAMPLES)
 @click.option("--grid", metavar="NAME", help="A grid named in pyproject.toml.  [default: short]")
-@click.option("--bench", metavar="REGEX", help="Choose benchmarks by asv's names instead.")
+@click.option("--bench", metavar="REGEX", help="Select benchmarks by asv's names instead.")
 @click.option(
     "--commits",
     metavar="REVISIONS",
-    help="Commits and ranges, as git has them.  [default: HEAD and up to two before it]",
+    help="Commits and ranges in git's syntax.  [default: HEAD and up to two before it]",
 )
 @click.option("--device", metavar="NAME", help="Only cases on this device: cpu or cuda.")
 @click.option(
     "--shard",
     metavar="I/N",
     callback=_shard,
-    help="Measure the I-th of N parts of the cases, as long as each other; ingest them together.",
+    help="Measure the I-th of N parts of equal duration; ingest their results together.",
 )
 @click.option(
     "--machine",
@@ -89,16 +89,12 @@ def _shard(_: click.Context, parameter: click.Parameter, value: str | None) -> S
     callback=_plain_name,
     help="Store under this machine name.  [default: this computer's]",
 )
-@click.option(
-    "--dataset",
-    metavar="DATASET",
-    help="The Parquet dataset, a folder or a URI.  [default: results/parquet]",
-)
+@options.dataset_option(default=None)
 @click.option(
     "--figures",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Where figures go.  [default: results/figures]",
+    help="Folder for the figures.  [default: results/figures]",
 )
 def command(
     grid: str | None,
@@ -112,14 +108,14 @@ def command(
 ) -> int:
     """Measure commits with asv, store the results, draw them, and print a summary.
 
-    Run it in any asv project. What is measured already is not measured again, so a run that was
-    cut off is continued by the next. Benchmarks are read from the work tree, the code that they
+    Run it in any asv project. What is measured is not measured again, so an interrupted run
+    continues with the same command. Benchmarks are read from the working tree, the code that they
     measure from each commit.
     """
     if grid and bench:
         raise click.UsageError("--grid and --bench exclude each other; give one")
     project = load_project(Path.cwd())
-    plan = Plan(
+    plan = BenchPlan(
         project=project,
         pattern=bench or project.pattern(grid),
         commits=resolve(project.repository, commits),
@@ -129,10 +125,11 @@ def command(
         dataset=dataset or str(project.root / "results" / "parquet"),
         figures=figures or project.root / "results" / "figures",
     )
-    return _carry_out(plan, Console(stderr=True))
+    return run_plan(plan, Console(stderr=True))
 
 
-def _carry_out(plan: Plan, console: Console) -> int:
+def run_plan(plan: BenchPlan, console: Console) -> int:
+    """Measure, store and draw what ``plan`` says, and return the exit code."""
     _warn_of_uncommitted(plan.project, console)
     with plan.asv.alone():
         selection = _discover(plan, console)
@@ -140,66 +137,68 @@ def _carry_out(plan: Plan, console: Console) -> int:
     return _store_and_show(plan, selection, console)
 
 
-def _discover(plan: Plan, console: Console) -> Selection:
-    """Build what is needed and find the benchmarks; the first time this installs PyTorch."""
+def _discover(plan: BenchPlan, console: Console) -> Selection:
+    """Build environments and find the benchmarks; the first time this installs PyTorch."""
     plan.asv.ensure_machine()
     with busy(console, "Building environments and finding benchmarks ..."):
         plan.asv.discover([plan.commits[-1].hash])
-    everything = select(plan.project.results, plan.pattern, plan.device)
+    selection = select(plan.project.results, plan.pattern, plan.device)
     if plan.shard is None:
-        return everything
-    return shard_of(everything, plan.project.results, plan.shard)
+        return selection
+    return shard_of(selection, plan.project.results, plan.shard)
 
 
-def _measure(plan: Plan, selection: Selection, console: Console) -> None:
-    """Each commit's benchmarks that have no value yet; asv stores them when a commit is done."""
+def _measure(plan: BenchPlan, selection: Selection, console: Console) -> None:
+    """Measure each commit's benchmarks without a value; asv stores them when a commit is done."""
     folder = plan.project.results / plan.asv.machine_name
     environments = list(plan.project.environments)
     for number, commit in enumerate(plan.commits, start=1):
         label = f"{commit.short} ({number} of {len(plan.commits)})"
         for path in set_aside_damaged(folder, commit.hash, environments):
-            say(console, f"{label}: a damaged result file is now {_near(path)}")
+            say(console, f"{label}: a damaged result file was renamed to {_relative(path)}")
         todo = missing(selection, folder, commit.hash, environments)
         if not todo:
             say(console, f"{label}: measured already")
             continue
         with percentages(console, label) as progress:
             outcome = plan.asv.measure(commit.hash, selection.asv_pattern(todo), progress)
-        say(console, f"{label}: {_told(outcome, len(todo), plan)}")
+        say(console, f"{label}: {_outcome_text(outcome, len(todo), plan)}")
 
 
-def _told(outcome: Outcome, count: int, plan: Plan) -> str:
+def _outcome_text(outcome: Outcome, count: int, plan: BenchPlan) -> str:
     if outcome is Outcome.NOT_BUILT:
-        return f"does not build, nothing measured; see {_near(plan.asv.log)}"
-    ending = f"; some failed, see {_near(plan.asv.log)}" if outcome is Outcome.SOME_FAILED else ""
+        return f"does not build, nothing measured; see {_relative(plan.asv.log)}"
+    ending = (
+        f"; some failed, see {_relative(plan.asv.log)}" if outcome is Outcome.SOME_FAILED else ""
+    )
     return f"{count} {'benchmark' if count == 1 else 'benchmarks'} measured{ending}"
 
 
-def _store_and_show(plan: Plan, selection: Selection, console: Console) -> int:
-    """Ingest, plot, and the summary with where everything lies; 2 where nothing has a value."""
+def _store_and_show(plan: BenchPlan, selection: Selection, console: Console) -> int:
+    """Ingest, plot, print the summary and all paths; return 2 if no case has a value."""
     report = ingest([plan.project.results / plan.asv.machine_name], plan.dataset)
     for problem in report.problems:
         say(console, problem)
     frame = read(plan.dataset, project=plan.project.name)
     frame = frame[frame["benchmark"].isin(selection.cases)]
-    found = searched(frame)
+    findings = search_history(frame)
     with busy(console, "Drawing ..."):
-        figures = list(plot(frame, plan.figures, ("png", "svg"), found.steps))
+        figures = list(plot(frame, plan.figures, ("png", "svg"), findings.steps))
     hashes = [commit.hash for commit in plan.commits]
-    here = frame[frame["machine"] == plan.asv.machine_name]
+    own = frame[frame["machine"] == plan.asv.machine_name]
     if plan.device:
-        here = here[here["device"] == plan.device]
-    lines = summarise(here, hashes)
+        own = own[own["device"] == plan.device]
+    summaries = summarise(own, hashes)
     out = Console()
-    out.print(summary_table(lines))
-    for footnote in footnotes(lines):
+    out.print(summary_table(summaries))
+    for footnote in footnotes(summaries):
         out.print(footnote, style="dim", highlight=False)
     values = int((frame["status"] == "ok").sum())
-    out.print(_places(plan, values, len(figures)), highlight=False, soft_wrap=True)
-    return 0 if any(line.cases for line in lines) else EXIT_BAD_INPUT
+    out.print(_paths(plan, values, len(figures)), highlight=False, soft_wrap=True)
+    return 0 if any(summary.cases for summary in summaries) else EXIT_BAD_INPUT
 
 
-def _places(plan: Plan, values: int, figures: int) -> str:
+def _paths(plan: BenchPlan, values: int, figures: int) -> str:
     newest = plan.commits[-1]
     return "\n".join(
         [
@@ -207,21 +206,21 @@ def _places(plan: Plan, values: int, figures: int) -> str:
             f"commit    {newest.short} {newest.subject}",
             f"machine   {plan.asv.machine_name}",
             f"dataset   {_dataset(plan.dataset)}  ({values:,} values of these benchmarks)",
-            f"figures   {_near(plan.figures)}  ({figures} files)",
-            f"asv       {_near(plan.project.results)}  (asv publish, compare, show work on it)",
-            f"log       {_near(plan.asv.log)}",
+            f"figures   {_relative(plan.figures)}  ({figures} files)",
+            f"asv       {_relative(plan.project.results)}  (asv publish, compare, show work on it)",
+            f"log       {_relative(plan.asv.log)}",
         ]
     )
 
 
-def _dataset(place: str) -> str:
-    """A folder relative to the current one, a URI without its credentials."""
-    store = open_store(place)
-    return _near(Path(store.root)) if store.local else store.shown
+def _dataset(location: str) -> str:
+    """Return a folder relative to the current one, or a URI without its credentials."""
+    store = open_store(location)
+    return _relative(Path(store.root)) if store.local else store.shown
 
 
-def _near(path: Path) -> str:
-    """``path`` relative to the current folder where it lies below it."""
+def _relative(path: Path) -> str:
+    """Return ``path`` relative to the current folder if it is inside."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
@@ -231,5 +230,5 @@ def _warn_of_uncommitted(project: Project, console: Console) -> None:
         say(
             console,
             f"note: {changed} files have uncommitted changes; commits are measured as committed, "
-            "with the benchmarks of the work tree",
+            "with the benchmarks of the working tree",
         )

@@ -1,4 +1,4 @@
-"""`sparsebench calibrate`: how often the gate errs on this machine, and what it finds."""
+"""`sparsebench calibrate`: measure the gate's error rates on this machine."""
 
 from functools import partial
 from pathlib import Path
@@ -8,25 +8,25 @@ import click
 from rich.console import Console
 
 from sparsebench.cli import options
-from sparsebench.cli.gate_options import Share, Target, target
+from sparsebench.cli.gate_options import Share, Target, target_options
 from sparsebench.cli.progress import rounds, say
-from sparsebench.cli.writing import write
+from sparsebench.files import write_text
 from sparsebench.gate.calibration import Trial
 from sparsebench.gate.calibration_run import Experiment, calibrate
 from sparsebench.gate.runner import Progress
 from sparsebench.report.figures.power_curve import plot_power
 from sparsebench.report.text.calibration import calibration_markdown, calibration_text
 
-HELP = """Find out what the gate can be believed: false alarms, and the slow-downs that it finds.
+HELP = """Measure the gate's error rates on this machine: false alarms, and detected slow-downs.
 
 \b
   sparsebench calibrate --tag short --runs 100
   sparsebench calibrate --bench 'step.Long.time_step.*random' --runs 2 --tries 1
   sparsebench calibrate --tag short --effects 10% --one-case 20 --runs 0
 
-Both sides are copies of one commit (by default HEAD). In A/A runs neither is slowed; in the others
-the benchmarked calls of one side are wrapped in extra work of the given share of their time. asv's
-own rule (factor 1.1, Mann-Whitney p < 0.002) judges the same samples beside the gate's.
+Both sides are copies of one commit (by default HEAD). In A/A runs neither is slowed. In the other
+runs each measured call of one side gets extra work that takes the given share of its time. asv's
+own rule (factor 1.1, Mann-Whitney p < 0.002) is applied to the same samples.
 """
 
 
@@ -38,15 +38,15 @@ class Shares(click.ParamType[tuple[float, ...]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[float, ...]:
-        """The shares that ``value`` says."""
+        """Return the shares in ``value``."""
         if isinstance(value, tuple):
             return value
-        return tuple(Share().convert(one.strip(), param, ctx) for one in str(value).split(","))
+        return tuple(Share().convert(part.strip(), param, ctx) for part in str(value).split(","))
 
 
-@click.command(help=HELP, short_help="Find out what the gate can be believed.")
+@click.command(help=HELP, short_help="Measure the gate's error rates on this machine.")
 @click.argument("revision", default="HEAD")
-@target
+@target_options
 @click.option(
     "--runs", type=click.IntRange(0), default=10, show_default=True, help="A/A gates to run."
 )
@@ -74,11 +74,11 @@ class Shares(click.ParamType[tuple[float, ...]]):
 )
 @click.option("--markdown", "as_markdown", type=click.Path(path_type=Path), metavar="FILE")
 @click.option(
-    "--figures", type=click.Path(path_type=Path), metavar="DIR", help="Where a power curve goes."
+    "--figures", type=click.Path(path_type=Path), metavar="DIR", help="Folder for a power curve."
 )
 @options.formats
 def command(
-    chosen: Target,
+    target: Target,
     revision: str,
     runs: int,
     effects: tuple[float, ...],
@@ -88,40 +88,40 @@ def command(
     figures: Path | None,
     formats: tuple[str, ...],
 ) -> int:
-    """Run the experiments, show the table, write what was asked for."""
+    """Run the experiments, print the table, and write the files."""
     console = Console(stderr=True)
     experiments = [
         Experiment(0.0, runs),
         *(Experiment(effect, tries) for effect in effects),
         *(Experiment(effect, one_case, one_case=True) for effect in effects),
     ]
-    experiments = [one for one in experiments if one.runs]
+    experiments = [experiment for experiment in experiments if experiment.runs]
     if not experiments:
         raise click.UsageError("nothing to run: --runs, --tries and --one-case are all 0")
-    side = chosen.commit(revision, "REVISION")
-    with chosen.asv.alone(), rounds(console) as tell:
-        progress = Progress(partial(say, console), tell)
-        found = calibrate(
-            chosen.project,
-            chosen.request(side, side),
+    side = target.commit(revision, "REVISION")
+    with target.asv.alone(), rounds(console) as show_round:
+        progress = Progress(partial(say, console), show_round)
+        calibration = calibrate(
+            target.project,
+            target.request(side, side),
             experiments,
             progress,
-            partial(_tell_trial, console),
+            partial(_print_trial, console),
         )
-    Console().print(calibration_text(found))
+    Console().print(calibration_text(calibration))
     if as_markdown:
-        write(as_markdown, calibration_markdown(found))
+        write_text(as_markdown, calibration_markdown(calibration))
     if figures:
-        for path in plot_power(found, figures, formats):
+        for path in plot_power(calibration, figures, formats):
             say(console, str(path))
     return 0
 
 
-def _tell_trial(console: Console, trial: Trial) -> None:
+def _print_trial(console: Console, trial: Trial) -> None:
     say(
         console,
         f"{trial.kind}, {trial.effect:.0%}: gate found {trial.gate.found} of {trial.slowed}, "
         f"{trial.gate.alarmed_runs} of {trial.runs} runs with a false alarm; asv's rule found "
         f"{trial.asv.found}, {trial.asv.alarmed_runs} runs; {trial.undecided} undecided; "
-        f"{trial.seconds:.0f} s a run",
+        f"{trial.seconds:.0f} s per run",
     )

@@ -18,11 +18,11 @@ Examples:
 @click.command(name="compact", epilog=_EXAMPLES)
 @click.argument("dataset", default="results/parquet", metavar="[DATASET]")
 def command(dataset: str) -> int:
-    """Merge small files of the dataset into few large ones; readers and writers may go on.
+    """Merge small files of the dataset into few large ones.
 
-    DATASET is a folder or a URI; results/parquet if none is given. What several machines wrote
-    about one commit is settled, files of an older schema version become today's, and what killed
-    writers left behind is removed.
+    DATASET is a folder or a URI; results/parquet if none is given. Readers and writers may continue
+    meanwhile. Rows that several machines stored of one commit are merged, files of an older schema
+    version are converted, and temporary files of killed writers are removed.
     """
     done = compact(dataset)
     for problem in done.problems:

@@ -1,4 +1,4 @@
-"""`sparsebench devices`: two sides case by case, as a table and as heat maps."""
+"""`sparsebench devices`: compare two sides case by case, as a table and as heat maps."""
 
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from sparsebench.results import latest, read
 
 HELP = """Compare two devices, machines, implementations, torch versions or dtypes case by case.
 
-A is the base: a ratio B/A above 1 means that B is slower, or needs more. Without names the column
---by (device, unless given) must have two values; with names and without --by it is the column that
-holds them. Rows are matched in everything else, the newest value of each. Below each table stand
-the geometric mean with its interval and, along shape, level and other sizes, the crossing point
-from which one side wins; at the end the distance from the copy floor, where a copy was timed.
+A is the base: a ratio B/A above 1 means that B is slower, or needs more. Without A and B the column
+--by (default: device) must have two values; with them and without --by it is the column that has
+both. The newest values of cases that are equal in all other columns are compared. Below each table
+follow the geometric mean with its interval and, along shape, level and other sizes, the crossing
+point from which one side is faster; at the end the ratio to the time of copying the weight.
 
 \b
   sparsebench devices                        # cpu against cuda, where both were measured
@@ -29,7 +29,7 @@ from which one side wins; at the end the distance from the copy floor, where a c
   sparsebench devices laptop server --benchmark Long
   sparsebench devices --by torch 2.12.0 2.13.0 --all
 
-Exit code 2 when there is nothing to compare; the line says what there is instead.
+Exit code 2 if there is nothing to compare; the message lists what can be compared.
 """
 
 
@@ -42,7 +42,7 @@ Exit code 2 when there is nothing to compare; the line says what there is instea
 @options.machine
 @click.option("--commit", metavar="HASH", help="Values of this commit instead of the newest.")
 @options.formats
-@click.option("--all", "complete", is_flag=True, help="Print every case, not the extremes only.")
+@click.option("--all", "complete", is_flag=True, help="Print all cases instead of the extremes.")
 def command(
     sides: tuple[str, ...],
     by: str | None,
@@ -54,19 +54,20 @@ def command(
     formats: tuple[str, ...],
     complete: bool,
 ) -> None:
-    """Print the comparison, then the path of each heat map as it is written."""
+    """Print the comparison, then the path of each heat map."""
     frame = read(dataset, benchmark=benchmark, machine=machine or None, commit=commit)
     measured = frame[frame["status"] != "skipped"]
-    chosen = choose_sides(measured, sides, by)
-    comparison = compare(latest(measured), chosen)
+    compared = choose_sides(measured, sides, by)
+    newest = latest(measured)
+    comparison = compare(newest, compared)
     if not comparison.groups:
         raise SparsebenchError(
-            f"{chosen.a}, {chosen.b}: no case has a value on both sides; "
+            f"{compared.a}, {compared.b}: no case has a value on both sides; "
             f"`sparsebench show` lists what each of them has"
         )
     Console().print(comparison_text(comparison, complete=complete))
-    for distance in floor_ratios(latest(measured), chosen):
-        click.echo(distance.text)
+    for ratio in floor_ratios(newest, compared):
+        click.echo(ratio.text)
     _draw(comparison, into, formats)
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import click
 
+from sparsebench.cli import options
 from sparsebench.results import export
 from sparsebench.results.exporter import FORMS
 
@@ -17,25 +18,20 @@ Examples:
 
 
 @click.command(name="export", epilog=_EXAMPLES)
-@click.option(
-    "--dataset",
-    default="results/parquet",
-    show_default=True,
-    help="The Parquet dataset: a folder or a URI.",
-)
+@options.dataset
 @click.option(
     "--into",
     type=click.Path(path_type=Path),
     required=True,
     metavar="PATH",
-    help="The file to write; for asv the folder, which gets a results tree a project.",
+    help="The file to write; for asv a folder, which gets one results tree per project.",
 )
 @click.option(
     "--to", "form", type=click.Choice(list(FORMS)), default="csv", show_default=True, help="Format."
 )
 @click.option("--project", multiple=True, help="Only this project (repeatable).")
-@click.option("--machine", multiple=True, help="Only this machine (repeatable).")
-@click.option("--benchmark", metavar="REGEX", help="Only benchmarks whose name matches.")
+@options.machine
+@options.benchmark
 @click.option("--commit", multiple=True, help="Only commits whose hash begins so (repeatable).")
 @click.option("--status", multiple=True, help="Only rows of this status (repeatable).")
 def command(dataset: str, into: Path, form: str, **filters: Any) -> int:

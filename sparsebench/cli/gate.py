@@ -1,4 +1,4 @@
-"""`sparsebench gate`: whether a commit made anything slower, or changed a result."""
+"""`sparsebench gate`: compare two commits by paired measurement."""
 
 from functools import partial
 from pathlib import Path
@@ -8,9 +8,9 @@ import click
 from rich.console import Console
 
 from sparsebench.cli import options
-from sparsebench.cli.gate_options import Target, target
+from sparsebench.cli.gate_options import Target, target_options
 from sparsebench.cli.progress import rounds, say
-from sparsebench.cli.writing import write
+from sparsebench.files import write_text
 from sparsebench.gate.findings import DEFAULT_FAIL_ON, Verdict
 from sparsebench.gate.record import Record, lines
 from sparsebench.gate.replay import load
@@ -27,17 +27,17 @@ HELP = """Compare two commits by paired measurement: is anything slower, has a r
   sparsebench gate main                      # the working tree against main
   sparsebench gate v1.0 v1.1 --tag long
   sparsebench gate main --bench 'step.*level=0.9' --tolerance 2% --budget 5m
-  sparsebench gate --replay gate.json        # the same verdicts from what was kept
+  sparsebench gate --replay gate.json        # the same verdicts from a stored record
 
 Works in any asv project. Benchmarks are read from the working tree, the code that they measure from
 each commit; without HEAD that is the working tree with its uncommitted changes. Two processes, one
-a commit, measure each case in turns, over several fresh pairs of processes. An interrupted run is
-continued by the same command.
+per commit, measure each case alternately, over several fresh pairs of processes. An interrupted run
+continues with the same command.
 
 Exit codes: 0 pass, 1 a verdict that --fail-on names, 2 bad input or nothing measured, 3 undecided.
 """
 
-_WORDS = {
+_VERDICTS = {
     "regressed": Verdict.REGRESSED,
     "changed": Verdict.CHANGED_RESULT,
     "failed": Verdict.FAILED,
@@ -55,37 +55,37 @@ class FailOn(click.ParamType[frozenset[Verdict]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> frozenset[Verdict]:
-        """The verdicts that ``value`` names."""
+        """Return the verdicts that ``value`` names."""
         if isinstance(value, frozenset):
             return value
-        words = [word.strip() for word in str(value).split(",")]
-        unknown = [word for word in words if word not in _WORDS]
-        if words == ["none"]:
+        names = [name.strip() for name in str(value).split(",")]
+        unknown = [name for name in names if name not in _VERDICTS]
+        if names == ["none"]:
             return frozenset()
         if unknown:
-            self.fail(f"must be of {', '.join(_WORDS)}, or none, got {unknown[0]!r}", param, ctx)
-        return frozenset(_WORDS[word] for word in words)
+            self.fail(f"must be of {', '.join(_VERDICTS)}, or none, got {unknown[0]!r}", param, ctx)
+        return frozenset(_VERDICTS[name] for name in names)
 
 
 @click.command(help=HELP, short_help="Compare two commits by paired measurement.")
 @click.argument("base", required=False)
 @click.argument("head", required=False)
-@target
+@target_options
 @click.option(
     "--fail-on",
     type=FailOn(),
     metavar="VERDICTS",
-    default=",".join(word for word, verdict in _WORDS.items() if verdict in DEFAULT_FAIL_ON),
+    default=",".join(word for word, verdict in _VERDICTS.items() if verdict in DEFAULT_FAIL_ON),
     show_default=True,
-    help="What fails the gate; also gone, new, none.",
+    help="Verdicts that fail the gate; also gone, new, none.",
 )
-@click.option("--all", "complete", is_flag=True, help="List the unchanged cases too.")
+@click.option("--all", "complete", is_flag=True, help="List unchanged cases too.")
 @click.option(
     "--json",
     "as_json",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="All of it, and the record.",
+    help="All findings and the record.",
 )
 @click.option(
     "--markdown",
@@ -95,23 +95,23 @@ class FailOn(click.ParamType[frozenset[Verdict]]):
     help="A comment for a pull request.",
 )
 @click.option(
-    "--figures", type=click.Path(path_type=Path), metavar="DIR", help="Where a forest plot goes."
+    "--figures", type=click.Path(path_type=Path), metavar="DIR", help="Folder for a forest plot."
 )
 @options.formats
 @click.option(
     "--into",
     type=click.Path(path_type=Path),
     metavar="DATASET",
-    help="A folder of gates, to which every block is added as Parquet.",
+    help="Folder to which all measured blocks are added as Parquet.",
 )
 @click.option(
     "--replay",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Judge what --json, --into or .asv/gate kept; nothing is measured.",
+    help="Judge a record of --json, --into or .asv/gate; nothing is measured.",
 )
 def command(
-    chosen: Target | None,
+    target: Target | None,
     base: str | None,
     head: str | None,
     fail_on: frozenset[Verdict],
@@ -123,35 +123,36 @@ def command(
     into: Path | None,
     replay: Path | None,
 ) -> int:
-    """Measure or load, judge, show, write what was asked for."""
+    """Measure or load a record, judge it, print and write the results."""
     if replay and base:
-        raise click.UsageError("--replay judges what was kept; give it, or BASE [HEAD] to measure")
+        raise click.UsageError(
+            "--replay judges a stored record; give it, or BASE [HEAD] to measure"
+        )
     console = Console(stderr=True)
-    record = load(replay) if replay else _measured(chosen, base, head, console)
-    found = result(record)
-    Console().print(gate_text(found, fail_on=fail_on, complete=complete), soft_wrap=False)
+    record = load(replay) if replay else measure(target, base, head, console)
+    findings = result(record)
+    Console().print(gate_text(findings, fail_on=fail_on, complete=complete), soft_wrap=False)
     if as_json:
-        write(as_json, to_json(found, fail_on, lines(record)))
+        write_text(as_json, to_json(findings, fail_on, lines(record)))
     if as_markdown:
-        write(as_markdown, markdown(found, fail_on))
+        write_text(as_markdown, markdown(findings, fail_on))
     if into:
         from sparsebench.gate import parquet  # loads Arrow only where it is needed
 
         say(console, str(parquet.write(record, into)))
     if figures:
-        for path in plot_gate(found, figures, formats, fail_on):
+        for path in plot_gate(findings, figures, formats, fail_on):
             say(console, str(path))
-    return found.exit_code(fail_on)
+    return findings.exit_code(fail_on)
 
 
-def _measured(
-    chosen: Target | None, base: str | None, head: str | None, console: Console
-) -> Record:
+def measure(target: Target | None, base: str | None, head: str | None, console: Console) -> Record:
+    """Measure two commits; without ``head`` the working tree against ``base``."""
     if base is None:
         raise click.UsageError("a base is needed: sparsebench gate BASE [HEAD], or --replay FILE")
-    assert chosen
-    before = chosen.commit(base, "BASE")
-    after = chosen.commit(head, "HEAD") if head else chosen.work_tree()
-    with chosen.asv.alone(), rounds(console) as tell:
-        progress = Progress(partial(say, console), tell)
-        return run(chosen.project, chosen.request(before, after), progress)
+    assert target
+    before = target.commit(base, "BASE")
+    after = target.commit(head, "HEAD") if head else target.work_tree()
+    with target.asv.alone(), rounds(console) as show_round:
+        progress = Progress(partial(say, console), show_round)
+        return run(target.project, target.request(before, after), progress)

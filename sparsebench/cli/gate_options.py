@@ -1,4 +1,4 @@
-"""The options by which gate, calibrate and bisect say what to measure."""
+"""The options of gate, calibrate and bisect that say what to measure."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ class Duration(click.ParamType[float]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """The seconds that ``value`` says."""
+        """Return the seconds in ``value``."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", str(value))
         if not match or not float(match[1]):
             self.fail(f"must be a time such as 90s, 10m or 1h, got {value!r}", param, ctx)
@@ -45,7 +45,7 @@ class Share(click.ParamType[float]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """The share that ``value`` says."""
+        """Return the share in ``value``."""
         match = re.fullmatch(r"(\d*\.?\d+)\s*(%?)", str(value))
         share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
         if not 0 < share < 1:
@@ -55,7 +55,7 @@ class Share(click.ParamType[float]):
 
 @dataclass(frozen=True)
 class Target:
-    """Where to measure and what: the project, its asv, the cases, and how carefully."""
+    """What to measure, where, and with which tolerance and time."""
 
     project: Project
     asv: Asv
@@ -65,7 +65,7 @@ class Target:
     environment: str
 
     def request(self, base: Side, head: Side) -> Request:
-        """A gate of these two commits."""
+        """Return the request for a gate of two commits."""
         return Request(
             base=base,
             head=head,
@@ -77,19 +77,19 @@ class Target:
         )
 
     def commit(self, revision: str, where: str) -> Side:
-        """The commit that a revision names."""
+        """Return the commit that a revision names."""
         commit = one(self.project.repository, revision, where)
         return Side(commit.hash, commit.subject)
 
     def work_tree(self) -> Side:
-        """The working tree with its uncommitted changes; HEAD where there are none."""
+        """Return the working tree with its uncommitted changes; HEAD if there are none."""
         commit, changed = work_tree_commit(self.project.repository)
         head = self.commit("HEAD", "HEAD")
         return head if not changed else Side(commit, f"on {head.short}: {head.subject}", changed)
 
 
-def target(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the shared options, and hand it a `Target` made of them."""
+def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the shared options to a command, which receives a `Target` made of them."""
 
     def wanted(
         project: Project, device: str | None, bench: str | None, tag: str | None
@@ -101,25 +101,25 @@ def target(command: Callable[..., Any]) -> Callable[..., Any]:
         pattern = project.pattern(tag)
         return selection(pattern, device, (f"grid {tag or 'short'}", pattern))
 
-    return _decorated(command, (*_WHICH, *_HOW), wanted)
+    return _with_options(command, (*_SELECTION_OPTIONS, *_MEASURING_OPTIONS), wanted)
 
 
-def case_target(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for a command about one case, which ``--case`` names."""
+def case_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the same options for a command about one case, which ``--case`` names."""
 
     def wanted(_: Project, device: str | None, case: str) -> Selection:
         pattern = f"{case}|{re.escape(case)}" if _is_regex(case) else re.escape(case)
         return selection(pattern, device, ("--case", case))
 
-    return _decorated(command, (_CASE, *_HOW), wanted)
+    return _with_options(command, (_CASE, *_MEASURING_OPTIONS), wanted)
 
 
-def _decorated(
+def _with_options(
     command: Callable[..., Any],
-    given: Sequence[Callable[..., Any]],
+    options: Sequence[Callable[..., Any]],
     choose: Callable[..., Selection],
 ) -> Callable[..., Any]:
-    """``command`` with these options; ``choose`` makes the selection of its own ones."""
+    """Return ``command`` with ``options``; ``choose`` makes the selection from its arguments."""
     names = signature(choose).parameters.keys()
 
     @wraps(command)
@@ -131,21 +131,21 @@ def _decorated(
         machine: str | None,
         **others: Any,
     ) -> Any:
-        own = {name: others.pop(name) for name in names if name in others}
+        selecting = {name: others.pop(name) for name in names if name in others}
         if others.get("replay"):
             return command(None, **others)
         project = load_project(Path.cwd())
-        chosen = Target(
+        target = Target(
             project=project,
             asv=Asv(project.root, machine, project.root / ".asv" / "bench.log"),
-            wanted=choose(project, device, **own),
+            wanted=choose(project, device, **selecting),
             tolerance=tolerance,
             budget=budget,
             environment=environment_name(project, environment),
         )
-        return command(chosen, **others)
+        return command(target, **others)
 
-    for option in reversed(given):
+    for option in reversed(options):
         with_target = option(with_target)
     return with_target
 
@@ -156,7 +156,7 @@ _CASE = click.option(
     required=True,
     help="name(parameters) as the gate prints them, or a regular expression for them.",
 )
-_WHICH = (
+_SELECTION_OPTIONS = (
     click.option("--bench", metavar="REGEX", help="Only cases whose name(parameters) match."),
     click.option(
         "--tag",
@@ -164,7 +164,7 @@ _WHICH = (
         help="A grid named in pyproject.toml.  [default: short, or everything if none is named]",
     ),
 )
-_HOW = (
+_MEASURING_OPTIONS = (
     click.option(
         "--tolerance",
         type=Share(),
@@ -177,7 +177,7 @@ _HOW = (
         type=Duration(),
         default="10m",
         show_default=True,
-        help="Time for measuring; what is undecided then stays so.",
+        help="Time for measuring; cases that are not decided by then are undecided.",
     ),
     click.option("--device", metavar="NAME", help="Only cases on this device: cpu or cuda."),
     click.option(

@@ -1,24 +1,29 @@
-"""`sparsebench history`: what became slower or faster over the commits, and is it still."""
+"""`sparsebench history`: lasting changes over the commits."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
+import pandas as pd
 from rich.console import Console
 
 from sparsebench.analysis.history import (
+    COLUMNS,
     REASON_COLUMNS,
     HistoryFindings,
     Shift,
     explained,
     since,
+    survey,
 )
+from sparsebench.analysis.history.cache import SearchCache, default_path
 from sparsebench.cli import options
-from sparsebench.cli.searching import rows, searched
+from sparsebench.cli.progress import progress
 from sparsebench.errors import SparsebenchError
+from sparsebench.executor import available_cores
+from sparsebench.files import write_text
 from sparsebench.report.text.history import as_plain, listing
 from sparsebench.results import read
 from sparsebench.stats.change_points import TOLERANCE
@@ -27,10 +32,10 @@ EXIT_CHANGED = 1
 
 HELP: Final = """List regressions and improvements over the commits, most important first.
 
-A change is listed when it lasted four snapshots, stands out from the series' own noise and
-wandering, and its whole 95 % interval lies beyond --tolerance. What moved all series of a machine
-at once is told below the table, once. A change of number, repeat, timer, runner, environment or of
-the benchmark's code starts a new series.
+A change is listed if it lasted four measured commits, exceeds the noise and drift of its series,
+and its whole 95 % interval is beyond --tolerance. A change of all series of a machine is listed
+once, below the table. Other settings (number, repeat, timer, runner), another environment or
+changed benchmark code start a new series.
 
 \b
   sparsebench history
@@ -38,7 +43,7 @@ the benchmark's code starts a new series.
   sparsebench history --benchmark 'Long.*time' --fail-on worse
   sparsebench history --json - | jq '.steps[] | select(.worse)'
 
-Exit codes: 0 done, 1 with --fail-on where such a change is still there, 2 bad input.
+Exit codes: 0 done, 1 with --fail-on if such a change is not reverted, 2 bad input.
 """
 
 
@@ -59,7 +64,7 @@ Exit codes: 0 done, 1 with --fail-on where such a change is still there, 2 bad i
     type=click.Choice(["worse", "any", "never"]),
     default="never",
     show_default=True,
-    help="Which changes, if still there, end with exit code 1.",
+    help="Which changes, unless reverted, end with exit code 1.",
 )
 @click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, metavar="N",
               help="At most N lines; 0: all.")  # fmt: skip
@@ -76,54 +81,46 @@ def command(
     limit: int,
     target: str | None,
 ) -> int:
-    """Search, print, and judge."""
-    frame = rows(dataset, benchmark, machine)
+    """Search the history, print the findings, and return the exit code."""
+    frame = read(
+        dataset, columns=COLUMNS, categories=True, benchmark=benchmark, machine=machine or None
+    )
     if frame.empty:
         raise SparsebenchError(f"{dataset}: no rows match; `sparsebench show` lists what there is")
     commits = set(since(frame, start)["commit_hash"]) if start else None
-    found = searched(frame, tolerance)
+    findings = search_history(frame, tolerance)
     if commits is not None:
-        found = only_at(found, commits)
-    found = replace(found, shifts=_explained(found.shifts, dataset))
-    _write(found, limit, target)
-    return EXIT_CHANGED if _fails(found, fail_on) else 0
-
-
-def only_at(found: HistoryFindings, commits: set[str]) -> HistoryFindings:
-    """Return the findings at ``commits``; all values before them were needed to find these."""
-    return replace(
-        found,
-        steps=[step for step in found.steps if {step.commit, step.undone_at} & commits],
-        shifts=_at(found.shifts, commits),
-        new_series=_at(found.new_series, commits),
+        findings = findings.at(commits)
+    findings = replace(findings, shifts=_explained(findings.shifts, dataset))
+    if target is None:
+        Console(highlight=False).print(listing(findings, limit))
+    else:
+        text = json.dumps(as_plain(findings), indent=1, ensure_ascii=False, allow_nan=False)
+        if target == "-":
+            click.echo(text)
+        else:
+            write_text(Path(target), text + "\n")
+    changed = fail_on != "never" and any(
+        step.status == "there" and (step.worse or fail_on == "any") for step in findings.steps
     )
+    return EXIT_CHANGED if changed else 0
 
 
-def _at(found: Sequence[Any], commits: set[str]) -> list[Any]:
-    return [one for one in found if one.commit in commits]
+def search_history(frame: pd.DataFrame, tolerance: float = TOLERANCE) -> HistoryFindings:
+    """Return the findings of `survey` with the user's cache, on all cores, showing progress."""
+    with progress("searching series") as count:
+        return survey(
+            frame,
+            tolerance,
+            cache=SearchCache(default_path()),
+            processes=available_cores(),
+            progress=count,
+        )
 
 
 def _explained(shifts: list[Shift], dataset: Path) -> list[Shift]:
-    """Return the shifts with their reasons; what these take is read of a few commits only."""
+    """Return the shifts with their reasons, for which only the rows of their commits are read."""
     if not shifts:
         return []
     commits = {commit for shift in shifts for commit in (shift.after_commit, shift.commit)}
     return explained(shifts, read(dataset, columns=REASON_COLUMNS, commit=sorted(commits)))
-
-
-def _write(found: HistoryFindings, limit: int, target: str | None) -> None:
-    if target is None:
-        Console(highlight=False).print(listing(found, limit))
-        return
-    text = json.dumps(as_plain(found), indent=1, ensure_ascii=False, allow_nan=False)
-    if target == "-":
-        click.echo(text)
-    else:
-        Path(target).write_text(text + "\n", encoding="utf-8")
-
-
-def _fails(found: HistoryFindings, fail_on: str) -> bool:
-    return any(
-        step.status == "there" and (step.worse or fail_on == "any")
-        for step in (found.steps if fail_on != "never" else ())
-    )

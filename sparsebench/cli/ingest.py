@@ -1,20 +1,18 @@
 """``sparsebench ingest``: read asv results into the Parquet dataset."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from sparsebench.cli import EXIT_BAD_INPUT
+from sparsebench.cli.progress import progress
 from sparsebench.project.settings import load_project
 from sparsebench.results import Report, ingest
+from sparsebench.results.asv.context import find_config
 from sparsebench.results.dataset.storage import open_store
 
-_MANY: Final = 100  # files: each one's footer is read by whoever opens the dataset
+_MANY_FILES: Final = 100  # opening the dataset reads the footer of each
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -45,27 +43,27 @@ def command(sources: tuple[Path, ...], dataset: str, project: str | None) -> int
     """Read asv results into the Parquet dataset.
 
     SOURCE is an asv results folder, a machine's folder in it, or one result file, of format version
-    1 or 2 and of any asv project; if none is given, the results_dir of the asv.conf.json here or
-    above, or else results/asv. What is stored already is left alone, so the command can be
-    repeated, or cut off and continued; any number of machines may store into one dataset at once.
-    Rows of one commit are merged case by case: a newer row replaces the stored one, unless it lost
-    its value or its samples.
+    1 or 2 and of any asv project. Without SOURCE it is the results_dir of the asv.conf.json here or
+    above, else results/asv. Stored files are skipped, so the command can be repeated, and an
+    interrupted one continues with the same command. Several machines may store into one dataset at
+    once. Rows of one commit are merged case by case: a newer row replaces the stored one, unless it
+    lost its value or its samples.
 
-    A file that cannot be read is told by its path, the others land, and the exit code is 2.
+    A file that cannot be read is reported with its path, the others are stored, and the exit code
+    is 2.
     """
-    with _progress() as tick:
-        report = ingest(sources or [_own_results()], dataset, project=project, progress=tick)
+    with progress("reading asv results") as count:
+        report = ingest(sources or [_project_results()], dataset, project=project, progress=count)
     for problem in report.problems:
         click.echo(problem, err=True)
     click.echo(_summary(report, open_store(dataset).shown))
     return EXIT_BAD_INPUT if report.problems else 0
 
 
-def _own_results() -> Path:
-    """Where asv puts the results of the project that we are in."""
+def _project_results() -> Path:
+    """Return the results folder of the asv project here or above, else results/asv."""
     here = Path.cwd()
-    inside = any((folder / "asv.conf.json").is_file() for folder in (here, *here.parents))
-    return load_project(here).results if inside else Path("results/asv")
+    return load_project(here).results if find_config(here) else Path("results/asv")
 
 
 def _summary(report: Report, dataset: str) -> str:
@@ -74,17 +72,8 @@ def _summary(report: Report, dataset: str) -> str:
     merged = f" ({report.merged:,} merged with stored ones)" if report.merged else ""
     counts = f"stored {stored:,} files{merged}, {report.rows:,} rows"
     hint = (
-        [f"{dataset}: {report.files:,} Parquet files; `sparsebench compact` makes them few"]
-        if report.files > _MANY
+        [f"{dataset}: {report.files:,} Parquet files; `sparsebench compact` merges them"]
+        if report.files > _MANY_FILES
         else []
     )
     return "\n".join([*empty, f"{dataset}: {counts}; {unchanged:,} unchanged; {bad:,} bad", *hint])
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A function to call with (done, total): a bar on a terminal's stderr, nothing elsewhere."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Reading asv results", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,4 +1,4 @@
-"""The options that several verbs share, so that they are spelled and explained alike."""
+"""Options that several verbs share."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,18 +10,26 @@ from sparsebench.report.figures import FORMATS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-dataset: Decorator = click.option(
-    "--dataset",
-    default="results/parquet",
-    show_default=True,
-    help="The Parquet dataset: a folder or a URI.",
-)
+
+def dataset_option(default: str | None = "results/parquet") -> Decorator:
+    """Return the option ``--dataset``; with ``default`` None the verb sets its own."""
+    shown = "" if default else "  [default: results/parquet]"
+    return click.option(
+        "--dataset",
+        default=default,
+        show_default=default is not None,
+        metavar="DATASET",
+        help=f"The Parquet dataset: a folder or a URI.{shown}",
+    )
+
+
+dataset = dataset_option()
 into: Decorator = click.option(
     "--into",
     type=click.Path(path_type=Path),
     default=Path("results/figures"),
     show_default=True,
-    help="The folder for the figures.",
+    help="Folder for the figures.",
 )
 benchmark: Decorator = click.option(
     "--benchmark", metavar="REGEX", help="Only benchmarks whose name matches."

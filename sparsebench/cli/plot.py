@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from sparsebench.analysis.history import since as rows_since
+from sparsebench.analysis import history
 from sparsebench.cli import options
-from sparsebench.cli.searching import searched
+from sparsebench.cli.history import search_history
 from sparsebench.errors import SparsebenchError
 from sparsebench.report.figures.plots import plot
 from sparsebench.results import read
 
-HELP = """Draw regression plots, value against commit: one figure a benchmark, as PNG and SVG.
+HELP = """Draw regression plots, value against commit: one figure per benchmark, as PNG and SVG.
 
 A benchmark and its reference implementation share a figure. Exact values (digests, measured
 sparsity) are drawn as the number of cases that changed at each commit.
@@ -22,7 +22,7 @@ sparsity) are drawn as the number of cases that changed at each commit.
   sparsebench plot --machine ci --since 2026-06-01 --into figures
   sparsebench plot --since 1a2b3c4d          # from that commit on
 
-Prints the path of each file as it is written. Exit code 2 when there is nothing to draw.
+Prints the path of each file. Exit code 2 if there is nothing to draw.
 """
 
 COLUMNS = [
@@ -49,10 +49,10 @@ def command(
 ) -> None:
     """Write the figures and print their paths."""
     frame = read(dataset, columns=COLUMNS, benchmark=benchmark, machine=machine or None)
-    found = searched(frame)
+    findings = search_history(frame)
     if since:
-        frame = rows_since(frame, since)
+        frame = history.since(frame, since)
     if frame.empty:
         raise SparsebenchError(f"{dataset}: no rows match; `sparsebench show` lists what there is")
-    for path in plot(frame, into, formats, found.steps):
+    for path in plot(frame, into, formats, findings.steps):
         click.echo(path)

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar in a terminal, a plain line now and then in a log."""
+"""Progress of long work on stderr: a bar in a terminal, a line every ten seconds in a log."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,25 +8,25 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-_PATIENCE: Final = 2.0  # seconds of work that nobody needs to be told about
-_LINE_EVERY: Final = 10.0  # seconds between lines where there is no terminal
+_FIRST_LINE: Final = 2.0  # seconds before the first line in a log
+_LINE_EVERY: Final = 10.0  # seconds between lines in a log
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a function to call with what is done and what is to do; it writes on stderr."""
+def progress(task: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function to call with the counts done and in all."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _lines(console, what)
+        yield _count_lines(console, task)
         return
     with Progress(console=console, transient=True) as bar:
-        task = bar.add_task(what)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        row = bar.add_task(task)
+        yield lambda done, total: bar.update(row, completed=done, total=total)
 
 
 @contextmanager
 def rounds(console: Console) -> Iterator[Callable[[int, int, int], None]]:
-    """Give a function to call with a gate's round, how many of its cases are done, and how many."""
+    """Yield a function to call with a gate's round, the number of cases done and of all cases."""
     if not console.is_terminal:
         yield _round_lines(console)
         return
@@ -40,7 +40,7 @@ def rounds(console: Console) -> Iterator[Callable[[int, int, int], None]]:
 
 @contextmanager
 def percentages(console: Console, label: str) -> Iterator[Callable[[float, str], None]]:
-    """Give a function to call with the percentage that is done, and what was done last."""
+    """Yield a function to call with the percentage done, and a text on the last step."""
     if not console.is_terminal:
         yield lambda percent, text: say(console, f"{label}: {percent:3.0f}% {text}")
         return
@@ -51,39 +51,39 @@ def percentages(console: Console, label: str) -> Iterator[Callable[[float, str],
         yield lambda percent, text: bar.update(task, completed=percent, text=text[:60])
 
 
-def busy(console: Console, what: str) -> AbstractContextManager[object]:
-    """A spinner while something of unknown length goes on; in a log, a line at its begin."""
+def busy(console: Console, task: str) -> AbstractContextManager[object]:
+    """Show a spinner during work of unknown length; in a log, print a line at its start."""
     if console.is_terminal:
-        return console.status(what)
-    say(console, what)
+        return console.status(task)
+    say(console, task)
     return nullcontext()
 
 
 def say(console: Console, line: str) -> None:
-    """Print a line as it is."""
+    """Print a line without markup, highlighting or wrapping."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _lines(console: Console, what: str) -> Callable[[int, int], None]:
-    due = time.monotonic() + _PATIENCE
+def _count_lines(console: Console, task: str) -> Callable[[int, int], None]:
+    due = time.monotonic() + _FIRST_LINE
 
-    def tell(done: int, total: int) -> None:
+    def show(done: int, total: int) -> None:
         nonlocal due
         if time.monotonic() >= due and done < total:
             due = time.monotonic() + _LINE_EVERY
-            say(console, f"{what}: {done:,} of {total:,}")
+            say(console, f"{task}: {done:,} of {total:,}")
 
-    return tell
+    return show
 
 
 def _round_lines(console: Console) -> Callable[[int, int, int], None]:
-    """A line as a round begins, unless one was printed just before: a run may have hundreds."""
+    """Return a function that prints a line per round, at most one in ten seconds."""
     due = time.monotonic()
 
-    def tell(number: int, done: int, cases: int) -> None:
+    def show(number: int, done: int, cases: int) -> None:
         nonlocal due
         if not done and time.monotonic() >= due:
             due = time.monotonic() + _LINE_EVERY
             say(console, f"round {number + 1}: {cases} {'case' if cases == 1 else 'cases'}")
 
-    return tell
+    return show

@@ -159,7 +159,7 @@ def test_a_damaged_result_file_is_set_aside_and_measured_again(
     (path,) = (project / "results" / "asv" / "lab").glob(f"{commit[:8]}-*.json")
     path.write_text(path.read_text()[:100])
     assert bench("--commits", "HEAD~1") == 0
-    assert "a damaged result file is now results/asv/lab/" in capsys.readouterr().err
+    assert "a damaged result file was renamed to results/asv/lab/" in capsys.readouterr().err
     assert path.with_suffix(".json.damaged").is_file()
 
 
@@ -193,7 +193,7 @@ def test_an_interrupted_run_ends_asv_too_and_keeps_what_was_stored(
         os.kill(child.pid, number)
         _, error = child.communicate(timeout=30)
     assert child.returncode == 130
-    assert error.splitlines()[-1].startswith("sparsebench: interrupted; what was stored stays")
+    assert error.splitlines()[-1].startswith("sparsebench: interrupted; what was stored is kept")
     assert "Traceback" not in error
     assert len(rows(project)) == before
     assert processes_in(project) == []

@@ -222,7 +222,7 @@ def test_an_interrupted_gate_ends_its_workers_and_excludes_others_while_it_runs(
         _, error = child.communicate(timeout=30)
     assert child.returncode == 130
     assert error.splitlines()[-1] == (
-        "sparsebench: interrupted; what was stored stays, the same command continues"
+        "sparsebench: interrupted; what was stored is kept, the same command continues"
     )
     assert "Traceback" not in error
     assert processes_in(project) == []

@@ -10,7 +10,6 @@ from pandas.testing import assert_frame_equal
 
 from sparsebench.analysis.history import COLUMNS
 from sparsebench.cli import main
-from sparsebench.cli.searching import rows
 from sparsebench.results import read
 from tests import histories
 from tests.histories import as_frame
@@ -52,7 +51,7 @@ def test_the_table_says_how_much_when_and_where_and_fits_into_80_columns(
     ]
     assert [line.split() for line in lines[4:7]] == [
         ["+100", "%", "(99.3", "to", "101)", "00000031..00000032", "suite.Class.time_work_0"],
-        ["worse,", "went", "away", "2020-02-20", "n=2:", "1", "ms", "->", "2", "ms"],
+        ["worse,", "reverted", "2020-02-20", "n=2:", "1", "ms", "->", "2", "ms"],
         ["until", "0000005a"],
     ]
 
@@ -95,12 +94,15 @@ def test_fail_on_asks_for_changes_that_are_still_there(
     assert history(dataset, *arguments) == code
 
 
-def test_the_rows_of_a_history_are_those_that_read_gives(dataset: Path) -> None:
+def test_categories_hold_the_same_rows(dataset: Path) -> None:
     plain = read(dataset, columns=COLUMNS)
-    for machines in ((), ("m",)):
-        found = rows(dataset, None, machines)
-        assert_frame_equal(found.astype(plain.dtypes), plain)
-        assert_frame_equal(rows(dataset, "time_work", machines), plain)
+    for machine in (None, ["m"]):
+        for benchmark in (None, "time_work"):
+            frame = read(
+                dataset, columns=COLUMNS, categories=True, machine=machine, benchmark=benchmark
+            )
+            assert isinstance(frame["case"].dtype, pd.CategoricalDtype)
+            assert_frame_equal(frame.astype(plain.dtypes), plain)
 
 
 def test_what_went_away_or_got_better_does_not_fail_on_worse(tmp_path: Path) -> None:
@@ -130,7 +132,8 @@ def test_a_history_of_a_few_commits_is_said_to_be_too_short(
     assert capsys.readouterr().out == "6 of 6 series are too short: 8 values are needed\n"
     assert history(short, "--json", "-") == 0
     assert json.loads(capsys.readouterr().out) == {
-        "steps": [], "shifts": [], "new_series": [], "series": 6, "short": 6, "unfit": 0,
+        "version": 2, "steps": [], "shifts": [], "new_series": [],
+        "series": 6, "short": 6, "unfit": 0,
     }  # fmt: skip
 
 

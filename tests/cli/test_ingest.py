@@ -116,7 +116,7 @@ def test_an_interrupt_is_one_line_and_keeps_what_was_stored(project, capsys, mon
     monkeypatch.setattr(ingestion, "write_file", interrupted)
     assert main(["ingest"]) == 130
     err = capsys.readouterr().err.strip()  # click ends the line that holds the terminal's ^C
-    assert err == "sparsebench: interrupted; what was stored stays, the same command continues"
+    assert err == "sparsebench: interrupted; what was stored is kept, the same command continues"
     assert len(read("results/parquet")) == 37
 
 

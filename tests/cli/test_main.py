@@ -47,7 +47,7 @@ def test_bad_usage_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("raised", "code", "line"),
     [
-        (KeyboardInterrupt(), 130, "sparsebench: interrupted; what was stored stays"),
+        (KeyboardInterrupt(), 130, "sparsebench: interrupted; what was stored is kept"),
         (OSError(errno.ENOSPC, "No space left on device", "x.parquet"), 2, "x.parquet: No space"),
         (OSError("odd"), 2, "sparsebench: odd"),
     ],

@@ -17,7 +17,7 @@ def dataset(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `sparsebench history` remembers is kept out of the person's own folder."""
+    """The cache of `sparsebench history` is kept out of the user's own folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
@@ -33,7 +33,7 @@ def test_the_site_is_made_and_its_first_page_printed(
     out, err = capsys.readouterr()
     index = dataset.parent / "site" / "index.html"
     assert out == f"{index}\n"
-    assert err == "4 pages, 1 picture drawn, 0 kept\n"
+    assert err == "4 pages, 1 picture drawn, 0 reused\n"
     page = (dataset.parent / "site" / "benchmarks" / "step.Short.time_step.html").read_text()
     assert f'<a href="https://example.org/c/{hashes(3)[2]}">{hashes(3)[2][:8]}</a>' in page
     assert f"sparsebench plot --dataset {dataset} --benchmark" in page
@@ -42,7 +42,7 @@ def test_the_site_is_made_and_its_first_page_printed(
 def test_a_later_begin_is_another_page(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report(dataset) == 0
     assert report(dataset, "--since", hashes(3)[1]) == 0
-    assert "1 picture drawn, 0 kept" in capsys.readouterr().err.splitlines()[-1]
+    assert "1 picture drawn, 0 reused" in capsys.readouterr().err.splitlines()[-1]
     page = (dataset.parent / "site" / "benchmarks" / "step.Short.time_step.html").read_text()
     assert "2 commits" in page
 

@@ -60,8 +60,8 @@ def test_rows_of_several_machines_and_environments_say_so(show):
     assert out.split()[:4] == ["machine", "commit", "benchmark", "shape"]
     assert "workstation  5fef74f4  grid.Grid." in out
     assert out.splitlines()[-2:] == [
-        "rows of 2 projects; --columns project,... tells them apart",
-        "rows of 2 environments; --columns env_name,... tells them apart",
+        "rows of 2 projects; --columns project,... shows which",
+        "rows of 2 environments; --columns env_name,... shows which",
     ]
 
 

@@ -1,6 +1,7 @@
 """The findings of a history search: steps, shifts of a machine, and new series."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pandas as pd
@@ -106,3 +107,12 @@ class HistoryFindings:
     series: int
     short: int
     unfit: int
+
+    def at(self, commits: Collection[str]) -> "HistoryFindings":
+        """Return the findings at ``commits``, and the steps that were undone there."""
+        return replace(
+            self,
+            steps=[s for s in self.steps if s.commit in commits or s.undone_at in commits],
+            shifts=[shift for shift in self.shifts if shift.commit in commits],
+            new_series=[series for series in self.new_series if series.commit in commits],
+        )

@@ -17,8 +17,8 @@ from sparsebench.analysis.dimensions import value_label
 from sparsebench.analysis.units import counted
 from sparsebench.gate.findings import DEFAULT_FAIL_ON, Finding, GateResult, Verdict
 from sparsebench.report.figures import canvas
-from sparsebench.report.text.gate_sections import Row, is_unchanged, sections
-from sparsebench.report.text.gate_words import about, one_line, outcome, percent
+from sparsebench.report.text.gate_format import facts, one_line, outcome, percent
+from sparsebench.report.text.gate_sections import CaseRow, is_unchanged, sections
 
 NAME: Final = "gate"
 MOST_ROWS: Final = 40  # per page
@@ -76,7 +76,7 @@ def plot_gate(
         name = NAME if number == 1 else f"{NAME}-{number}"
         with canvas.style():
             figure = _draw(result, page)
-            canvas.surround(figure, title, " · ".join([verdict, *about(result)]), notes)
+            canvas.surround(figure, title, " · ".join([verdict, *facts(result)]), notes)
             yield from canvas.save(figure, into, name, alt, formats)
 
 
@@ -111,7 +111,7 @@ def _pages(rows: Sequence[ForestRow]) -> list[list[ForestRow]]:
     return pages
 
 
-def _can_draw(row: Row) -> bool:
+def _can_draw(row: CaseRow) -> bool:
     change = row.finding.change
     has_change = row.finding.verdict in MARKS and row.numbers["change"] != ""
     return has_change and change is not None and math.isfinite(change) and change > -1

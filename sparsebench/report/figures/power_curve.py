@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from sparsebench.gate.calibration import Calibration, Tally, Trial
 from sparsebench.report.figures import canvas
-from sparsebench.report.text.calibration import alarm_text, found_text, headline, ordered
+from sparsebench.report.text.calibration import alarm_text, detected_text, headline, ordered
 
 NAME: Final = "gate.power"
 SIZE: Final = (6.0, 3.2)  # inches
@@ -33,7 +33,7 @@ def plot_power(calibration: Calibration, into: Path, formats: Iterable[str]) -> 
 def describe_power(calibration: Calibration) -> str:
     """Return a description for readers who cannot see the figure."""
     facts = [
-        f"{rule} finds {found_text(_tally(trial, rule), trial)} of "
+        f"{rule} finds {detected_text(_tally(trial, rule), trial)} of "
         f"{100 * trial.effect:.3g} % slow-downs of {trial.kind}"
         for trial in ordered(calibration)
         if trial.slowed

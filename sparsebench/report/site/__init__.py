@@ -5,12 +5,13 @@ pages; each kind of page is a module, `page` and `table` are what they share.
 """
 
 from sparsebench.report.site.build import BuiltSite, SiteContent, build
-from sparsebench.report.site.site_data import collect_rows, read_history, runs_of
+from sparsebench.report.site.site_data import DatasetRows, collect_rows, read_history, runs_of
 from sparsebench.report.site.table import CommitLinks
 
 __all__ = [
     "BuiltSite",
     "CommitLinks",
+    "DatasetRows",
     "SiteContent",
     "build",
     "collect_rows",

@@ -4,18 +4,21 @@ Kept in memory are the columns that the history search needs of every row (texts
 all columns of the newest row per case, and one row per run.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from sparsebench.analysis.environments import superseded_environments, without_environments
 from sparsebench.analysis.history import COLUMNS as SEARCHED
 from sparsebench.analysis.history.machine_tables import combination_codes
 from sparsebench.report.site.machines import HARDWARE, VERSIONS
+from sparsebench.results import read
 
 # The columns of a benchmark's page; comparisons of the newest rows need those of NEWEST.
 PAGE: Final = [
@@ -45,6 +48,44 @@ class SiteReader(Protocol):
         commits: Collection[str] | None = None,
     ) -> pd.DataFrame:
         """Return the rows of these benchmarks, of ``commits`` only if given."""
+
+
+@dataclass(frozen=True)
+class DatasetRows:
+    """Rows of a dataset, read as they are needed.
+
+    Attributes:
+        dataset: a folder or a URI.
+        machines: only these, if given.
+        commits: only these, if given.
+    """
+
+    dataset: str
+    machines: tuple[str, ...] | None
+    commits: frozenset[str] | None = None
+
+    def sizes(self, benchmark: str | None) -> dict[str, int]:
+        """Return the number of rows per benchmark whose name matches, sorted by name."""
+        names = read(
+            self.dataset, columns=["benchmark"], benchmark=benchmark, machine=self.machines
+        )
+        counts = names["benchmark"].value_counts().sort_index()
+        return {str(name): int(count) for name, count in counts.items()}
+
+    def __call__(
+        self,
+        columns: list[str],
+        benchmarks: Collection[str],
+        commits: Collection[str] | None = None,
+    ) -> pd.DataFrame:
+        """Return the rows of these benchmarks, of ``commits`` only if given."""
+        pattern = f"^({'|'.join(map(re.escape, benchmarks))})$"
+        rows = read(
+            self.dataset, columns=columns, benchmark=pattern, machine=self.machines,
+            commit=sorted(commits) if commits else None,
+        )  # fmt: skip
+        pa.default_memory_pool().release_unused()  # or Arrow keeps the memory for long
+        return rows if self.commits is None else rows[rows["commit_hash"].isin(self.commits)]
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,10 @@
-"""A comparison in words and tables: which side is faster, by how much, and what was left out."""
+"""A comparison as text: tables, which side is faster and by how much, and footnotes."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Final
 
 import pandas as pd
-from rich.console import Group as Stack
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -15,22 +14,22 @@ from sparsebench.analysis.sides import Sides
 from sparsebench.analysis.units import counted, human
 from sparsebench.stats import Estimate, Interval
 
-MOST_ROWS: Final = 24  # of one benchmark, unless all are asked for
-MOST_LISTED: Final = 5  # cases without a partner, unless all are asked for
+MOST_ROWS: Final = 24  # per benchmark, unless all are requested
+MOST_LISTED: Final = 5  # cases without a partner, unless all are requested
 
 _WORDS: Final = {"seconds": ("slower", "faster"), "bytes": ("larger", "smaller")}
 
 
 def comparison_text(comparison: Comparison, *, complete: bool = False) -> RenderableType:
-    """Return all tables and footnotes, for rich to print; ``complete`` leaves no row out."""
+    """Return all tables and footnotes for rich to print; ``complete`` prints all rows."""
     sides = comparison.sides
     head = Text(f"{sides.by}: A = {sides.a}, B = {sides.b}; B/A above 1: B takes more")
     tables = [part for group in comparison.groups for part in _section(group, sides, complete)]
-    return Stack(head, *tables, *map(Text, footnotes(comparison, complete=complete)))
+    return Group(head, *tables, *map(Text, footnotes(comparison, complete=complete)))
 
 
 def footnotes(comparison: Comparison, *, complete: bool = False) -> list[str]:
-    """Return what the tables do not show: cases alone, failures, and other differences."""
+    """Return notes on cases without a partner or a value, and on other differences."""
     notes = []
     for name, lines in comparison.alone.items():
         notes += _listed(f"{counted(len(lines), 'case')} only on {name}", lines, complete)
@@ -42,10 +41,10 @@ def footnotes(comparison: Comparison, *, complete: bool = False) -> list[str]:
 
 
 def verdict(group: ComparedBenchmark, sides: Sides) -> str:
-    """Return the direction in words: "B (gpu) against A (cpu): faster in all 9 cases; ...".
+    """Return the result as a sentence: "B (gpu) against A (cpu): faster in all 9 cases; ...".
 
-    A case counts as faster or slower when its whole interval does. The geometric mean follows; its
-    interval is left to the table, because it says how the cases spread, not how sure they are.
+    A case counts as faster or slower if its whole interval does. The geometric mean follows; its
+    interval is in the table, because it covers the variation between cases, not their uncertainty.
     """
     if not group.mean.value > 0:
         return "no ratio: no case has a positive value on both sides"
@@ -56,7 +55,7 @@ def verdict(group: ComparedBenchmark, sides: Sides) -> str:
 
 
 def interval_text(interval: Interval | None) -> str:
-    """Return "0.98-1.03", "-" for none."""
+    """Return "0.98-1.03"; "-" without an interval."""
     return f"{interval.low:.3g}-{interval.high:.3g}" if interval else "-"
 
 
@@ -70,25 +69,25 @@ def _verdict_of_one(group: ComparedBenchmark, sides: Sides) -> str:
     ratio = group.mean
     if ratio.interval and 1.0 in ratio.interval:
         span = f"{human(ratio.value, 'ratio')}, {interval_text(ratio.interval)}"
-        return f"B ({sides.b}) and A ({sides.a}) are not told apart ({span})"
+        return f"B ({sides.b}) and A ({sides.a}) cannot be distinguished ({span})"
     return f"B ({sides.b}) is {_factor(ratio.value, group.unit)} than A ({sides.a})"
 
 
 def _tally(group: ComparedBenchmark) -> str:
-    """Return "slower in 8, unclear in 4 of 12 cases", without what there is none of."""
+    """Return "slower in 8, unclear in 4 of 12 cases", without zero counts."""
     more, less = _words(group.unit)
-    known = int((group.pairs["ratio"] > 0).sum())
-    clear = [(more, group.above), (less, group.below), ("unclear", group.unclear)]
-    counts = {word: int(which.sum()) for word, which in clear}
-    counts["without an interval"] = known - sum(counts.values())
-    found = [(word, count) for word, count in counts.items() if count]
-    if len(found) == 1:
-        return f"{found[0][0]} in all {counted(known, 'case')}"
-    return f"{', '.join(f'{word} in {count}' for word, count in found)} of {known} cases"
+    total = int((group.pairs["ratio"] > 0).sum())
+    kinds = [(more, group.above), (less, group.below), ("unclear", group.unclear)]
+    counts = {word: int(members.sum()) for word, members in kinds}
+    counts["without an interval"] = total - sum(counts.values())
+    present = [(word, count) for word, count in counts.items() if count]
+    if len(present) == 1:
+        return f"{present[0][0]} in all {counted(total, 'case')}"
+    return f"{', '.join(f'{word} in {count}' for word, count in present)} of {total} cases"
 
 
 def _factor(ratio: float, unit: str | None) -> str:
-    """Return "3.2x faster"; "1x" alone where three digits show no difference."""
+    """Return "3.2x faster"; "1x" if three digits show no difference."""
     more, less = _words(unit)
     factor, word = (ratio, more) if ratio >= 1 else (1 / ratio, less)
     printed = human(factor, "ratio")
@@ -100,9 +99,9 @@ def _words(unit: str | None) -> tuple[str, str]:
 
 
 def _section(group: ComparedBenchmark, sides: Sides, complete: bool) -> Iterator[RenderableType]:
-    """Yield one benchmark's verdict and, unless its values are exact, its table and mean."""
-    found = exact_verdict(group) if group.exact else verdict(group, sides)
-    yield Text.assemble("\n", (group.name, "bold"), f": {found}")
+    """Yield a benchmark's verdict and, unless values are exact, its table, mean and crossings."""
+    sentence = exact_verdict(group) if group.exact else verdict(group, sides)
+    yield Text.assemble("\n", (group.name, "bold"), f": {sentence}")
     if group.exact:
         different = group.pairs[group.pairs["a"] != group.pairs["b"]]
         yield from map(Text, _listed("different", list(different["case"]), complete))
@@ -114,7 +113,7 @@ def _section(group: ComparedBenchmark, sides: Sides, complete: bool) -> Iterator
         yield Text(f"the {half} highest and {half} lowest of {len(group.pairs)}; --all prints all")
     if len(group.pairs) > 1:
         yield _mean_line(group.mean)
-    yield from (Text(f"crossing along {found.text}") for found in crossings(group, sides))
+    yield from (Text(f"crossing along {crossing.text}") for crossing in crossings(group, sides))
 
 
 def _table(group: ComparedBenchmark, parts: list[pd.DataFrame]) -> Table:
@@ -136,15 +135,15 @@ def _extremes(pairs: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _mean_line(mean: Estimate) -> Text:
-    spread = f" ({interval_text(mean.interval)}, as the cases spread)" if mean.interval else ""
+    spread = f" ({interval_text(mean.interval)}, variation between cases)" if mean.interval else ""
     line = f"geometric mean of {counted(mean.count, 'case')}: {human(mean.value, 'ratio')}{spread}"
     return Text("; ".join([line, *mean.warnings]), style="bold")
 
 
 def _numbers(row: Mapping[Hashable, object], unit: str | None) -> list[str]:
     a, b, ratio, low, high = (float(str(row[name])) for name in ("a", "b", "ratio", "low", "high"))
-    known = low <= high  # not so where they are NaN
-    interval = interval_text(Interval(low, high) if known else None)
+    has_interval = low <= high  # false for NaN
+    interval = interval_text(Interval(low, high) if has_interval else None)
     return [human(a, unit), human(b, unit), human(ratio, "ratio"), interval]
 
 

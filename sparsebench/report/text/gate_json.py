@@ -7,9 +7,11 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from sparsebench.gate.findings import DEFAULT_FAIL_ON, GateResult, Verdict
-from sparsebench.report.text.gate_words import outcome
+from sparsebench.report.text.gate_format import outcome
 
-SCHEMA: Final = "sparsebench.gate/1"  # the number rises when a field changes its meaning or goes
+SCHEMA: Final = (
+    "sparsebench.gate/1"  # the number rises if a field changes its meaning or is removed
+)
 
 
 def to_json(
@@ -17,16 +19,20 @@ def to_json(
     fail_on: Collection[Verdict] = DEFAULT_FAIL_ON,
     record: Iterable[str] = (),
 ) -> str:
-    """Return everything the gate found as strict JSON, a finding an object, in asv's order.
+    """Return all findings as strict JSON, one object per finding, in asv's order.
 
-    Fields are those of `GateResult`, `Finding`, `Side` and `Interval`, in base units, besides
-    ``schema``, ``outcome`` (exit code, word and tally) and ``fail_on``. What JSON has no number for
-    stands as the string "NaN", "Infinity" or "-Infinity"; null is only what there is not.
-    ``record``: the lines of the run's record, from which ``gate --replay`` says all of it again.
+    Fields are those of `GateResult`, `Finding`, `Side` and `Interval`, in base units, and
+    ``schema``, ``outcome`` (exit code, word and tally), ``fail_on`` and ``record``. Numbers that
+    JSON does not have are the strings "NaN", "Infinity" and "-Infinity"; null means no value.
+
+    Args:
+        result: the findings.
+        fail_on: verdicts that fail the gate.
+        record: lines of the run's record, which ``gate --replay`` judges again.
     """
-    said = {"schema": SCHEMA, "outcome": asdict(outcome(result, fail_on))}
-    kept = {"fail_on": sorted(fail_on), "record": list(record)}
-    strict = _strict(said | asdict(result) | kept)
+    head = {"schema": SCHEMA, "outcome": asdict(outcome(result, fail_on))}
+    tail = {"fail_on": sorted(fail_on), "record": list(record)}
+    strict = _strict(head | asdict(result) | tail)
     return json.dumps(strict, indent=1, allow_nan=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Findings in the order people read them: a section a benchmark, the worst benchmark first."""
+"""Findings grouped for reading: one section per benchmark, the worst benchmark first."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsebench.analysis.dimensions import parameters
 from sparsebench.gate.findings import Finding, Verdict, worst_first
-from sparsebench.report.text.gate_words import (
+from sparsebench.report.text.gate_format import (
     change_text,
     interval_text,
     one_line,
@@ -22,8 +22,8 @@ NUMBERS: Final = ("base", "head", "change", "interval", "MDE")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One case: what tells it from its benchmark's others, and its numbers as printed."""
+class CaseRow:
+    """One case: the parameters that differ within its benchmark, and its numbers as printed."""
 
     finding: Finding
     params: dict[str, str]
@@ -31,17 +31,17 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The case in one text."""
+        """The parameters in one text."""
         return ", ".join(f"{name}={value}" for name, value in self.params.items())
 
 
 @dataclass(frozen=True)
-class Section:
-    """One benchmark's cases, worst first; ``shared`` are the parameters that all of them have."""
+class BenchmarkSection:
+    """One benchmark's cases, worst first; ``shared`` has the parameters that all share."""
 
     benchmark: str
     shared: dict[str, str]
-    rows: tuple[Row, ...]
+    rows: tuple[CaseRow, ...]
 
     @property
     def shared_text(self) -> str:
@@ -53,21 +53,21 @@ class Section:
         """The names of the parameters in which the cases differ."""
         return list(dict.fromkeys(name for row in self.rows for name in row.params))
 
-    def only(self, rows: Sequence[Row]) -> "Section":
-        """The same section with fewer rows."""
-        return Section(self.benchmark, self.shared, tuple(rows))
+    def only(self, rows: Sequence[CaseRow]) -> "BenchmarkSection":
+        """Return the section with these rows only."""
+        return BenchmarkSection(self.benchmark, self.shared, tuple(rows))
 
 
 @dataclass(frozen=True)
-class Summary:
-    """One benchmark, or all that are timed: how it did as a whole.
+class VerdictSummary:
+    """Summary of one benchmark's cases, or of all timed cases.
 
     Attributes:
-        cases, unchanged: how many.
-        doubtful: how many of the unchanged ones have notes, which are seen only where all are.
-        detectable: the median and the highest minimum detectable effect; None where none has one.
-        exact: whether the values are compared as they are, without noise.
-        mean: geometric mean of head/base over the cases that have a change; None where none has.
+        cases: number of cases; ``unchanged``: number of unchanged ones.
+        doubtful: number of unchanged cases with notes, which are not printed by default.
+        detectable: median and maximum of the minimum detectable effects; None without any.
+        exact: whether values are compared exactly.
+        mean: geometric mean of head/base over the cases with a change; None without any.
     """
 
     name: str
@@ -79,32 +79,32 @@ class Summary:
     mean: Estimate | None
 
 
-def sections(findings: Sequence[Finding]) -> list[Section]:
-    """A section a benchmark; the order is that of their worst cases."""
+def sections(findings: Sequence[Finding]) -> list[BenchmarkSection]:
+    """Return one section per benchmark, in the order of their worst cases."""
     by_benchmark: defaultdict[str, list[Finding]] = defaultdict(list)
     for finding in worst_first(findings):
         by_benchmark[finding.benchmark].append(finding)
     return [_section(name, found) for name, found in by_benchmark.items()]
 
 
-def notable(found: Sequence[Section]) -> list[Section]:
-    """The sections without their unchanged cases, and without those of which none is left."""
-    kept = (s.only([r for r in s.rows if not is_unchanged(r)]) for s in found)
-    return [section for section in kept if section.rows]
+def notable(every: Sequence[BenchmarkSection]) -> list[BenchmarkSection]:
+    """Return the sections without unchanged cases, and without empty sections."""
+    changed = (s.only([r for r in s.rows if not is_unchanged(r)]) for s in every)
+    return [section for section in changed if section.rows]
 
 
-def is_unchanged(row: Row) -> bool:
-    """Whether there is nothing to say of the case."""
+def is_unchanged(row: CaseRow) -> bool:
+    """Return whether the case is unchanged."""
     return row.finding.verdict is Verdict.UNCHANGED
 
 
-def used_numbers(rows: Sequence[Row]) -> list[str]:
-    """The columns of numbers in which any of the rows says something."""
+def used_numbers(rows: Sequence[CaseRow]) -> list[str]:
+    """Return the columns of numbers that are not empty."""
     return [name for name in NUMBERS if any(row.numbers[name] not in ("", "-") for row in rows)]
 
 
-def summaries(findings: Sequence[Finding]) -> list[Summary]:
-    """A line a benchmark in asv's order; last all that are timed, if they are of two or more."""
+def summaries(findings: Sequence[Finding]) -> list[VerdictSummary]:
+    """Return one summary per benchmark in asv's order, last one of all times if several."""
     by_benchmark: defaultdict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         by_benchmark[finding.benchmark].append(finding)
@@ -115,26 +115,26 @@ def summaries(findings: Sequence[Finding]) -> list[Summary]:
     return lines
 
 
-def _section(benchmark: str, found: list[Finding]) -> Section:
-    params = _legible(found)
+def _section(benchmark: str, found: list[Finding]) -> BenchmarkSection:
+    params = _parameter_texts(found)
     shared = {
         name: value
         for name, value in params[0].items()
         if all(case.get(name) == value for case in params)
     }
     rows = [
-        Row(finding, {k: v for k, v in case.items() if k not in shared}, _numbers(finding))
+        CaseRow(finding, {k: v for k, v in case.items() if k not in shared}, _numbers(finding))
         for finding, case in zip(found, params, strict=True)
     ]
-    return Section(one_line(benchmark), shared, tuple(rows))
+    return BenchmarkSection(one_line(benchmark), shared, tuple(rows))
 
 
-def _legible(found: list[Finding]) -> list[dict[str, str]]:
-    """The cases' parameters as words, or as asv spells them where that would mix two cases up."""
-    words = [parameters(finding.param_names, finding.params) for finding in found]
-    if len({tuple(case.items()) for case in words}) < len({f.params for f in found}):
-        words = [{"case": ", ".join(finding.params)} for finding in found]
-    return [{one_line(k): one_line(v) for k, v in case.items()} for case in words]
+def _parameter_texts(found: list[Finding]) -> list[dict[str, str]]:
+    """Return the cases' parameters; in asv's spelling if two cases would have equal texts."""
+    texts = [parameters(finding.param_names, finding.params) for finding in found]
+    if len({tuple(case.items()) for case in texts}) < len({f.params for f in found}):
+        texts = [{"case": ", ".join(finding.params)} for finding in found]
+    return [{one_line(k): one_line(v) for k, v in case.items()} for case in texts]
 
 
 def _numbers(finding: Finding) -> dict[str, str]:
@@ -144,17 +144,17 @@ def _numbers(finding: Finding) -> dict[str, str]:
     return dict(zip(NUMBERS, shown, strict=True))
 
 
-def _summary(name: str, found: list[Finding]) -> Summary:
-    least = [finding.detectable for finding in found if finding.detectable is not None]
+def _summary(name: str, found: list[Finding]) -> VerdictSummary:
+    detectable = [finding.detectable for finding in found if finding.detectable is not None]
     unchanged = [finding for finding in found if finding.verdict is Verdict.UNCHANGED]
     compared = [f for f in found if f.verdict not in (Verdict.GONE, Verdict.NEW)]
     ratios = [1 + f.change for f in found if f.change is not None and f.type.startswith("time")]
-    return Summary(
+    return VerdictSummary(
         name=one_line(name),
         cases=len(found),
         unchanged=len(unchanged),
         doubtful=sum(bool(finding.notes) for finding in unchanged),
-        detectable=(float(np.median(least)), max(least)) if least else None,
+        detectable=(float(np.median(detectable)), max(detectable)) if detectable else None,
         exact=bool(compared) and all(finding.type == "track" for finding in compared),
         mean=geometric_mean(ratios) if ratios else None,
     )

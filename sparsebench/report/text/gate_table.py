@@ -1,4 +1,4 @@
-"""A gate's table for a terminal, in the manner of benchstat: worst first, doubts as footnotes."""
+"""A gate's table for a terminal, like benchstat's: worst cases first, notes as footnotes."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
@@ -8,18 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sparsebench.gate.findings import DEFAULT_FAIL_ON, GateResult, Verdict
-from sparsebench.report.text.footnotes import Footnotes, superscript
-from sparsebench.report.text.gate_sections import (
-    Row,
-    Section,
-    Summary,
-    notable,
-    sections,
-    summaries,
-    used_numbers,
-)
-from sparsebench.report.text.gate_words import (
-    about,
+from sparsebench.report.text.gate_format import (
+    Footnotes,
+    facts,
     interval_text,
     notes_of,
     one_line,
@@ -27,6 +18,16 @@ from sparsebench.report.text.gate_words import (
     percent,
     rough_percent,
     side,
+    superscript,
+)
+from sparsebench.report.text.gate_sections import (
+    BenchmarkSection,
+    CaseRow,
+    VerdictSummary,
+    notable,
+    sections,
+    summaries,
+    used_numbers,
 )
 from sparsebench.stats import Interval
 
@@ -40,9 +41,9 @@ STYLES: Final = {
 _OUTCOME_STYLES: Final = ("bold green", "bold red", "bold red", "bold yellow")
 
 LEGEND: Final = {
-    "~": "~: the interval holds no change, so not even a direction can be said",
-    "MDE": "MDE: the smallest slow-down that would have been found, four times in five",
-    "spread": "geometric mean: of head/base; the interval says how the cases spread",
+    "~": "~: the interval contains no change, so the direction is unknown",
+    "MDE": "MDE: minimum detectable effect, a slow-down detected with probability 0.8",
+    "spread": "geometric mean: of head/base; the interval covers the variation between cases",
 }
 
 
@@ -52,48 +53,53 @@ def gate_text(
     fail_on: Collection[Verdict] = DEFAULT_FAIL_ON,
     complete: bool = False,
 ) -> RenderableType:
-    """Return the whole report for rich to print; ``complete`` lists the unchanged cases too."""
+    """Return the report for rich to print; ``complete`` lists unchanged cases too."""
     every = sections(result.findings)
     shown = every if complete else notable(every)
     footnotes, total = Footnotes(), summaries(result.findings)
     tables = [part for section in shown for part in _section(section, result, footnotes)]
-    said = outcome(result, fail_on)
-    explained = [*_numbered(footnotes), *(Text(line, style="dim") for line in legend(shown, total))]
+    verdict = outcome(result, fail_on)
+    explanations = [
+        *_footnote_lines(footnotes),
+        *(Text(line, style="dim") for line in legend(shown, total)),
+    ]
     if not complete and any(line.unchanged for line in total):
-        explained.append(Text("--all lists the unchanged cases too", style="dim"))
+        explanations.append(Text("--all lists unchanged cases too", style="dim"))
     parts: list[RenderableType] = [*_header(result), *tables]
     if total:
         parts += [Text(), _summary(total)]
-    if explained:
-        parts += [Text(), *explained]
-    return Group(*parts, Text(), Text(str(said), style=_OUTCOME_STYLES[said.code]))
+    if explanations:
+        parts += [Text(), *explanations]
+    return Group(*parts, Text(), Text(str(verdict), style=_OUTCOME_STYLES[verdict.code]))
 
 
 def _header(result: GateResult) -> Iterator[Text]:
     yield Text(f"gate of {one_line(result.project)}", style="bold")
     yield Text(f"base  {side(result.base)}")
     yield Text(f"head  {side(result.head)}")
-    yield from map(Text, about(result))
+    yield from map(Text, facts(result))
     yield from (Text(f"note: {one_line(note)}", style="yellow") for note in result.notes)
 
 
-def _section(section: Section, result: GateResult, footnotes: Footnotes) -> list[RenderableType]:
+def _section(
+    section: BenchmarkSection, result: GateResult, footnotes: Footnotes
+) -> list[RenderableType]:
     head = Text.assemble("\n", (section.benchmark, "bold"), f"  {section.shared_text}".rstrip())
     marks = [footnotes.mark(notes_of(row.finding)) for row in section.rows]
-    return [head, _Cases(section, marks, result.confidence_level)]
+    return [head, _CaseTable(section, marks, result.confidence_level)]
 
 
-class _Cases:
-    """The table of one section: a column a parameter where that fits, else one for the case."""
+class _CaseTable:
+    """The table of a section: one column per parameter if that fits, else one for the case."""
 
-    def __init__(self, section: Section, marks: list[str], level: float) -> None:
+    def __init__(self, section: BenchmarkSection, marks: list[str], level: float) -> None:
         self._section = section
         self._marks = marks
         self._titles = {"interval": f"{100 * level:.3g} %"}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         wide = self._table(
-            self._section.dims, [list(_spread(self._section, r)) for r in self._rows]
+            self._section.dims, [list(_parameter_cells(self._section, r)) for r in self._rows]
         )
         natural = console.measure(wide, options=options.update(max_width=10_000)).maximum
         if natural <= options.max_width:
@@ -102,7 +108,7 @@ class _Cases:
             yield self._table(["case"], [[row.label] for row in self._rows])
 
     @property
-    def _rows(self) -> tuple[Row, ...]:
+    def _rows(self) -> tuple[CaseRow, ...]:
         return self._section.rows
 
     def _table(self, titles: list[str], cases: list[list[str]]) -> Table:
@@ -120,7 +126,7 @@ class _Cases:
         return table
 
 
-def _spread(section: Section, row: Row) -> Iterator[str]:
+def _parameter_cells(section: BenchmarkSection, row: CaseRow) -> Iterator[str]:
     return (row.params.get(name, "") for name in section.dims)
 
 
@@ -128,8 +134,8 @@ def _verdict(verdict: Verdict, mark: str) -> Text:
     return Text.assemble((verdict.value, STYLES.get(verdict, "")), f" {mark}".rstrip())
 
 
-def _summary(lines: Sequence[Summary]) -> Table:
-    """A line a benchmark: how many are unchanged, what would have been found, the mean last."""
+def _summary(lines: Sequence[VerdictSummary]) -> Table:
+    """Return a table with one row per summary."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("benchmark", overflow="fold")
     for title in ("unchanged", "MDE median", "worst", "geometric mean"):
@@ -139,18 +145,18 @@ def _summary(lines: Sequence[Summary]) -> Table:
     return table
 
 
-def summary_cells(line: Summary) -> list[str]:
-    """Name, unchanged of all cases, median and worst minimum detectable effect, mean change."""
+def summary_cells(line: VerdictSummary) -> list[str]:
+    """Return name, unchanged cases, median and largest minimum detectable effect, and mean."""
     if line.detectable:
-        least = [rough_percent(effect) for effect in line.detectable]
+        effects = [rough_percent(effect) for effect in line.detectable]
     else:
-        least = ["exact" if line.exact else "-", ""]
+        effects = ["exact" if line.exact else "-", ""]
     doubts = f", {line.doubtful} doubtful" if line.doubtful else ""
-    return [line.name, f"{line.unchanged} of {line.cases}{doubts}", *least, mean_text(line)]
+    return [line.name, f"{line.unchanged} of {line.cases}{doubts}", *effects, mean_text(line)]
 
 
-def mean_text(line: Summary) -> str:
-    """Return "+0.3 % (-0.1..+0.6)"; "" for no mean."""
+def mean_text(line: VerdictSummary) -> str:
+    """Return "+0.3 % (-0.1..+0.6)"; "" without a mean."""
     if line.mean is None:
         return ""
     text = percent(line.mean.value - 1, signed=True)
@@ -160,8 +166,8 @@ def mean_text(line: Summary) -> str:
     return f"{text} ({interval_text(Interval(spread.low - 1, spread.high - 1))})"
 
 
-def legend(shown: Sequence[Section], total: Sequence[Summary]) -> list[str]:
-    """The lines that explain what is printed, as far as it is."""
+def legend(shown: Sequence[BenchmarkSection], total: Sequence[VerdictSummary]) -> list[str]:
+    """Return the explanations of what is printed."""
     numbers = [row.numbers for section in shown for row in section.rows]
     used = {
         "~": any(cells["change"] == "~" for cells in numbers),
@@ -171,5 +177,5 @@ def legend(shown: Sequence[Section], total: Sequence[Summary]) -> list[str]:
     return [text for key, text in LEGEND.items() if used[key]]
 
 
-def _numbered(footnotes: Footnotes) -> list[Text]:
+def _footnote_lines(footnotes: Footnotes) -> list[Text]:
     return [Text(f"{superscript(number)} {text}") for number, text in footnotes.listed()]

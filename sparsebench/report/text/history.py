@@ -1,4 +1,4 @@
-"""What changed, as a table for a terminal and as plain values for JSON."""
+"""Findings of a history: as a table for a terminal, and as plain values for JSON."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -17,11 +17,11 @@ from sparsebench.analysis.units import counted, human
 from sparsebench.stats import Estimate
 
 JSON_VERSION: Final = 2  # 1 had no version, and "went away" for "reverted"
-MOST_NEW: Final = 6  # lines about series that begin anew
+MOST_NEW: Final = 6  # lines on new series
 
 
 def listing(history: HistoryFindings, limit: int) -> Group:
-    """Return the findings as a person reads them: at most ``limit`` lines of steps; 0: all."""
+    """Return the findings for rich to print, with at most ``limit`` groups of steps; 0: all."""
     groups = _groups(history.steps)
     shown = groups[:limit] if limit else groups
     parts: list[Any] = [_table(shown, history.steps)] if shown else []
@@ -31,7 +31,7 @@ def listing(history: HistoryFindings, limit: int) -> Group:
 
 
 def as_plain(history: HistoryFindings) -> dict[str, Any]:
-    """Return the findings as JSON has them: commits in full, times in ISO 8601."""
+    """Return the findings for JSON: full commit hashes, times in ISO 8601."""
     plain = {key: _plain(value) for key, value in dataclasses.asdict(history).items()}
     return {"version": JSON_VERSION, **plain}
 
@@ -47,17 +47,17 @@ def _plain(value: Any) -> Any:
 
 
 def _groups(steps: Sequence[Step]) -> list[list[Step]]:
-    """Return the cases of a benchmark that moved alike at one commit together.
+    """Return the steps grouped: cases of a benchmark that changed in one direction at one commit.
 
-    Groups, and the steps within one, are sorted most important first.
+    Groups, and the steps within each, are sorted most important first.
     """
     order: dict[tuple[Any, ...], list[Step]] = {}
     for step in steps:
-        same = (
+        key = (
             step.project, step.machine, step.env_name, step.benchmark, step.commit, step.worse,
             step.undone_at, step.status,
         )  # fmt: skip
-        order.setdefault(same, []).append(step)
+        order.setdefault(key, []).append(step)
     return list(order.values())
 
 
@@ -69,7 +69,7 @@ def _table(groups: Sequence[list[Step]], steps: Sequence[Step]) -> Table:
     hosts = [(step.project, step.machine, step.env_name) for step in steps]
     differ = [len(set(names)) > 1 for names in zip(*hosts, strict=True)]
     for group in groups:
-        table.add_row(_change(group[0]), _when(group[0]), _what(group, differ))
+        table.add_row(_change(group[0]), _when(group[0]), _subject(group, differ))
     return table
 
 
@@ -85,10 +85,10 @@ def _when(step: Step) -> str:
     return f"{short_hash(step.after_commit)}..{short_hash(step.commit)}\n{date}{until}"
 
 
-def _what(group: Sequence[Step], differ: Sequence[bool]) -> str:
-    """Return whose change it is: the benchmark, its most important case, how many others.
+def _subject(group: Sequence[Step], differ: Sequence[bool]) -> str:
+    """Return the benchmark, its most important case and levels, and the number of other cases.
 
-    Before it what tells the host apart: ``differ`` says which of project, machine, environment do.
+    Project, machine and environment come first if they ``differ`` between steps.
     """
     first = group[0]
     values = f"{human(first.before, first.unit)} -> {human(first.after, first.unit)}"
@@ -100,20 +100,20 @@ def _what(group: Sequence[Step], differ: Sequence[bool]) -> str:
 
 
 def _percent(change: Estimate) -> str:
-    """Return "+12.3 % (11 to 14)", the interval in brackets."""
+    """Return "+12.3 % (11 to 14)", with the interval in brackets."""
     interval = change.interval
     around = f" ({100 * interval.low:.3g} to {100 * interval.high:.3g})" if interval else ""
     return f"{100 * change.value:+.3g} %{around}"
 
 
 def _notes(history: HistoryFindings, hidden: int, *, doubtful: bool) -> Iterator[str]:
-    """Yield one line each on what the table leaves out or what is doubtful in it."""
+    """Yield notes on what the table leaves out and on doubtful steps."""
     if not history.steps and (history.short < history.series or not history.series):
         yield f"no lasting change in {history.series} series"
     if hidden:
         yield f"{hidden} more; --limit 0 shows all"
     if doubtful:
-        yield "* fewer than 8 values on one side: the next ones may move it"
+        yield "* fewer than 8 values on one side: the next values may change it"
     yield from map(_shift_note, history.shifts)
     yield from _new_notes(history.new_series)
     if history.short:
@@ -126,20 +126,22 @@ def _shift_note(shift: Shift) -> str:
     where = f"{short_hash(shift.after_commit)}..{short_hash(shift.commit)}"
     reason = f" ({shift.reason})" if shift.reason else ""
     return (
-        f"{shift.machine}, {shift.env_name}: all {shift.series} series moved together at {where}, "
-        f"the median one by {_percent(shift.change)}{reason}: taken off; {shift.moved} that moved "
-        "otherwise are not listed"
+        f"{shift.machine}, {shift.env_name}: all {shift.series} series changed together at "
+        f"{where}, the median one by {_percent(shift.change)}{reason}: subtracted; {shift.moved} "
+        "that changed by another amount are not listed"
     )
 
 
-def _new_notes(found: Sequence[NewSeries]) -> Iterator[str]:
-    """Yield a line a commit and reason, the newest few."""
+def _new_notes(new_series: Sequence[NewSeries]) -> Iterator[str]:
+    """Yield one line per machine, commit and reason, the newest first."""
     lines = [
-        f"{machine}: {sum(new.count for new in some)} series begin anew at {short_hash(commit)}: "
+        f"{machine}: {sum(new.count for new in group)} series are new at {short_hash(commit)}: "
         f"{reason}"
-        for (machine, commit, reason), some in (
-            (same, list(rows))
-            for same, rows in groupby(found, key=lambda new: (new.machine, new.commit, new.reason))
+        for (machine, commit, reason), group in (
+            (key, list(rows))
+            for key, rows in groupby(
+                new_series, key=lambda new: (new.machine, new.commit, new.reason)
+            )
         )
     ]
     yield from lines[:MOST_NEW]

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from sparsebench.analysis.history import HistoryFindings, NewSeries, Shift, Step
-from sparsebench.cli.report import Rows
 from sparsebench.report.site import (
     CommitLinks,
+    DatasetRows,
     SiteContent,
     build,
     collect_rows,
@@ -59,7 +59,7 @@ def suite() -> pd.DataFrame:
 
 def content_of(frame: pd.DataFrame, folder: Path, found: HistoryFindings) -> SiteContent:
     """A site's content over these rows."""
-    rows = Rows(str(write_dataset(frame, folder / "parquet")), machine=None)
+    rows = DatasetRows(str(write_dataset(frame, folder / "parquet")), machines=None)
     sizes = {str(name): int(n) for name, n in frame["benchmark"].value_counts().items()}
     table = read_history(rows, sizes, silent)
     gathered, runs = collect_rows(rows, table), runs_of(rows, table)

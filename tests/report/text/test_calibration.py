@@ -1,5 +1,5 @@
 from sparsebench.gate.calibration import Tally, Trial
-from sparsebench.report.text.calibration import calibration_markdown, found_text, ordered
+from sparsebench.report.text.calibration import calibration_markdown, detected_text, ordered
 from tests.gate_results import calibration
 
 
@@ -15,7 +15,7 @@ def test_trials_are_listed_by_what_was_slowed_and_by_how_much() -> None:
 def test_a_hundred_percent_are_all_and_nothing_is_none() -> None:
     def found(count: int) -> str:
         trial = Trial(0.1, 10, 10_000, 0, Tally(count), Tally())
-        return found_text(trial.gate, trial)
+        return detected_text(trial.gate, trial)
 
     assert [found(count) for count in (0, 1, 9_999, 10_000)] == [
         "0.0 %",

@@ -4,7 +4,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from sparsebench.gate.findings import Finding, Verdict
-from sparsebench.report.text.gate_markdown import LIMIT, MARKER, OPEN, ROOM, code, markdown
+from sparsebench.report.text.gate_markdown import LIMIT, MARKER, RESERVED, UNFOLDED, code, markdown
 from tests.gate_results import NASTY, one_of_each, quiet, result, timed
 
 PARSER = MarkdownIt("commonmark").enable("table")
@@ -63,9 +63,9 @@ def test_names_and_errors_can_neither_format_nor_link_nor_mention() -> None:
 def test_a_long_list_is_folded_after_the_worst() -> None:
     found = [timed(f"n={n}", Verdict.REGRESSED, n / 100) for n in range(10, 70)]
     text = markdown(result(*found))
-    opened, _, folded = text.partition(f"<details><summary>{60 - OPEN} more cases</summary>")
-    assert opened.count("**REGRESSED**") == OPEN
-    assert folded.count("**REGRESSED**") == 60 - OPEN
+    opened, _, folded = text.partition(f"<details><summary>{60 - UNFOLDED} more cases</summary>")
+    assert opened.count("**REGRESSED**") == UNFOLDED
+    assert folded.count("**REGRESSED**") == 60 - UNFOLDED
     assert "+69.0 %" in opened
     assert text.count("<details>") == text.count("</details>") == 1
 
@@ -80,7 +80,7 @@ def test_a_comment_never_passes_the_limit_and_says_what_is_missing(several: bool
         for n in range(600)
     ]  # fmt: skip
     text = markdown(result(*found, notes=("odd " * 50,) * 600))
-    assert 0.9 * LIMIT < len(text) <= LIMIT - ROOM
+    assert 0.9 * LIMIT < len(text) <= LIMIT - RESERVED
     shown = text.count("**REGRESSED**")
     assert f"holds 65,536 characters: {600 - shown:,} cases, " in text
     assert text.rstrip().endswith("The JSON has all.**")

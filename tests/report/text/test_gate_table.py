@@ -8,10 +8,10 @@ from rich.console import Console, RenderableType
 
 from sparsebench.gate.findings import DEFAULT_FAIL_ON, Finding, GateResult, Verdict
 from sparsebench.report.text.calibration import calibration_text
+from sparsebench.report.text.gate_format import LONGEST_TEXT, one_line, outcome, percent, values
 from sparsebench.report.text.gate_markdown import markdown
 from sparsebench.report.text.gate_sections import sections, summaries
 from sparsebench.report.text.gate_table import gate_text
-from sparsebench.report.text.gate_words import LONGEST_TEXT, one_line, outcome, percent, values
 from sparsebench.stats import Interval
 from tests.gate_results import (
     NASTY,
@@ -156,7 +156,7 @@ def test_the_geometric_mean_is_over_the_times_and_over_all_benchmarks_last() -> 
     ("gate", "said"),
     [
         (result(), "NOTHING MEASURED: no case was selected"),
-        (result(skipped=3), "NOTHING MEASURED: every case asked to be skipped"),
+        (result(skipped=3), "NOTHING MEASURED: all cases were skipped"),
         (
             result(finding(verdict=Verdict.FAILED, on_both=True)),
             "NOTHING MEASURED: 1 failed at both commits",
