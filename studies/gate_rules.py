@@ -8,7 +8,7 @@ import click
 import numpy as np
 from scipy.stats import mannwhitneyu
 
-from sparsebench.gate.gathered import Gathered, gather
+from sparsebench.gate.measurements import CaseMeasurements, measurements_by_case
 from sparsebench.gate.record import Record, parse
 from sparsebench.gate.verdicts import judge
 from sparsebench.stats import asv_finds_slower
@@ -22,22 +22,22 @@ def benchstat(base: list[float], head: list[float]) -> bool:
     return bool(slower and mannwhitneyu(base, head).pvalue < 0.05)
 
 
-def first_round(rule: Rule) -> Callable[[Gathered], bool]:
+def first_round(rule: Rule) -> Callable[[CaseMeasurements], bool]:
     """The rule on one process a side, which is what most benchmark runs are."""
 
-    def said(got: Gathered) -> bool:
-        one = Gathered(blocks=got.blocks[:1])
+    def said(got: CaseMeasurements) -> bool:
+        one = CaseMeasurements(blocks=got.blocks[:1])
         return rule(one.seconds("base"), one.seconds("head"))
 
     return said
 
 
-def all_rounds(rule: Rule) -> Callable[[Gathered], bool]:
+def all_rounds(rule: Rule) -> Callable[[CaseMeasurements], bool]:
     """The rule on the blocks of all rounds, pooled."""
     return lambda got: rule(got.seconds("base"), got.seconds("head"))
 
 
-RULES: dict[str, Callable[[Gathered], bool]] = {
+RULES: dict[str, Callable[[CaseMeasurements], bool]] = {
     "asv, all rounds pooled": all_rounds(asv_finds_slower),
     "asv, one process a side": first_round(asv_finds_slower),
     "benchstat, all rounds pooled": all_rounds(benchstat),
@@ -47,10 +47,10 @@ RULES: dict[str, Callable[[Gathered], bool]] = {
 
 def flagged(record: Record) -> dict[str, list[bool]]:
     """What each rule calls slower, of the timed cases that were measured."""
-    gathered = gather(len(record.plan.cases), record.events)
-    timed = [i for i, got in enumerate(gathered) if got.blocks]
+    measurements = measurements_by_case(len(record.plan.cases), record.events)
+    timed = [i for i, got in enumerate(measurements) if got.blocks]
     findings = judge(record)
-    said = {name: [rule(gathered[i]) for i in timed] for name, rule in RULES.items()}
+    said = {name: [rule(measurements[i]) for i in timed] for name, rule in RULES.items()}
     return {"gate": [findings[i].verdict == "REGRESSED" for i in timed], **said}
 
 

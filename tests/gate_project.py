@@ -10,8 +10,9 @@ from sparsebench.gate import runner
 from sparsebench.gate.cases import selection
 from sparsebench.gate.findings import Finding, GateResult, Side
 from sparsebench.gate.record import Record
-from sparsebench.gate.result import result
-from sparsebench.gate.runner import Progress, Request
+from sparsebench.gate.request import Request
+from sparsebench.gate.runner import Progress
+from sparsebench.gate.verdicts import gate_result
 from sparsebench.project.installations import Installation
 from sparsebench.project.settings import Project
 from tests.conftest import git
@@ -68,7 +69,7 @@ class GateProject:
         return runner.run(self.project, request, Progress(self.said.append, lambda *_: None))
 
     def gate(self, bench: str = ".", **changed: float) -> GateResult:
-        return result(self.measure(bench, **changed))
+        return gate_result(self.measure(bench, **changed))
 
 
 def lives(pid: int) -> bool:

@@ -12,9 +12,9 @@ import pytest
 
 from sparsebench import cli
 from sparsebench.cli import bench, gate
-from sparsebench.gate.cases import Case
+from sparsebench.gate.cases import BenchmarkCase
 from sparsebench.gate.findings import Side
-from sparsebench.gate.record import Plan, Record
+from sparsebench.gate.record import Record, RunPlan
 from sparsebench.results import ingest
 
 ROOT = Path(__file__).parents[1]
@@ -59,10 +59,10 @@ def test_the_two_scripts_are_run_by_the_check() -> None:
 
 @pytest.mark.parametrize("words", commands("scripts/bench"), ids=" ".join)
 def test_bench_commands_are_understood(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    plans: list[bench.Plan] = []
+    plans: list[bench.RunPlan] = []
     asked: list[Any] = []
     monkeypatch.setattr(bench, "resolve", lambda repository, commits: asked.append(commits) or [])
-    monkeypatch.setattr(bench, "_carry_out", lambda plan, console: plans.append(plan) or 0)
+    monkeypatch.setattr(bench, "run_plan", lambda plan, console: plans.append(plan) or 0)
     monkeypatch.chdir(ROOT)
     assert cli.main(["bench", *words[1:]]) == 0
     assert len(plans) == 1
@@ -77,13 +77,15 @@ def test_gate_commands_are_understood(words: list[str], monkeypatch: pytest.Monk
     def measured(_: object, base: str | None, head: str | None, __: object) -> Record:
         asked.append((base, head))
         side = Side("a" * 40, "a commit")
-        case = Case("m.time_x", (), (), "time", "seconds", 60, None, 60, None, {"base": None})
-        return Record(Plan("p", "m", "e", side, side, 0.05, (case,)))
+        case = BenchmarkCase(
+            "m.time_x", (), (), "time", "seconds", 60, None, 60, None, {"base": None}
+        )
+        return Record(RunPlan("p", "m", "e", side, side, 0.05, (case,)))
 
-    monkeypatch.setattr(gate, "_measured", measured)
+    monkeypatch.setattr(gate, "measure", measured)
     monkeypatch.chdir(ROOT)
     files = [words[n + 1] for n, word in enumerate(words) if word in ("--json", "--markdown")]
-    monkeypatch.setattr(gate, "write", lambda path, text: files.remove(str(path)))
+    monkeypatch.setattr(gate, "write_text", lambda path, text: files.remove(str(path)))
     assert cli.main(["gate", *words[1:]]) == 0
     assert asked[0][0] == words[1]
     assert files == []

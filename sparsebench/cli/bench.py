@@ -12,10 +12,10 @@ from sparsebench.analysis.summary import summarise
 from sparsebench.cli import EXIT_BAD_INPUT, options
 from sparsebench.cli.history import search_history
 from sparsebench.cli.progress import busy, percentages, say
-from sparsebench.project.asv_command import Asv, Outcome
+from sparsebench.project.asv_command import Asv, AsvOutcome
 from sparsebench.project.commits import Commit, resolve, uncommitted_changes
 from sparsebench.project.pending import (
-    Selection,
+    BenchmarkSelection,
     Shard,
     missing,
     select,
@@ -137,7 +137,7 @@ def run_plan(plan: BenchPlan, console: Console) -> int:
     return _store_and_show(plan, selection, console)
 
 
-def _discover(plan: BenchPlan, console: Console) -> Selection:
+def _discover(plan: BenchPlan, console: Console) -> BenchmarkSelection:
     """Build environments and find the benchmarks; the first time this installs PyTorch."""
     plan.asv.ensure_machine()
     with busy(console, "Building environments and finding benchmarks ..."):
@@ -148,7 +148,7 @@ def _discover(plan: BenchPlan, console: Console) -> Selection:
     return shard_of(selection, plan.project.results, plan.shard)
 
 
-def _measure(plan: BenchPlan, selection: Selection, console: Console) -> None:
+def _measure(plan: BenchPlan, selection: BenchmarkSelection, console: Console) -> None:
     """Measure each commit's benchmarks without a value; asv stores them when a commit is done."""
     folder = plan.project.results / plan.asv.machine_name
     environments = list(plan.project.environments)
@@ -165,16 +165,16 @@ def _measure(plan: BenchPlan, selection: Selection, console: Console) -> None:
         say(console, f"{label}: {_outcome_text(outcome, len(todo), plan)}")
 
 
-def _outcome_text(outcome: Outcome, count: int, plan: BenchPlan) -> str:
-    if outcome is Outcome.NOT_BUILT:
+def _outcome_text(outcome: AsvOutcome, count: int, plan: BenchPlan) -> str:
+    if outcome is AsvOutcome.NOT_BUILT:
         return f"does not build, nothing measured; see {_relative(plan.asv.log)}"
     ending = (
-        f"; some failed, see {_relative(plan.asv.log)}" if outcome is Outcome.SOME_FAILED else ""
+        f"; some failed, see {_relative(plan.asv.log)}" if outcome is AsvOutcome.SOME_FAILED else ""
     )
     return f"{count} {'benchmark' if count == 1 else 'benchmarks'} measured{ending}"
 
 
-def _store_and_show(plan: BenchPlan, selection: Selection, console: Console) -> int:
+def _store_and_show(plan: BenchPlan, selection: BenchmarkSelection, console: Console) -> int:
     """Ingest, plot, print the summary and all paths; return 2 if no case has a value."""
     report = ingest([plan.project.results / plan.asv.machine_name], plan.dataset)
     for problem in report.problems:

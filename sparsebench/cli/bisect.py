@@ -7,10 +7,10 @@ from rich.console import Console
 
 from sparsebench.cli.gate_options import Target, case_options
 from sparsebench.cli.progress import rounds, say
-from sparsebench.gate.bisection import Step, bisect
+from sparsebench.gate.bisection import BisectionStep, bisect
 from sparsebench.gate.findings import Finding, GateResult, Side, worst_first
-from sparsebench.gate.result import result
 from sparsebench.gate.runner import Progress, run
+from sparsebench.gate.verdicts import gate_result
 from sparsebench.project.commits import resolve
 from sparsebench.report.text.gate_format import change_text
 
@@ -54,10 +54,10 @@ def command(target: Target, good: str, bad: str) -> int:
 def _gate(target: Target, base: Side, console: Console, head: Side) -> GateResult:
     with rounds(console) as show_round:
         progress = Progress(partial(say, console), show_round)
-        return result(run(target.project, target.request(base, head), progress))
+        return gate_result(run(target.project, target.request(base, head), progress))
 
 
-def _print_step(console: Console, step: Step) -> None:
+def _print_step(console: Console, step: BisectionStep) -> None:
     worst: Finding = worst_first(step.result.findings)[0]
     say(
         console,

@@ -11,8 +11,7 @@ from sparsebench.cli import options
 from sparsebench.cli.gate_options import Share, Target, target_options
 from sparsebench.cli.progress import rounds, say
 from sparsebench.files import write_text
-from sparsebench.gate.calibration import Trial
-from sparsebench.gate.calibration_run import Experiment, calibrate
+from sparsebench.gate.calibration import Experiment, Trial, calibrate
 from sparsebench.gate.runner import Progress
 from sparsebench.report.figures.power_curve import plot_power
 from sparsebench.report.text.calibration import calibration_markdown, calibration_text

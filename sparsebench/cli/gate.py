@@ -12,10 +12,9 @@ from sparsebench.cli.gate_options import Target, target_options
 from sparsebench.cli.progress import rounds, say
 from sparsebench.files import write_text
 from sparsebench.gate.findings import DEFAULT_FAIL_ON, Verdict
-from sparsebench.gate.record import Record, lines
-from sparsebench.gate.replay import load
-from sparsebench.gate.result import result
+from sparsebench.gate.record import Record, lines, load_record
 from sparsebench.gate.runner import Progress, run
+from sparsebench.gate.verdicts import gate_result
 from sparsebench.report.figures.gate_forest import plot_gate
 from sparsebench.report.text.gate_json import to_json
 from sparsebench.report.text.gate_markdown import markdown
@@ -129,8 +128,8 @@ def command(
             "--replay judges a stored record; give it, or BASE [HEAD] to measure"
         )
     console = Console(stderr=True)
-    record = load(replay) if replay else measure(target, base, head, console)
-    findings = result(record)
+    record = load_record(replay) if replay else measure(target, base, head, console)
+    findings = gate_result(record)
     Console().print(gate_text(findings, fail_on=fail_on, complete=complete), soft_wrap=False)
     if as_json:
         write_text(as_json, to_json(findings, fail_on, lines(record)))

@@ -10,14 +10,13 @@ from typing import Any
 
 import click
 
-from sparsebench.gate.cases import Selection, selection
+from sparsebench.gate.cases import CaseSelection, selection
 from sparsebench.gate.findings import Side
-from sparsebench.gate.runner import Request
+from sparsebench.gate.request import Request
 from sparsebench.project.asv_command import Asv
-from sparsebench.project.commits import one
+from sparsebench.project.commits import find_commit, work_tree_commit
 from sparsebench.project.installations import environment_name
 from sparsebench.project.settings import Project, load_project
-from sparsebench.project.work_tree import work_tree_commit
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -59,7 +58,7 @@ class Target:
 
     project: Project
     asv: Asv
-    wanted: Selection
+    wanted: CaseSelection
     tolerance: float
     budget: float
     environment: str
@@ -78,7 +77,7 @@ class Target:
 
     def commit(self, revision: str, where: str) -> Side:
         """Return the commit that a revision names."""
-        commit = one(self.project.repository, revision, where)
+        commit = find_commit(self.project.repository, revision, where)
         return Side(commit.hash, commit.subject)
 
     def work_tree(self) -> Side:
@@ -93,7 +92,7 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     def wanted(
         project: Project, device: str | None, bench: str | None, tag: str | None
-    ) -> Selection:
+    ) -> CaseSelection:
         if bench and tag:
             raise click.UsageError("--bench and --tag exclude each other; give one")
         if bench:
@@ -107,7 +106,7 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def case_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the same options for a command about one case, which ``--case`` names."""
 
-    def wanted(_: Project, device: str | None, case: str) -> Selection:
+    def wanted(_: Project, device: str | None, case: str) -> CaseSelection:
         pattern = f"{case}|{re.escape(case)}" if _is_regex(case) else re.escape(case)
         return selection(pattern, device, ("--case", case))
 
@@ -117,7 +116,7 @@ def case_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _with_options(
     command: Callable[..., Any],
     options: Sequence[Callable[..., Any]],
-    choose: Callable[..., Selection],
+    choose: Callable[..., CaseSelection],
 ) -> Callable[..., Any]:
     """Return ``command`` with ``options``; ``choose`` makes the selection from its arguments."""
     names = signature(choose).parameters.keys()

@@ -11,7 +11,7 @@ from sparsebench.cli import options
 from sparsebench.cli.history import search_history
 from sparsebench.cli.progress import progress
 from sparsebench.errors import SparsebenchError
-from sparsebench.project.commit_url import commit_url, is_web_address
+from sparsebench.project.commits import commit_url, is_web_address
 from sparsebench.report.site import (
     CommitLinks,
     DatasetRows,

@@ -1,4 +1,4 @@
-"""Finding the commit that brought a regression, by paired gates against the last good one."""
+"""The first bad commit, by gates of the good commit against others."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,47 +13,50 @@ Gate = Callable[[Side], GateResult]  # the good commit against this one
 
 
 @dataclass(frozen=True)
-class Step:
-    """What the gate said of one commit."""
+class BisectionStep:
+    """The gate's result for one commit."""
 
     commit: Side
     result: GateResult
 
     @property
     def worst(self) -> Verdict:
-        """The verdict that counts."""
+        """The worst verdict."""
         return worst_first(self.result.findings)[0].verdict
 
 
 @dataclass(frozen=True)
-class Found:
-    """Where the change lies.
+class Bisection:
+    """The result of a bisection.
 
     Attributes:
-        candidates: the commits of which one brought it, oldest first; one where all were decided.
-        steps: what was measured, in order.
+        candidates: the commits that may have caused the change, oldest first; one if all were
+            decided.
+        steps: the gates in order.
     """
 
     candidates: tuple[Side, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[BisectionStep, ...]
 
 
-def bisect(commits: Sequence[Side], gate: Gate, tell: Callable[[Step], None]) -> Found:
-    """Which of ``commits``, oldest first, is the first that the gate finds bad.
+def bisect(
+    commits: Sequence[Side], gate: Gate, on_step: Callable[[BisectionStep], None]
+) -> Bisection:
+    """Return the first of ``commits``, oldest first, that the gate finds bad.
 
-    The last is tried first: without a change there is nothing to look for. A commit about which
-    nothing can be said is passed over, its neighbours are tried instead.
+    The last commit is measured first: it must be bad. Of an undecided commit the neighbours are
+    measured instead.
 
     Raises:
         SparsebenchError: there are no commits, or the last is not bad.
     """
     if not commits:
         raise SparsebenchError("bisect: there must be a commit after GOOD up to BAD; there is none")
-    steps: list[Step] = []
+    steps: list[BisectionStep] = []
 
-    def verdict(place: int) -> Verdict:
-        steps.append(Step(commits[place], gate(commits[place])))
-        tell(steps[-1])
+    def verdict(index: int) -> Verdict:
+        steps.append(BisectionStep(commits[index], gate(commits[index])))
+        on_step(steps[-1])
         return steps[-1].worst
 
     good, bad = -1, len(commits) - 1
@@ -61,14 +64,14 @@ def bisect(commits: Sequence[Side], gate: Gate, tell: Callable[[Step], None]) ->
         raise SparsebenchError(
             f"bisect: BAD must be worse than GOOD, but the gate says {last} of {commits[bad].short}"
         )
-    unknown: set[int] = set()
-    while open_ := [place for place in range(good + 1, bad) if place not in unknown]:
-        middle = min(open_, key=lambda place: abs(place - (good + bad) / 2))
-        said = verdict(middle)
-        if said in _BAD:
+    undecided: set[int] = set()
+    while open_ := [index for index in range(good + 1, bad) if index not in undecided]:
+        middle = min(open_, key=lambda index: abs(index - (good + bad) / 2))
+        worst = verdict(middle)
+        if worst in _BAD:
             bad = middle
-        elif said in _GOOD:
+        elif worst in _GOOD:
             good = middle
         else:
-            unknown.add(middle)
-    return Found(tuple(commits[good + 1 : bad + 1]), tuple(steps))
+            undecided.add(middle)
+    return Bisection(tuple(commits[good + 1 : bad + 1]), tuple(steps))

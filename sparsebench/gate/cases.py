@@ -1,4 +1,4 @@
-"""What there is to compare: the cases that the benchmarks have at each commit."""
+"""The cases of the benchmarks at each commit, and which of them are selected."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,28 +7,33 @@ from itertools import product
 from typing import Any, Final
 
 from sparsebench.errors import SparsebenchError, unknown_name
-from sparsebench.project.patterns import compiled
+from sparsebench.project.settings import compile_pattern
 
-MEASURED: Final = ("time", "memory", "peakmemory", "track")  # asv's types that a worker can measure
+MEASURED: Final = (
+    "time",
+    "memory",
+    "peakmemory",
+    "track",
+)  # asv's types
 Reply = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Case:
-    """One benchmark with one combination of parameters.
+class BenchmarkCase:
+    """A benchmark with one combination of parameters.
 
     Attributes:
         benchmark: asv's name.
         param_names: the names of its parameters.
-        params: their values, as asv spells them.
-        type: asv's: ``time`` (``timeraw_*`` as well), ``memory``, ``peakmemory`` or ``track``.
+        params: their values, in asv's spelling.
+        type: asv's: ``time`` (also of ``timeraw_*``), ``memory``, ``peakmemory`` or ``track``.
         unit: of its values.
-        timeout: seconds that one request about it may take.
-        cache_key: names the ``setup_cache`` that it needs; None: none.
-        cache_timeout: seconds that this one may take.
-        tolerance: of a tracked value, relative; None: it is compared exactly.
-        indices: its place among the benchmark's combinations, at each side that has it.
-        broken: the sides at which its module cannot be imported, and why.
+        timeout: seconds per request.
+        cache_key: identifies the ``setup_cache`` that it needs; None without one.
+        cache_timeout: seconds for the ``setup_cache``.
+        tolerance: relative, of a tracked value; None: it is compared exactly.
+        indices: per side that has the case, its index among the benchmark's combinations.
+        broken: per side where the module cannot be imported, the error.
     """
 
     benchmark: str
@@ -45,85 +50,92 @@ class Case:
 
     @property
     def name(self) -> str:
-        """As asv's patterns match it."""
+        """The text that asv's patterns are matched with."""
         return f"{self.benchmark}({', '.join(self.params)})" if self.params else self.benchmark
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Which of the discovered cases are wanted.
+class CaseSelection:
+    """The selected cases.
 
     Attributes:
         pattern: searched in a case's name, as asv does.
-        device: the value of its parameter ``device``; None: any.
-        asked: the option by which a person chose, and what it was given; for errors.
+        device: value of the parameter ``device``; None: any.
+        option: the command line option of the selection and its value, for errors.
     """
 
     pattern: re.Pattern[str]
     device: str | None
-    asked: tuple[str, str]
+    option: tuple[str, str]
 
-    def __contains__(self, case: Case) -> bool:
-        """Whether its name matches, as asv searches, and it is on the device if one is named."""
+    def __contains__(self, case: BenchmarkCase) -> bool:
+        """Return whether the name matches and the device is the selected one."""
         axes = zip(case.param_names, case.params, strict=False)
-        here = self.device is None or ("device", repr(self.device)) in axes
-        return here and bool(self.pattern.search(case.name))
+        on_device = self.device is None or ("device", repr(self.device)) in axes
+        return on_device and bool(self.pattern.search(case.name))
 
 
-def selection(pattern: str, device: str | None, asked: tuple[str, str] | None = None) -> Selection:
-    """Cases whose ``name(parameters)`` matches, with that value of a parameter ``device``.
+def selection(
+    pattern: str, device: str | None, option: tuple[str, str] | None = None
+) -> CaseSelection:
+    """Return the selection of cases whose ``name(parameters)`` matches, on ``device`` if given.
 
-    ``asked``: see Selection; None: ``--bench``, and the pattern itself.
+    ``option``: see `CaseSelection`; None: ``--bench`` and the pattern.
 
     Raises:
         SparsebenchError: not a regular expression.
     """
-    return Selection(compiled(pattern), device, asked or ("--bench", pattern))
+    return CaseSelection(compile_pattern(pattern), device, option or ("--bench", pattern))
 
 
 def cases(
-    discovered: Mapping[str, Reply], own: Iterable[str], timeout: float, wanted: Selection
-) -> list[Case]:
-    """The wanted cases of either side, in asv's order, then those of the base's own files.
+    discovered: Mapping[str, Reply],
+    base_names: Iterable[str],
+    timeout: float,
+    wanted: CaseSelection,
+) -> list[BenchmarkCase]:
+    """Return the selected cases of both sides in asv's order, then those that only the base has.
 
     Args:
-        discovered: side to what a worker found in today's benchmarks.
-        own: names of benchmarks that the base has in its own benchmark files.
+        discovered: per side what a worker found in the current benchmarks.
+        base_names: names of the benchmarks in the base's own benchmark files.
         timeout: seconds for benchmarks that declare no timeout.
-        wanted: which to take.
+        wanted: the selection.
 
     Raises:
-        SparsebenchError: nothing is wanted.
+        SparsebenchError: no case is selected.
     """
-    found: dict[str, Case] = {}
+    by_name: dict[str, BenchmarkCase] = {}
     for side, reply in discovered.items():
         for benchmark in reply["benchmarks"]:
             for case in _combinations(benchmark, side, timeout):
-                found.setdefault(case.name, case).indices.update(case.indices)
-    _mark_broken(found, discovered)
-    known = {case.benchmark for case in found.values()}
-    for name in sorted(set(own) - known):
-        found[name] = _without_parameters(name, indices={"base": None})
-    measurable = [case for case in found.values() if case.type in MEASURED]
+                by_name.setdefault(case.name, case).indices.update(case.indices)
+    _mark_broken(by_name, discovered)
+    known = {case.benchmark for case in by_name.values()}
+    for name in sorted(set(base_names) - known):  # only the name is known; it is not measured
+        by_name[name] = BenchmarkCase(
+            name, (), (), "track", "", 0.0, None, 0.0, None, indices={"base": None}
+        )
+    measurable = [case for case in by_name.values() if case.type in MEASURED]
     chosen = [case for case in measurable if case in wanted]
     if not chosen:
         hint = "".join(f"; {line}" for line in unimportable(discovered)[:1])
-        raise SparsebenchError(_nothing(measurable, wanted) + hint)
+        raise SparsebenchError(_no_case_message(measurable, wanted) + hint)
     return chosen
 
 
-def _nothing(found: Sequence[Case], wanted: Selection) -> str:
-    """One line that says why none is wanted, with the names to choose from."""
-    if not found:
-        return "benchmarks: must hold one that can be measured, got none"
-    option, text = wanted.asked
+def _no_case_message(cases: Sequence[BenchmarkCase], wanted: CaseSelection) -> str:
+    """Return one line on why no case is selected, with similar names."""
+    if not cases:
+        return "benchmarks: must contain one that can be measured, got none"
+    option, text = wanted.option
     axes = [
         dict(zip(case.param_names, case.params, strict=False))
-        for case in found
+        for case in cases
         if wanted.pattern.search(case.name)
     ]
     if not axes:
-        return f"{option}: {unknown_name('case', text, (case.name for case in found))}"
+        return f"{option}: {unknown_name('case', text, (case.name for case in cases))}"
     devices = sorted({case["device"].strip("'") for case in axes if "device" in case})
     return (
         f"--device: must be one that the matching cases have ({', '.join(devices) or 'none'}), "
@@ -131,55 +143,50 @@ def _nothing(found: Sequence[Case], wanted: Selection) -> str:
     )
 
 
-def _mark_broken(found: dict[str, Case], discovered: Mapping[str, Reply]) -> None:
-    """Say at the cases of a module that it does not import."""
+def _mark_broken(cases: dict[str, BenchmarkCase], discovered: Mapping[str, Reply]) -> None:
+    """Record import errors at the cases of the modules."""
     for side, reply in discovered.items():
         for module, error in reply["broken"].items():
-            for case in found.values():
-                if _holds(module, case.benchmark):
+            for case in cases.values():
+                if _contains(module, case.benchmark):
                     case.broken[side] = error
 
 
-def _without_parameters(name: str, **known: Any) -> Case:
-    """A case of which nothing but the name is known; it is not measured."""
-    return Case(name, (), (), "track", "", 0.0, None, 0.0, None, **known)
-
-
 def unimportable(discovered: Mapping[str, Reply]) -> list[str]:
-    """A line for each module of which no benchmark is known, as it imports at neither side."""
+    """Return one line per module that no known benchmark is in, since it cannot be imported."""
     known = {str(b["name"]) for reply in discovered.values() for b in reply["benchmarks"]}
     return [
         f"{module or 'the benchmarks'}: does not import at {side}: {error}"
         for side, reply in discovered.items()
         for module, error in reply["broken"].items()
-        if not any(_holds(module, name) for name in known)
+        if not any(_contains(module, name) for name in known)
     ]
 
 
-def _holds(module: str, benchmark: str) -> bool:
-    """Whether a benchmark is one of a module's; the package itself, whose name is "", has all."""
+def _contains(module: str, benchmark: str) -> bool:
+    """Return whether a benchmark is in a module; the package itself, named "", contains all."""
     return not module or benchmark.startswith(module + ".")
 
 
 def unsupported(discovered: Mapping[str, Reply]) -> list[str]:
-    """The names of benchmarks whose type the gate does not know."""
+    """Return the names of benchmarks of a type that the gate does not measure."""
     entries = [b for reply in discovered.values() for b in reply["benchmarks"]]
     return sorted({str(b["name"]) for b in entries if b["type"] not in MEASURED})
 
 
-def _combinations(benchmark: Reply, side: str, timeout: float) -> list[Case]:
+def _combinations(benchmark: Reply, side: str, timeout: float) -> list[BenchmarkCase]:
     combinations: Sequence[tuple[str, ...]] = list(product(*benchmark["params"]))
-    own = benchmark["timeout"] or timeout
+    own_timeout = benchmark["timeout"] or timeout
     return [
-        Case(
+        BenchmarkCase(
             benchmark=benchmark["name"],
             param_names=tuple(benchmark["param_names"]),
             params=params,
             type=benchmark["type"],
             unit=benchmark["unit"],
-            timeout=own,
+            timeout=own_timeout,
             cache_key=benchmark["setup_cache_key"],
-            cache_timeout=benchmark["setup_cache_timeout"] or own,
+            cache_timeout=benchmark["setup_cache_timeout"] or own_timeout,
             tolerance=benchmark["tolerance"],
             indices={side: index if params else None},
         )

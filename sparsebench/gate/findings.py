@@ -1,4 +1,4 @@
-"""What a gate found: one finding a case, and what is to be said about the whole."""
+"""The findings of a gate: one per case, and the result of the whole run."""
 
 import math
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from sparsebench.stats import Interval
 
 
 class Verdict(StrEnum):
-    """What is said of one case; worst first."""
+    """Verdicts on a case, worst first."""
 
     CHANGED_RESULT = "CHANGED RESULT"
     REGRESSED = "REGRESSED"
@@ -29,23 +29,23 @@ DEFAULT_FAIL_ON: Final = frozenset(
 
 @dataclass(frozen=True)
 class Finding:
-    """The verdict about one case and what it rests on.
+    """The verdict on one case, with its numbers.
 
     Attributes:
-        benchmark: asv's name of it.
+        benchmark: asv's name.
         param_names: the names of its parameters.
-        params: the values of this case, as asv spells them.
+        params: the values of this case, in asv's spelling.
         type: ``time``, ``timeraw``, ``memory``, ``peakmemory`` or ``track``.
         unit: of ``base`` and ``head``: base units, seconds and bytes.
-        verdict: what is said.
-        base, head: the typical value at each commit; None where there is none.
-        change: head/base - 1; None where it cannot be said.
-        interval: around ``change``, at the gate's confidence level.
-        detectable: the smallest relative slow-down that this case would have been found with, given
-            its noise and its number of rounds, four times in five; None for exact values.
-        rounds: how many process pairs it was measured in.
-        on_both: for FAILED: it fails at the base as well, so the head did not break it.
-        notes: reasons and doubts, to be printed as footnotes.
+        verdict: the verdict.
+        base, head: the typical value at each commit; None without one.
+        change: head/base - 1; None if it is unknown.
+        interval: of ``change``, at the gate's confidence level.
+        detectable: minimum detectable effect: the relative slow-down that is detected with
+            probability 0.8, given the noise and number of rounds; None for exact values.
+        rounds: number of process pairs.
+        on_both: for FAILED, whether it fails at the base as well.
+        notes: reasons and warnings, printed as footnotes.
     """
 
     benchmark: str
@@ -65,39 +65,39 @@ class Finding:
 
     @property
     def name(self) -> str:
-        """The case as asv's patterns match it: ``benchmark(param, param)``."""
+        """The text that asv's patterns are matched with: ``benchmark(param, param)``."""
         return f"{self.benchmark}({', '.join(self.params)})" if self.params else self.benchmark
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two commits that were compared."""
+    """One of the two compared commits."""
 
     hash: str
     subject: str
-    uncommitted: int = 0  # changed files of the working tree that are measured with it
+    uncommitted: int = 0  # number of changed files of the working tree, which are measured too
 
     @property
     def short(self) -> str:
-        """The hash as people write it, marked where the working tree was measured."""
+        """The first eight digits of the hash, with "+" if the working tree was measured."""
         return self.hash[:8] + ("+" if self.uncommitted else "")
 
 
 @dataclass(frozen=True)
 class GateResult:
-    """All that a gate says.
+    """The result of a gate.
 
     Attributes:
         project: asv's name of the project.
         machine: the name of this machine.
-        environment: asv's name of the environment that was measured in.
+        environment: asv's name of the environment.
         base, head: the compared commits.
         tolerance: the smallest relative change that matters.
         confidence_level: of the findings' intervals.
-        findings: one a case, in asv's order.
-        notes: what is to be known about the whole run: drift, what is not supported, an early end.
-        seconds: how long measuring took, without the builds.
-        skipped: how many cases asked to be skipped at both commits.
+        findings: one per case, in asv's order.
+        notes: on the whole run: drift, unsupported benchmarks, an early end.
+        seconds: duration of measuring, without builds.
+        skipped: number of cases that are skipped at both commits.
     """
 
     project: str
@@ -113,25 +113,25 @@ class GateResult:
     skipped: int = 0
 
     def count(self, verdict: Verdict) -> int:
-        """How many cases got this verdict."""
+        """Return the number of cases with this verdict."""
         return sum(finding.verdict is verdict for finding in self.findings)
 
     def exit_code(self, fail_on: Collection[Verdict] = DEFAULT_FAIL_ON) -> int:
-        """0 pass, 1 a verdict that fails the gate, 2 nothing was measured, 3 undecided.
+        """Return 0 pass, 1 a verdict that fails the gate, 2 nothing was measured, 3 undecided.
 
-        What fails at both commits the head did not break: it is told, and does not fail the gate.
+        A case that fails at both commits is reported and does not fail the gate.
         """
-        against = {f.verdict for f in self.findings if not f.on_both} & set(fail_on)
-        if against - {Verdict.UNDECIDED}:
+        failing = {f.verdict for f in self.findings if not f.on_both} & set(fail_on)
+        if failing - {Verdict.UNDECIDED}:
             return 1
         if all(finding.on_both for finding in self.findings):
             return 2
-        return 3 if against else 0
+        return 3 if failing else 0
 
 
 def worst_first(findings: Collection[Finding]) -> list[Finding]:
-    """The findings by verdict, and within one verdict the largest change first."""
-    rank = {verdict: place for place, verdict in enumerate(Verdict)}
+    """Return the findings sorted by verdict, worst first, then by size of the change."""
+    rank = {verdict: index for index, verdict in enumerate(Verdict)}
     return sorted(findings, key=lambda f: (rank[f.verdict], -_size(f), f.name))
 
 

@@ -1,4 +1,4 @@
-"""A record as a Parquet file: a row a block, and in its metadata all that is not a block."""
+"""A record as a Parquet file: one row per block, all other events in the metadata."""
 
 import json
 from hashlib import sha256
@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparsebench.errors import SparsebenchError
+from sparsebench.files import atomic_path
 from sparsebench.gate.record import Blocks, Record, lines, parse
 
 _KEY: Final = b"sparsebench_gate_record"
@@ -25,19 +26,19 @@ SCHEMA: Final = pa.schema(
         pa.field("param_names", pa.list_(pa.string())),
         pa.field("params", pa.list_(pa.string())),
         pa.field("phase", pa.string()),  # screen or confirm
-        pa.field("round", pa.int32()),  # a fresh pair of processes each
+        pa.field("round", pa.int32()),  # each with a fresh pair of processes
         pa.field("position", pa.int32()),  # of the block among the case's in this round
         pa.field("side", pa.string()),  # base or head
-        pa.field("seconds", pa.float64()),  # a call: the lower quartile of the samples
-        pa.field("number", pa.int64()),  # calls a sample
-        pa.field("repeat", pa.int64()),  # samples a block
+        pa.field("seconds", pa.float64()),  # per call: the lower quartile of the samples
+        pa.field("number", pa.int64()),  # calls per sample
+        pa.field("repeat", pa.int64()),  # samples per block
         pa.field("event", pa.int32()),  # the line of the record that the block belongs to
     ]
 )
 
 
 def write(record: Record, folder: Path) -> Path:
-    """The file that the record was added as; the same record makes the same file again.
+    """Add a record to ``folder`` and return its file, which is the same for the same record.
 
     Raises:
         SparsebenchError: the folder cannot be written to, or holds Parquet files of another kind.
@@ -47,30 +48,28 @@ def write(record: Record, folder: Path) -> Path:
     name = sha256("\n".join(text).encode()).hexdigest()[:12]
     plan = record.plan
     path = folder / f"gate-{plan.base.hash[:8]}-{plan.head.hash[:8]}-{name}.parquet"
-    unfinished = path.with_suffix(".unfinished")
     table = pa.Table.from_pylist(_rows(record), SCHEMA)
-    kept = {_KEY: json.dumps([text[0], *map(_without_seconds, text[1:])])}
+    metadata = {_KEY: json.dumps([text[0], *map(_without_seconds, text[1:])])}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table.replace_schema_metadata(kept), unfinished, compression="zstd")
-        unfinished.rename(path)
+        with atomic_path(path) as temporary:
+            pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
     except OSError as error:
         raise SparsebenchError(f"{folder}: cannot be written to; {error}") from None
     return path
 
 
 def _check_own(folder: Path) -> None:
-    """A block is no result: readers of a folder take all its files to have the same columns."""
+    """Refuse a folder with other Parquet files, since readers expect equal columns in a folder."""
     other = next((p for p in folder.rglob("*.parquet") if not p.name.startswith("gate-")), None)
     if other:
         raise SparsebenchError(
-            f"{folder}: must hold gates only, but there is {other.name}; "
+            f"{folder}: must hold gates only, got {other.name}; "
             "give a folder of its own, such as results/gate"
         )
 
 
 def read(path: Path) -> Record:
-    """The record that was written; equal to it to the last bit.
+    """Return the record of a file, equal to the one that was written.
 
     Raises:
         SparsebenchError: no Parquet file, or not one of a gate.
@@ -81,7 +80,7 @@ def read(path: Path) -> Record:
         raise SparsebenchError(f"{path}: cannot be read; {error}") from None
     metadata = table.schema.metadata or {}
     if _KEY not in metadata:
-        raise SparsebenchError(f"{path}: must be a gate's Parquet file; it holds no record")
+        raise SparsebenchError(f"{path}: must be a gate's Parquet file; it has no record")
     text = json.loads(metadata[_KEY])
     seconds: dict[int, list[float]] = {}
     for event, second in zip(table["event"].to_pylist(), table["seconds"].to_pylist(), strict=True):
@@ -99,8 +98,8 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         "head": plan.head.hash,
     }
     return [
-        {**shared, **row, "event": place}
-        for place, event in enumerate(record.events, start=1)
+        {**shared, **row, "event": line}
+        for line, event in enumerate(record.events, start=1)
         if isinstance(event, Blocks)
         for row in _blocks(record, event)
     ]

@@ -1,4 +1,4 @@
-"""What a gate measured, as it is kept: a plan, then an event a line, from which all is judged."""
+"""The record of a gate: a plan, then one event per line, from which verdicts are derived."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final, Literal, TextIO
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.gate.cases import Case
+from sparsebench.files import atomic_path
+from sparsebench.gate.cases import BenchmarkCase
 from sparsebench.gate.findings import Side
 
 FORMAT: Final = 1
@@ -16,18 +17,18 @@ Phase = Literal["screen", "confirm"]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is compared; the first line of a record.
+class RunPlan:
+    """What a run compares; the first line of a record.
 
     Attributes:
-        project: asv's name of it.
+        project: asv's name of the project.
         machine: the name of this machine.
         environment: asv's name of the environment.
         base, head: the commits.
         tolerance: the smallest relative change that matters.
-        cases: what is measured, and what exists at one side only.
-        notes: what is to be said about the whole run before it begins.
-        format: of the record.
+        cases: the selected cases, also those that only one side has.
+        notes: on the whole run, known before it begins.
+        format: version of the record's format.
     """
 
     project: str
@@ -36,17 +37,20 @@ class Plan:
     base: Side
     head: Side
     tolerance: float
-    cases: tuple[Case, ...]
+    cases: tuple[BenchmarkCase, ...]
     notes: tuple[str, ...] = ()
     format: int = FORMAT
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """One case, timed in one round.
+    """The blocks of one case in one round.
 
-    ``order`` has a letter a block, B for base and H for head, in the order of time; ``seconds`` is
-    what a call took in each, the lower quartile of ``repeat`` samples of ``number`` calls.
+    Attributes:
+        order: one letter per block in measuring order, B for base and H for head.
+        seconds: time per call of each block, the lower quartile of its samples.
+        number: calls per sample.
+        repeat: samples per block.
     """
 
     case: int
@@ -60,7 +64,7 @@ class Blocks:
 
 @dataclass(frozen=True)
 class Values:
-    """One case that returns its value, in one round."""
+    """The values of one case in one round, of a benchmark that returns its value."""
 
     case: int
     round: int
@@ -71,7 +75,7 @@ class Values:
 
 @dataclass(frozen=True)
 class Failure:
-    """A side that could not be measured, and why."""
+    """A side that could not be measured, with the error."""
 
     case: int
     round: int
@@ -81,7 +85,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Skip:
-    """A side that asked to be skipped."""
+    """A side at which the benchmark skips the case."""
 
     case: int
     side: str
@@ -89,7 +93,7 @@ class Skip:
 
 @dataclass(frozen=True)
 class Doubt:
-    """What is to be known about a case besides its numbers."""
+    """A warning about a case."""
 
     case: int
     text: str
@@ -97,7 +101,7 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Control:
-    """Seconds of the same fixed work in both processes of a round: the machine's speed."""
+    """Seconds of the same fixed work in both processes of a round, to compare their speed."""
 
     round: int
     base: float
@@ -106,7 +110,7 @@ class Control:
 
 @dataclass(frozen=True)
 class Ended:
-    """Measuring stopped: for good, or until it is continued."""
+    """The end of measuring, or of a part of it if it was interrupted."""
 
     why: Literal["decided", "budget", "interrupted"]
     seconds: float
@@ -120,22 +124,22 @@ _KINDS: Final = {kind.__name__.lower(): kind for kind in Event.__args__}
 class Record:
     """A plan and its events so far."""
 
-    plan: Plan
+    plan: RunPlan
     events: list[Event] = field(default_factory=list)
 
     @property
     def rounds(self) -> int:
-        """How many rounds have begun."""
+        """The number of rounds that have begun."""
         return 1 + max((getattr(event, "round", -1) for event in self.events), default=-1)
 
     @property
     def seconds(self) -> float:
-        """How long measuring has taken, over all sittings."""
+        """Seconds of measuring, over all parts."""
         return sum(event.seconds for event in self.events if isinstance(event, Ended))
 
     @property
     def finished(self) -> bool:
-        """Whether it ended by itself."""
+        """Whether measuring was not interrupted."""
         last = self.events[-1] if self.events else None
         return isinstance(last, Ended) and last.why != "interrupted"
 
@@ -144,28 +148,26 @@ class Journal:
     """A record on disk, to which events are added as they happen.
 
     Raises:
-        SparsebenchError: it cannot be written; what was written before stays.
+        SparsebenchError: it cannot be written; earlier events are kept.
     """
 
     def __init__(self, path: Path, record: Record) -> None:
         self.record = record
         self._path = path
-        fresh = path.with_suffix(".new")
         with self._writing():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text("\n".join(lines(record)) + "\n", encoding="utf-8")
-            fresh.replace(path)  # a record that is continued is never half there
+            with atomic_path(path) as temporary:
+                temporary.write_text("\n".join(lines(record)) + "\n", encoding="utf-8")
             self._file: TextIO = path.open("a", encoding="utf-8", buffering=1)
 
     def add(self, *events: Event) -> None:
-        """Keep these; a line each."""
+        """Add events, one line each."""
         for event in events:
             self.record.events.append(event)
             with self._writing():
                 self._file.write(_line(event) + "\n")
 
     def close(self) -> None:
-        """No more events."""
+        """Close the file."""
         with self._writing():
             self._file.close()
 
@@ -178,15 +180,15 @@ class Journal:
 
 
 def lines(record: Record) -> list[str]:
-    """The record as text, a JSON document a line."""
+    """Return the record as text, one JSON document per line."""
     return [json.dumps(asdict(record.plan)), *map(_line, record.events)]
 
 
 def parse(where: str, text: Iterable[str]) -> Record:
-    """The record that ``lines`` wrote; a last line that was cut off is left out.
+    """Return the record that ``lines`` wrote; an incomplete last line is ignored.
 
     Raises:
-        SparsebenchError: it is none, or one of a newer format.
+        SparsebenchError: it is not a record, or has a newer format.
     """
     rows = list(text)
     try:
@@ -196,8 +198,8 @@ def parse(where: str, text: Iterable[str]) -> Record:
     except (json.JSONDecodeError, AttributeError, IndexError, KeyError, TypeError) as error:
         if isinstance(error, json.JSONDecodeError) and 1 < len(rows) == 2 + len(record.events):
             return record
-        what = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise SparsebenchError(f"{where}: must be a gate's record; {what}") from None
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise SparsebenchError(f"{where}: must be a gate's record; {reason}") from None
     return record
 
 
@@ -215,7 +217,7 @@ def _event(row: dict[str, Any], cases: int) -> Event:
     return event
 
 
-def _plan(where: str, row: dict[str, Any]) -> Plan:
+def _plan(where: str, row: dict[str, Any]) -> RunPlan:
     if row["format"] > FORMAT:
         raise SparsebenchError(
             f"{where}: must be of format {FORMAT} or older, got format={row['format']}; "
@@ -224,8 +226,37 @@ def _plan(where: str, row: dict[str, Any]) -> Plan:
     row["base"], row["head"] = Side(**row["base"]), Side(**row["head"])
     row["cases"] = tuple(map(_case, row["cases"]))
     row["notes"] = tuple(row["notes"])
-    return Plan(**{name.name: row[name.name] for name in fields(Plan)})
+    return RunPlan(**{name.name: row[name.name] for name in fields(RunPlan)})
 
 
-def _case(row: dict[str, Any]) -> Case:
-    return Case(**{**row, "param_names": tuple(row["param_names"]), "params": tuple(row["params"])})
+def _case(row: dict[str, Any]) -> BenchmarkCase:
+    return BenchmarkCase(
+        **{**row, "param_names": tuple(row["param_names"]), "params": tuple(row["params"])}
+    )
+
+
+def load_record(path: Path) -> Record:
+    """Return the record in a file of ``gate --json`` or ``--into``, or below ``.asv/gate``.
+
+    Raises:
+        SparsebenchError: it cannot be read or contains no record.
+    """
+    if path.is_dir():
+        records = [p for p in path.iterdir() if p.suffix in (".json", ".jsonl", ".parquet")]
+        newest = max(records, key=lambda p: p.stat().st_mtime, default=None)
+        hint = f"; the newest in it: {newest}" if newest else ""
+        raise SparsebenchError(f"{path}: must be one record, got a folder{hint}")
+    if path.suffix == ".parquet":
+        from sparsebench.gate import parquet  # imports Arrow, 70 MB, which is rarely needed
+
+        return parquet.read(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SparsebenchError(f"{path}: cannot be read; {error}") from None
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError:  # more than one document: a journal
+        return parse(str(path), text.splitlines())
+    rows = document.get("record") if isinstance(document, dict) else None
+    return parse(str(path), rows if isinstance(rows, list) else text.splitlines())

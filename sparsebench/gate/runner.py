@@ -1,4 +1,4 @@
-"""A gate from end to end: install both commits, find the cases, measure, keep the record."""
+"""A gate from start to end: install both commits, find the cases, measure, store the record."""
 
 import tempfile
 from collections.abc import Callable, Iterable
@@ -7,175 +7,147 @@ from hashlib import sha256
 from pathlib import Path
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.gate.cases import Selection, cases, unimportable, unsupported
-from sparsebench.gate.coordinator import Rounds, Tell
+from sparsebench.gate.cases import cases, unimportable, unsupported
+from sparsebench.gate.coordinator import OnCase, Rounds
 from sparsebench.gate.findings import Side
-from sparsebench.gate.record import Journal, Plan, Record, parse
+from sparsebench.gate.record import Journal, Record, RunPlan, parse
+from sparsebench.gate.request import Request
 from sparsebench.gate.worker_process import SIDES, Launch, Pair, WorkerProcess
 from sparsebench.project.commits import differs, extract
 from sparsebench.project.installations import Installation, installed
 from sparsebench.project.settings import Project
 
-_KEPT = 64  # records below .asv/gate
-_DISCOVERY = 300.0  # seconds for importing all benchmarks
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be compared, and how.
-
-    Attributes:
-        base, head: the commits.
-        wanted: which cases.
-        tolerance: the smallest relative change that matters.
-        budget: seconds for measuring; what is undecided then stays so.
-        environment: asv's name of the one to measure in.
-        machine: the name of this machine.
-    """
-
-    base: Side
-    head: Side
-    wanted: Selection
-    tolerance: float
-    budget: float
-    environment: str
-    machine: str
-
-    @property
-    def key(self) -> str:
-        """The same for requests that one record can serve."""
-        wanted = (self.wanted.pattern.pattern, self.wanted.device)
-        parts = (self.base, self.head, wanted, self.tolerance, self.environment)
-        return sha256(repr(parts).encode()).hexdigest()[:16]
+_KEPT_RECORDS = 64  # below .asv/gate
+_DISCOVERY_TIMEOUT = 300.0  # seconds for importing all benchmarks
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a gate tells how far it is."""
+    """Callbacks that show the progress of a gate."""
 
-    say: Callable[[str], None]  # a line about what begins
-    tell: Tell  # how far measuring is
+    report: Callable[[str], None]  # called with a line on what begins
+    on_case: OnCase  # called before each case
 
 
 def run(project: Project, request: Request, progress: Progress) -> Record:
-    """Measure what is asked for; an interrupted run is continued where it stopped.
+    """Measure what ``request`` selects, and return the record; continue an interrupted run.
 
     Raises:
         SparsebenchError: a commit does not build, benchmarks cannot be discovered, or none match.
     """
     log = project.root / ".asv" / "gate.log"
-    homes = installations(project, request, log, progress)
-    record = _interrupted(project, request)
+    installed_sides = install_sides(project, request, log, progress)
+    record = _unfinished_record(project, request)
     with tempfile.TemporaryDirectory(prefix="sparsebench-gate-") as folder:
-        started = launches(homes, project.benchmarks, Path(folder), log)
+        started = launches(installed_sides, project.benchmarks, Path(folder), log)
         with Pair(started, record.rounds if record else 0) as pair:
             if record:
-                progress.say(f"continuing an interrupted run after {record.rounds} rounds")
+                progress.report(f"continuing an interrupted run after {record.rounds} rounds")
             else:
-                record = Record(plan_of(project, request, pair, started["base"], progress))
-            journal = Journal(_path(project, request), record)
+                record = Record(run_plan(project, request, pair, started["base"], progress))
+            journal = Journal(_record_path(project, request), record)
             rounds = Rounds(journal, started, Path(folder))
             try:
-                rounds.run(request.budget, progress.tell, pair)
+                rounds.run(request.budget, progress.on_case, pair)
             finally:
                 journal.close()
-    _forget_old(_path(project, request).parent)
+    _delete_old(_record_path(project, request).parent)
     return record
 
 
-def installations(
+def install_sides(
     project: Project, request: Request, log: Path, progress: Progress
 ) -> dict[str, Installation]:
-    """Both commits, installed; the log begins anew."""
+    """Return both commits' installations; the log is emptied first."""
     log.parent.mkdir(exist_ok=True)
     log.write_text("", encoding="utf-8")
     return {
-        name: installed(project, request.environment, side.hash, log, progress.say)
+        name: installed(project, request.environment, side.hash, log, progress.report)
         for name, side in (("base", request.base), ("head", request.head))
     }
 
 
-def _path(project: Project, request: Request) -> Path:
-    """Where the record of this request and today's benchmarks is kept."""
+def _record_path(project: Project, request: Request) -> Path:
+    """Return the path of the record of this request and the current benchmarks."""
     files = sorted(project.benchmarks.rglob("*.py"))
     texts = b"".join(str(path).encode() + path.read_bytes() for path in files)
     name = f"{request.key}-{sha256(texts).hexdigest()[:8]}.jsonl"
     return project.root / ".asv" / "gate" / name
 
 
-def _interrupted(project: Project, request: Request) -> Record | None:
-    """The record of an earlier run of the same request that was cut off."""
-    path = _path(project, request)
+def _unfinished_record(project: Project, request: Request) -> Record | None:
+    """Return the record of an interrupted run of the same request, if there is one."""
+    path = _record_path(project, request)
     if not path.is_file():
         return None
     try:
         record = parse(str(path), path.read_text(encoding="utf-8").splitlines())
     except SparsebenchError as error:
-        raise SparsebenchError(f"{error}; delete it to begin anew") from None
+        raise SparsebenchError(f"{error}; delete it to start again") from None
     return None if record.finished else record
 
 
-def _forget_old(folder: Path) -> None:
-    """Delete all but the newest records."""
+def _delete_old(folder: Path) -> None:
+    """Delete the oldest records."""
     by_age = sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in by_age[_KEPT:]:
+    for path in by_age[_KEPT_RECORDS:]:
         path.unlink(missing_ok=True)
 
 
 def launches(
-    homes: dict[str, Installation], benchmarks: Path, folder: Path, log: Path
+    installations: dict[str, Installation], benchmarks: Path, folder: Path, log: Path
 ) -> dict[str, Launch]:
-    """How to start each side's workers, which live below ``folder``."""
+    """Return how each side's workers are started, in folders below ``folder``."""
     for side in SIDES:
         (folder / side).mkdir()
-    return {side: Launch(homes[side], benchmarks, folder / side, log) for side in SIDES}
+    return {side: Launch(installations[side], benchmarks, folder / side, log) for side in SIDES}
 
 
-def plan_of(
+def run_plan(
     project: Project, request: Request, pair: Pair, base: Launch, progress: Progress
-) -> Plan:
-    """What is to be compared: what both workers of ``pair`` find in today's benchmarks.
+) -> RunPlan:
+    """Return the plan of a run: the selected cases that both workers of ``pair`` discover.
 
     Raises:
-        SparsebenchError: they cannot be discovered, or none is wanted.
+        SparsebenchError: benchmarks cannot be discovered, or no case is selected.
     """
-    progress.say("finding benchmarks")
-    discovered = pair.both("discover", _DISCOVERY)
+    progress.report("finding benchmarks")
+    discovered = pair.both("discover", _DISCOVERY_TIMEOUT)
     for side, reply in discovered.items():
         if "failed" in reply:
             raise SparsebenchError(
                 f"{project.benchmarks}: must be discoverable, but at {side}: {reply['failed']}; "
-                f"all of it: {base.log}"
+                f"complete log: {base.log}"
             )
-    own = _own_names(project, request.base, base)
+    base_names = _base_benchmarks(project, request.base, base)
     notes = [f"{name}: its type of benchmark is not supported" for name in unsupported(discovered)]
     notes += unimportable(discovered)
-    return Plan(
+    return RunPlan(
         project=project.name,
         machine=request.machine,
         environment=request.environment,
         base=request.base,
         head=request.head,
         tolerance=request.tolerance,
-        cases=tuple(cases(discovered, own, project.timeout, request.wanted)),
+        cases=tuple(cases(discovered, base_names, project.timeout, request.wanted)),
         notes=tuple(notes),
     )
 
 
-def _own_names(project: Project, base: Side, launch: Launch) -> Iterable[str]:
-    """The benchmarks in the base's own files; none where those are today's."""
+def _base_benchmarks(project: Project, base: Side, launch: Launch) -> Iterable[str]:
+    """Return the names of benchmarks in the base's own files, if these differ from the current."""
     folder = project.benchmarks
     if not folder.is_relative_to(project.repository) or not differs(
         project.repository, base.hash, folder
     ):
         return []
     with tempfile.TemporaryDirectory(prefix="sparsebench-gate-") as into:
-        own = extract(project.repository, base.hash, folder, Path(into))
-        if own is None:
+        base_folder = extract(project.repository, base.hash, folder, Path(into))
+        if base_folder is None:
             return []
-        worker = WorkerProcess(replace(launch, benchmarks=own))
+        worker = WorkerProcess(replace(launch, benchmarks=base_folder))
         try:
-            reply = worker.ask("discover", _DISCOVERY)
+            reply = worker.ask("discover", _DISCOVERY_TIMEOUT)
         finally:
             worker.end()
     return [benchmark["name"] for benchmark in reply.get("benchmarks", [])]

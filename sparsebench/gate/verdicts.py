@@ -1,48 +1,56 @@
-"""From a record to verdicts: pure, so that the same record gives the same verdicts again.
+"""Verdicts from a record; the same record always gives the same verdicts.
 
-A case is screened: round after round, until its interval lies within the tolerance (UNCHANGED), or
-it is IMPROVED with the false discovery rate over all cases held, or suspected to be slower. What is
-suspected is confirmed: measured in fresh rounds and judged on those alone, the false discovery rate
-held over all suspects. `python -m studies.gate_simulation` tells how often this rule errs.
+A case is screened, round after round, until its interval is within the tolerance (UNCHANGED), it is
+IMPROVED at the false discovery rate over all cases, or it is suspected to be slower. Suspects are
+confirmed: they are measured in fresh rounds and judged on these alone, at the false discovery rate
+over all suspects. `python -m studies.gate_simulation` prints the error rates of this rule.
 """
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from statistics import median
+from typing import Any, Final, NamedTuple
 
-from sparsebench.gate.cases import Case
-from sparsebench.gate.exact import Needs, judge_exact
-from sparsebench.gate.findings import Finding, Verdict
-from sparsebench.gate.gathered import Gathered, gather
-from sparsebench.gate.record import Phase, Record
+from sparsebench.gate.cases import BenchmarkCase
+from sparsebench.gate.control import doubts
+from sparsebench.gate.findings import Finding, GateResult, Verdict
+from sparsebench.gate.measurements import CaseMeasurements, is_number, measurements_by_case
+from sparsebench.gate.record import Ended, Phase, Record
 from sparsebench.stats import CONFIDENCE_LEVEL, Effect, Interval, adjusted, variance_prior
 
-LEAST_ROUNDS: Final = 4  # below it the spread between processes is mostly guessed
-ALPHA: Final = 0.05  # the false discovery rate, and the level at which a case is suspected
-POWER: Final = 0.8  # with which a change of the size of `detectable` would be found
+LEAST_ROUNDS: Final = 4  # with fewer, the variance between processes cannot be estimated
+ALPHA: Final = 0.05  # false discovery rate, and the level of a suspect's p-value
+POWER: Final = 0.8  # probability of detecting a change of the size of `detectable`
+_SEEN: Final = 2  # rounds in which a changed exact value must be seen
+_MEASURED: Final = 3  # rounds whose median is used for a value with a tolerance
 
-# Their noise has nothing in common: each family's variances are moderated on their own.
+# Types with different noise: variances are moderated within each family.
 _FAMILIES: Final = ("time", "memory", "peakmemory")
 
 
-class Todo(NamedTuple):
-    """What a case is to be measured for next."""
+Needs = Phase | None  # the rounds that a case still needs
+ExactVerdict = tuple[Verdict, Needs, list[str]]  # with notes
+
+
+class Task(NamedTuple):
+    """A case that needs another round."""
 
     case: int
     phase: Phase
 
 
 @dataclass(frozen=True)
-class State:
-    """What is said of a case so far, and which rounds it still needs."""
+class CaseState:
+    """The finding on a case so far, and the rounds that it still needs."""
 
     finding: Finding
     needs: Needs = None
 
 
-class Opinion(NamedTuple):
-    """What an effect allows to say."""
+class Judgement(NamedTuple):
+    """The verdict on an effect, and the rounds that it still needs."""
 
     verdict: Verdict
     effect: Effect
@@ -50,89 +58,119 @@ class Opinion(NamedTuple):
     note: str = ""
 
 
+def gate_result(record: Record) -> GateResult:
+    """Return the findings and notes of a record."""
+    plan = record.plan
+    findings = judge(record)
+    return GateResult(
+        project=plan.project,
+        machine=plan.machine,
+        environment=plan.environment,
+        base=plan.base,
+        head=plan.head,
+        tolerance=plan.tolerance,
+        confidence_level=CONFIDENCE_LEVEL,
+        findings=tuple(findings),
+        notes=(*plan.notes, *doubts(record.events), *_early_end(record)),
+        seconds=record.seconds,
+        skipped=len(plan.cases) - len(findings),
+    )
+
+
+def _early_end(record: Record) -> list[str]:
+    last = record.events[-1] if record.events else None
+    if isinstance(last, Ended) and last.why == "decided":
+        return []
+    if isinstance(last, Ended) and last.why == "budget":
+        return ["the budget was spent before everything was decided"]
+    return ["measuring was interrupted; the same command continues"]
+
+
 def judge(record: Record) -> list[Finding]:
-    """One finding a case, in the plan's order; none for what is skipped at both sides."""
+    """Return one finding per case in the plan's order, without cases skipped at both sides."""
     return [state.finding for state in _states(record) if state]
 
 
-def todo(record: Record) -> list[Todo]:
-    """What is still to be measured."""
+def remaining_tasks(record: Record) -> list[Task]:
+    """Return the cases that need another round."""
     states = enumerate(_states(record))
-    return [Todo(index, state.needs) for index, state in states if state and state.needs]
+    return [Task(index, state.needs) for index, state in states if state and state.needs]
 
 
-def _states(record: Record) -> list[State | None]:
-    """The state of every case; None where both sides ask to be skipped."""
+def _states(record: Record) -> list[CaseState | None]:
+    """Return the state of each case; None if it is skipped at both sides."""
     cases = record.plan.cases
-    gathered = gather(len(cases), record.events)
-    states: dict[int, State | None] = {}
+    measurements = measurements_by_case(len(cases), record.events)
+    states: dict[int, CaseState | None] = {}
     families: dict[str, list[int]] = {family: [] for family in _FAMILIES}
-    for index, (case, got) in enumerate(zip(cases, gathered, strict=True)):
-        if len(got.skips) == 2:
+    for index, (case, measured) in enumerate(zip(cases, measurements, strict=True)):
+        if len(measured.skips) == 2:
             states[index] = None
-        elif state := _unmeasurable(case, got):
+        elif state := _unmeasurable(case, measured):
             states[index] = state
         elif case.type == "track":
-            states[index] = _tracked(case, got)
+            states[index] = _tracked(case, measured)
         else:
             families[case.type].append(index)
     for family in families.values():
-        chosen = [(cases[index], gathered[index]) for index in family]
-        states.update(zip(family, _compared(chosen, record.plan.tolerance), strict=True))
+        members = [(cases[index], measurements[index]) for index in family]
+        states.update(zip(family, _compared(members, record.plan.tolerance), strict=True))
     return [states[index] for index in range(len(cases))]
 
 
-def _unmeasurable(case: Case, got: Gathered) -> State | None:
-    """The state of a case that fails, is missing or is skipped at a side; None where it runs."""
+def _unmeasurable(case: BenchmarkCase, measured: CaseMeasurements) -> CaseState | None:
+    """Return the state of a case that fails, is missing or is skipped at a side, else None."""
     reasons = {
-        **dict.fromkeys(got.skips, "asks to be skipped at {}"),
+        **dict.fromkeys(measured.skips, "is skipped at {}"),
         **dict.fromkeys({"base", "head"} - set(case.indices), "does not exist at {}"),
     }
-    failing = {side: f"fails at {side}: {text}" for side, text in got.failing().items()}
+    failing = {side: f"fails at {side}: {text}" for side, text in measured.failing().items()}
     failing |= {side: f"does not import at {side}: {text}" for side, text in case.broken.items()}
     if len(failing) == 2:
-        return State(_finding(case, got, Verdict.FAILED, *failing.values(), on_both=True))
+        return CaseState(_finding(case, measured, Verdict.FAILED, *failing.values(), on_both=True))
     if "head" in failing:
-        return State(_finding(case, got, Verdict.FAILED, failing["head"]))
+        return CaseState(_finding(case, measured, Verdict.FAILED, failing["head"]))
     reasons = {side: reason.format(side) for side, reason in reasons.items()} | failing
     for side, verdict in (("head", Verdict.GONE), ("base", Verdict.NEW)):
         if side in reasons:
-            return State(_finding(case, got, verdict, reasons[side]))
+            return CaseState(_finding(case, measured, verdict, reasons[side]))
     return None
 
 
-def _tracked(case: Case, got: Gathered) -> State:
-    verdict, needs, notes = judge_exact(case, got)
-    base, head = got.typical("base"), got.typical("head")
+def _tracked(case: BenchmarkCase, measured: CaseMeasurements) -> CaseState:
+    verdict, needs, notes = judge_exact(case, measured)
+    base, head = measured.typical("base"), measured.typical("head")
     change = head / base - 1 if base and head is not None else None
-    finding = _finding(case, got, verdict, *notes)
-    return State(replace(finding, base=base, head=head, change=change), needs)
+    finding = _finding(case, measured, verdict, *notes)
+    return CaseState(replace(finding, base=base, head=head, change=change), needs)
 
 
-def _compared(cases: Sequence[tuple[Case, Gathered]], tolerance: float) -> list[State]:
-    """The states of one family of cases, whose rounds have a head/base each."""
+def _compared(
+    cases: Sequence[tuple[BenchmarkCase, CaseMeasurements]], tolerance: float
+) -> list[CaseState]:
+    """Return the states of one family of cases, whose rounds each have a ratio head/base."""
     limit = math.log1p(tolerance)
-    times = [math.log(got.typical("base") or 1.0) for _, got in cases]
-    prior = variance_prior([got.effects("screen") for _, got in cases], times)
+    times = [math.log(measured.typical("base") or 1.0) for _, measured in cases]
+    prior = variance_prior([measured.effects("screen") for _, measured in cases], times)
 
-    def opinions(chosen: list[int], phase: Phase) -> dict[int, Opinion]:
-        effects = [prior.effect(cases[i][1].effects(phase), times[i]) for i in chosen]
-        return dict(zip(chosen, _opinions(effects, limit, phase), strict=True))
+    def judgements(indices: list[int], phase: Phase) -> dict[int, Judgement]:
+        effects = [prior.effect(cases[i][1].effects(phase), times[i]) for i in indices]
+        return dict(zip(indices, _judgements(effects, limit, phase), strict=True))
 
-    screened = opinions(list(range(len(cases))), "screen")
-    suspects = [i for i, opinion in screened.items() if opinion.verdict is Verdict.REGRESSED]
+    screened = judgements(list(range(len(cases))), "screen")
+    suspects = [i for i, judgement in screened.items() if judgement.verdict is Verdict.REGRESSED]
     final = screened | {
-        i: _after_suspicion(opinion, screened[i].effect)
-        for i, opinion in opinions(suspects, "confirm").items()
+        i: _confirmed(judgement, screened[i].effect)
+        for i, judgement in judgements(suspects, "confirm").items()
     }
     return [_state(*case, final[i], limit) for i, case in enumerate(cases)]
 
 
-def _opinions(effects: Sequence[Effect], limit: float, phase: Phase) -> list[Opinion]:
-    """What each effect allows to say, the false discovery rate held over all that are ready.
+def _judgements(effects: Sequence[Effect], limit: float, phase: Phase) -> list[Judgement]:
+    """Return the judgement on each effect; the false discovery rate is that over all of them.
 
-    While screening, a slow-down need not stand against all cases: to suspect one too many costs
-    rounds, and no false alarm, because fresh rounds decide.
+    P-values of slow-downs are not adjusted while screening: a wrong suspect costs rounds but is no
+    false alarm, because fresh rounds decide.
     """
     ready = [effect.count >= LEAST_ROUNDS for effect in effects]
     tested = list(zip(effects, ready, strict=True))
@@ -140,57 +178,67 @@ def _opinions(effects: Sequence[Effect], limit: float, phase: Phase) -> list[Opi
     slower = slower if phase == "screen" else list(adjusted(slower))
     faster = adjusted([e.p_below(-limit) if ok else math.nan for e, ok in tested])
     return [
-        _opinion(effect, limit, phase, is_slower=up <= ALPHA, is_faster=down <= ALPHA)
+        _judgement(effect, limit, phase, is_slower=up <= ALPHA, is_faster=down <= ALPHA)
         if ok
-        else Opinion(Verdict.UNDECIDED, effect, phase)
+        else Judgement(Verdict.UNDECIDED, effect, phase)
         for (effect, ok), up, down in zip(tested, slower, faster, strict=True)
     ]
 
 
-def _opinion(
+def _judgement(
     effect: Effect, limit: float, phase: Phase, *, is_slower: bool, is_faster: bool
-) -> Opinion:
+) -> Judgement:
     interval = effect.interval(CONFIDENCE_LEVEL)
     if is_slower and (phase == "screen" or interval.low > limit):
-        return Opinion(Verdict.REGRESSED, effect, None)
+        return Judgement(Verdict.REGRESSED, effect, None)
     if is_faster and interval.high < -limit:
-        return Opinion(Verdict.IMPROVED, effect, None)
+        return Judgement(Verdict.IMPROVED, effect, None)
     if -limit <= interval.low and interval.high <= limit:
-        return Opinion(Verdict.UNCHANGED, effect, None)
-    return Opinion(Verdict.UNDECIDED, effect, phase)
+        return Judgement(Verdict.UNCHANGED, effect, None)
+    return Judgement(Verdict.UNDECIDED, effect, phase)
 
 
-def _after_suspicion(opinion: Opinion, screened: Effect) -> Opinion:
-    """What fresh rounds say, or what made them necessary where there are none yet."""
-    looked = f"looked {math.expm1(screened.value):+.1%} in {screened.count} rounds of screening"
-    if opinion.effect.count == 0:
-        return Opinion(Verdict.UNDECIDED, screened, "confirm", f"{looked}; not measured again yet")
-    note = f"{looked}; these are fresh rounds"
-    return opinion._replace(note="" if opinion.verdict is Verdict.REGRESSED else note)
+def _confirmed(judgement: Judgement, screened: Effect) -> Judgement:
+    """Return the judgement of the confirmation, with a note on the screening."""
+    screening = f"looked {math.expm1(screened.value):+.1%} in {screened.count} rounds of screening"
+    if judgement.effect.count == 0:
+        return Judgement(
+            Verdict.UNDECIDED, screened, "confirm", f"{screening}; not measured again yet"
+        )
+    note = f"{screening}; these are fresh rounds"
+    return judgement._replace(note="" if judgement.verdict is Verdict.REGRESSED else note)
 
 
-def _state(case: Case, got: Gathered, opinion: Opinion, limit: float) -> State:
-    effect = opinion.effect
-    finding = _finding(case, got, opinion.verdict, *filter(None, [opinion.note]))
+def _state(
+    case: BenchmarkCase, measured: CaseMeasurements, judgement: Judgement, limit: float
+) -> CaseState:
+    effect = judgement.effect
+    finding = _finding(case, measured, judgement.verdict, *filter(None, [judgement.note]))
     if effect.count:
         detectable = limit + effect.detectable(ALPHA / 2, POWER)
         ends = effect.interval(CONFIDENCE_LEVEL)
-        known = math.isfinite(ends.high)
+        is_finite = math.isfinite(ends.high)
         finding = replace(
             finding,
-            base=got.typical("base"),
-            head=got.typical("head"),
+            base=measured.typical("base"),
+            head=measured.typical("head"),
             change=math.expm1(effect.value),
-            interval=Interval(math.expm1(ends.low), math.expm1(ends.high)) if known else None,
-            detectable=math.expm1(detectable) if known else None,
+            interval=Interval(math.expm1(ends.low), math.expm1(ends.high)) if is_finite else None,
+            detectable=math.expm1(detectable) if is_finite else None,
         )
-    return State(finding, opinion.needs)
+    return CaseState(finding, judgement.needs)
 
 
 def _finding(
-    case: Case, got: Gathered, verdict: Verdict, *notes: str, on_both: bool = False
+    case: BenchmarkCase,
+    measured: CaseMeasurements,
+    verdict: Verdict,
+    *notes: str,
+    on_both: bool = False,
 ) -> Finding:
-    tried = [f"failed once at {f.side}: {f.text}" for f in got.failures if not got.failing()]
+    failures = [
+        f"failed once at {f.side}: {f.text}" for f in measured.failures if not measured.failing()
+    ]
     return Finding(
         benchmark=case.benchmark,
         param_names=case.param_names,
@@ -198,7 +246,49 @@ def _finding(
         type=case.type,
         unit=case.unit,
         verdict=verdict,
-        rounds=got.rounds,
+        rounds=measured.rounds,
         on_both=on_both,
-        notes=(*notes, *tried, *got.doubts),
+        notes=(*notes, *failures, *measured.doubts),
     )
+
+
+def judge_exact(case: BenchmarkCase, measured: CaseMeasurements) -> ExactVerdict:
+    """Return the verdict on a tracked value, the rounds that it still needs, and notes.
+
+    Values that are equal once are unchanged. A difference must be seen again in fresh processes. If
+    the base's values differ from each other, the case is undecided.
+    """
+    base, head = measured.tracked("base"), measured.tracked("head")
+    if not base:
+        return Verdict.UNDECIDED, "screen", []
+    if case.tolerance is not None and all(map(is_number, base + head)):
+        return _within(case.tolerance, base, head)
+    if all(same(b, h) for b, h in zip(base, head, strict=True)):
+        return Verdict.UNCHANGED, None, []
+    if len(base) < _SEEN:
+        return Verdict.UNDECIDED, "confirm", []
+    if not _constant(base):
+        text = f"not deterministic: base gave {base[0]} and then {base[-1]}; declare a tolerance"
+        return Verdict.UNDECIDED, None, [text]
+    notes = [] if _constant(head) else ["differs from round to round at head"]
+    if not is_number(base[0]) or not is_number(head[0]):
+        notes.append(f"was {base[0]!r:.60}, is {head[0]!r:.60}")
+    return Verdict.CHANGED_RESULT, None, notes
+
+
+def same(first: Any, second: Any) -> bool:
+    """Return whether two values are equal; NaN equals NaN, also inside lists."""
+    return bool(first == second) or json.dumps(first) == json.dumps(second)
+
+
+def _within(tolerance: float, base: list[float], head: list[float]) -> ExactVerdict:
+    before, after = median(base), median(head)
+    if abs(after - before) <= tolerance * abs(before):
+        return Verdict.UNCHANGED, None, []
+    if len(base) < _MEASURED:
+        return Verdict.UNDECIDED, "confirm", []
+    return Verdict.CHANGED_RESULT, None, [f"beyond its declared tolerance of {tolerance:.3g}"]
+
+
+def _constant(values: list[Any]) -> bool:
+    return all(same(values[0], value) for value in values)

@@ -1,4 +1,4 @@
-"""Worker processes as the coordinator sees them: ask, wait no longer than agreed, replace."""
+"""Worker processes from the coordinator's side: requests with a timeout, and replacement."""
 
 import json
 import os
@@ -7,7 +7,6 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,13 @@ from typing import Any, Final, Self
 from uuid import uuid4
 
 from sparsebench.project.installations import Installation
+from sparsebench.project.processes import kill_marked
 
 _SCRIPT: Final = Path(__file__).with_name("worker.py")
-_POLL: Final = 0.2  # seconds between looks at whether a silent worker still lives
-_PROCESSORS: Final = 4  # of which the quietest is looked for, before each case
-_MARK: Final = "SPARSEBENCH_WORKER"  # an environment variable, which all descendants inherit
-_PADDING: Final = 4096  # bytes by which environments differ, and with them the stack's place
+_POLL: Final = 0.2  # seconds between checks whether a silent worker is alive
+_PROCESSORS: Final = 4  # candidates for the quietest one, before each case
+_MARK: Final = "SPARSEBENCH_WORKER"  # environment variable that child processes inherit
+_PADDING: Final = 4096  # bytes by which environments, and so the stack's address, differ
 
 SIDES: Final = ("base", "head")
 Reply = dict[str, Any]
@@ -28,16 +28,16 @@ Reply = dict[str, Any]
 
 @dataclass(frozen=True)
 class Launch:
-    """What it takes to start a worker for one commit."""
+    """How to start a worker for one commit."""
 
     installation: Installation
     benchmarks: Path
-    folder: Path  # the worker's own, where it starts every benchmark
+    folder: Path  # the worker's working directory
     log: Path
 
 
 class WorkerProcess:
-    """One commit's benchmarks in a process of their own, started when first asked."""
+    """A process with one commit's benchmarks, started with the first request."""
 
     def __init__(self, launch: Launch, padding: int = 0) -> None:
         self._launch = launch
@@ -48,18 +48,18 @@ class WorkerProcess:
 
     @property
     def running(self) -> bool:
-        """Whether it was started, and has not been lost or ended since."""
+        """Whether the process is running."""
         return self._process is not None
 
     def send(self, do: str, **request: Any) -> None:
-        """Ask; :meth:`receive` waits for the reply."""
+        """Send a request; :meth:`receive` waits for the reply."""
         if self._process is None:
             self._start()
-        with suppress(BrokenPipeError):  # it died: `receive` tells how
+        with suppress(BrokenPipeError):  # it has ended: `receive` reports how
             os.write(self._requests, (json.dumps({"do": do, **request}) + "\n").encode())
 
     def receive(self, timeout: float) -> Reply:
-        """The reply; a worker that dies or takes too long is gone, and that is its reply."""
+        """Return the reply; "failed" and "lost" if the worker ended or took too long."""
         assert self._process
         line = self._line(time.monotonic() + timeout)
         if line.endswith(b"\n"):
@@ -67,7 +67,7 @@ class WorkerProcess:
             return reply
         alive = self._process.poll() is None
         if alive and not line:
-            alive = self._settles()
+            alive = self._survives()
         code = self._process.returncode
         self.end()
         return {
@@ -76,20 +76,18 @@ class WorkerProcess:
         }
 
     def ask(self, do: str, timeout: float, **request: Any) -> Reply:
-        """Send and receive."""
+        """Send a request and return the reply."""
         self.send(do, **request)
         return self.receive(timeout)
 
     def end(self) -> None:
-        """Kill the worker with everything it started; the next request starts a new one."""
+        """Kill the worker and all that it started; the next request starts a new one."""
         if self._process is None:
             return
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        for pid in _started_with(self._mark):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill_marked(self._mark)
         os.close(self._requests)
         os.close(self._replies)
         self._process = None
@@ -119,7 +117,7 @@ class WorkerProcess:
             os.close(theirs_out)
 
     def _line(self, deadline: float) -> bytes:
-        """One line of the replies; less than that where the worker died or time is up."""
+        """Return one line of the replies, incomplete if the worker ended or the time is over."""
         assert self._process
         line = b""
         with selectors.DefaultSelector() as selector:
@@ -130,12 +128,12 @@ class WorkerProcess:
                     if not chunk:
                         break
                     line += chunk
-                elif self._process.poll() is not None:  # a child of it may hold the pipe open
+                elif self._process.poll() is not None:  # a child process may keep the pipe open
                     break
         return line
 
-    def _settles(self) -> bool:
-        """Whether it lives on: a process whose pipe has just closed may not have ended yet."""
+    def _survives(self) -> bool:
+        """Return whether a process whose pipe has closed is still alive after a moment."""
         assert self._process
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_POLL)
@@ -143,37 +141,37 @@ class WorkerProcess:
 
 
 class Pair:
-    """A fresh process for each commit: what one round measures in."""
+    """A fresh worker per commit, for one round."""
 
     def __init__(self, launches: dict[str, Launch], seed: int) -> None:
-        rng = random.Random(seed)  # noqa: S311  # spreads memory layouts, guards nothing
+        rng = random.Random(seed)  # noqa: S311  # varies memory layouts; not for security
         self.sides = {s: WorkerProcess(launches[s], rng.randrange(_PADDING)) for s in SIDES}
-        self.processors = _some_processors(rng)
-        self.first = SIDES[seed % 2]  # who is started and asked first alternates: it has a bias
+        self.processors = _sample_processors(rng)
+        self.first = SIDES[seed % 2]  # alternates, because the side that is first has a bias
 
     @property
     def running(self) -> list[str]:
-        """The sides whose process is there."""
+        """The sides whose process is running."""
         return [side for side in self.order if self.sides[side].running]
 
     @property
     def order(self) -> tuple[str, str]:
-        """The sides, the one first that is asked first in this round."""
+        """Both sides, in the order of requests in this round."""
         return (self.first, SIDES[1 - SIDES.index(self.first)])
 
     def both(self, do: str, timeout: float, **request: Any) -> dict[str, Reply]:
-        """Ask both at once; their replies."""
+        """Send a request to both sides and return their replies."""
         return self.each(do, timeout, dict.fromkeys(SIDES, request))
 
     def each(self, do: str, timeout: float, requests: dict[str, Reply]) -> dict[str, Reply]:
-        """Ask those sides that have a request, all at once; their replies."""
-        asked = [side for side in self.order if side in requests]
-        for side in asked:
+        """Send each side its request and return the replies."""
+        sides = [side for side in self.order if side in requests]
+        for side in sides:
             self.sides[side].send(do, **requests[side])
-        return {side: self.sides[side].receive(timeout) for side in asked}
+        return {side: self.sides[side].receive(timeout) for side in sides}
 
     def restart(self) -> None:
-        """End both; the next request starts fresh ones."""
+        """End both workers; the next request starts new ones."""
         for side in self.sides.values():
             side.end()
 
@@ -184,27 +182,16 @@ class Pair:
         self.restart()
 
 
-def _some_processors(rng: random.Random) -> list[int]:
-    """A few of those that we may run on; none where the system does not let us choose."""
+def _sample_processors(rng: random.Random) -> list[int]:
+    """Return some of the allowed processors; none if processes cannot be bound."""
     if not hasattr(os, "sched_setaffinity"):
         return []
     allowed = sorted(os.sched_getaffinity(0))
     return rng.sample(allowed, min(len(allowed), _PROCESSORS))
 
 
-def _started_with(mark: str) -> Iterator[int]:
-    """The processes that inherited a worker's mark, even from a session of their own.
-
-    From Linux's /proc; elsewhere only what stays in the worker's process group is found.
-    """
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # it has ended, or is somebody else's
-            if mark.encode() in entry.read_bytes():
-                yield int(entry.parent.name)
-
-
 def _environment(installation: Installation, padding: int, mark: str) -> dict[str, str]:
-    """As asv starts a benchmark: the environment's programs first, and no PYTHONPATH."""
+    """Return the variables with which asv starts a benchmark, and no PYTHONPATH."""
     variables = {**os.environ, **installation.variables}
     variables.pop("PYTHONPATH", None)
     if "ASV_PYTHONPATH" in variables:
@@ -216,7 +203,7 @@ def _environment(installation: Installation, padding: int, mark: str) -> dict[st
 
 
 def _ending(code: int | None) -> str:
-    """How a process ended, for people."""
+    """Return how a process ended as a sentence."""
     if code is not None and code < 0:
         return f"its process was killed by {signal.Signals(-code).name}"
     return f"its process ended with exit code {code}"

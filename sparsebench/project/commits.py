@@ -1,12 +1,19 @@
-"""Which commits to measure, by git."""
+"""Commits of a repository: by revision, of the working tree, and their web addresses."""
 
 import re
+import shutil
 import tarfile
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
+
+from asv.config import Config
+from asv.util import UserError
 
 from sparsebench.errors import SparsebenchError, unknown_name
 from sparsebench.project.git import git, run_git
+from sparsebench.results.asv.context import find_config
 
 RECENT = 3  # HEAD and up to two before it
 _SHALLOW = (
@@ -14,26 +21,37 @@ _SHALLOW = (
     "(actions/checkout: fetch-depth: 0)"
 )
 
+_IDENTITY = {
+    f"GIT_{role}_{field}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for field, value in (("NAME", "sparsebench"), ("EMAIL", "sparsebench@localhost"))
+}
+# git@host:owner/repo.git and ssh://git@host/owner/repo.git, as well as https://host/owner/repo.git
+_REMOTE: Final = re.compile(
+    r"(?:https?://(?:[^@/]+@)?|ssh://(?:[^@/]+@)?|[\w.-]+@)(?P<host>[\w.-]+)(?::\d+(?=/))?[:/]"
+    r"(?P<path>[\w./~-]+?)(?:\.git)?/?"
+)
+
 
 @dataclass(frozen=True)
 class Commit:
-    """One commit, and its subject line."""
+    """A commit with its subject line."""
 
     hash: str
     subject: str
 
     @property
     def short(self) -> str:
-        """The hash as people write it."""
+        """The first eight digits of the hash."""
         return self.hash[:8]
 
 
 def resolve(repository: Path, commits: str | None) -> list[Commit]:
-    """The commits to measure, oldest first, each once.
+    """Return the commits to measure, oldest first, each once.
 
     Args:
         repository: a git work tree.
-        commits: revisions and ranges as git knows them, separated by commas or blanks: ``main``,
+        commits: revisions and ranges in git's syntax, separated by commas or blanks: ``main``,
             ``v1..v2``, ``HEAD~3,HEAD``. Ranges follow first parents. None: HEAD and up to two
             commits before it (fewer in a young or shallow clone).
 
@@ -42,27 +60,27 @@ def resolve(repository: Path, commits: str | None) -> list[Commit]:
     """
     if commits is None:
         return _log(repository, ["-n", str(RECENT), "HEAD"])
-    found: dict[str, Commit] = {}
+    resolved: dict[str, Commit] = {}
     for revision in commits.replace(",", " ").split():
         if revision.startswith("-"):
             raise SparsebenchError(
                 f"--commits: a revision may not start with a dash, got {revision!r}"
             )
         _check_known(repository, revision)
-        chosen = [revision] if ".." in revision else ["-n", "1", revision]
-        listed = _log(repository, chosen)
+        revisions = [revision] if ".." in revision else ["-n", "1", revision]
+        listed = _log(repository, revisions)
         if not listed:
             raise SparsebenchError(
                 f"--commits: a range must hold commits, got {revision!r}, which is empty"
             )
-        found |= {commit.hash: commit for commit in listed}
-    if not found:
+        resolved |= {commit.hash: commit for commit in listed}
+    if not resolved:
         raise SparsebenchError("--commits: must name a commit or a range, got nothing")
-    return list(found.values())
+    return list(resolved.values())
 
 
-def one(repository: Path, revision: str, where: str) -> Commit:
-    """The commit that ``revision`` names; ``where`` is said in errors.
+def find_commit(repository: Path, revision: str, where: str) -> Commit:
+    """Return the commit that ``revision`` names; errors begin with ``where``.
 
     Raises:
         SparsebenchError: it names none.
@@ -95,7 +113,7 @@ def extract(repository: Path, commit: str, folder: Path, into: Path) -> Path | N
 
 
 def _check_known(repository: Path, revision: str, where: str = "--commits") -> None:
-    """SparsebenchError, with near names of branches and tags, where an end names no commit."""
+    """Raise an error with near names of branches and tags if an end of a range is no commit."""
     for end in filter(None, re.split(r"\.{2,3}", revision)):
         ran = run_git(repository, "rev-parse", "--verify", "--quiet", f"{end}^{{commit}}")
         if ran.returncode:
@@ -105,17 +123,84 @@ def _check_known(repository: Path, revision: str, where: str = "--commits") -> N
 
 
 def _is_shallow(repository: Path) -> bool:
-    """Whether the clone has a part of the history only, as CI systems make it."""
+    """Return whether the clone has only a part of the history, as in CI systems."""
     return git(repository, "rev-parse", "--is-shallow-repository") == "true"
 
 
 def uncommitted_changes(repository: Path) -> int:
-    """How many tracked files differ from HEAD."""
+    """Return the number of tracked files that differ from HEAD."""
     return len(git(repository, "status", "--porcelain", "--untracked-files=no").splitlines())
 
 
 def _log(repository: Path, revisions: list[str]) -> list[Commit]:
-    """Commits oldest first; first parents only."""
+    """Return commits, oldest first, first parents only."""
     options = ["--reverse", "--first-parent", "--format=%H%x09%s"]
     lines = git(repository, "log", *options, *revisions, "--").splitlines()
     return [Commit(*line.split("\t", 1)) for line in lines]
+
+
+def work_tree_commit(repository: Path) -> tuple[str, int]:
+    """Return the hash of a commit with the working tree's content, and the number of changed files.
+
+    Untracked files are included, ignored ones are not. No branch has the commit. Without changes it
+    is HEAD. The same content gives the same hash. Index, branches and files are not changed.
+
+    Raises:
+        SparsebenchError: there is no commit yet, or git fails.
+    """
+    head = git(repository, "rev-parse", "--verify", "HEAD")
+    with tempfile.TemporaryDirectory() as folder:
+        index = Path(folder) / "index"
+        current = Path(git(repository, "rev-parse", "--absolute-git-dir")) / "index"
+        if current.is_file():
+            shutil.copy2(current, index)  # tells git which files it need not read again
+        variables = {"GIT_INDEX_FILE": str(index)}
+        git(repository, "add", "--all", "--", ":/", variables=variables)
+        tree = git(repository, "write-tree", variables=variables)
+    changed = git(repository, "diff-tree", "-r", "--name-only", head, tree).splitlines()
+    if not changed:
+        return head, 0
+    date = git(repository, "show", "--no-patch", "--format=%cI", head)
+    variables = {**_IDENTITY, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+    message = "Uncommitted changes"
+    return (
+        git(repository, "commit-tree", tree, "-p", head, "-m", message, variables=variables),
+        len(changed),
+    )
+
+
+def commit_url(start: Path) -> tuple[str, str] | None:
+    """Return the name of the project at ``start`` or above, and the web address of its commits.
+
+    The address, which a hash follows, is ``show_commit_url`` of asv.conf.json, else that of the
+    remote ``origin``. None without an asv project or without a web address.
+    """
+    path = find_config(start)
+    if path is None:
+        return None
+    try:
+        config: Any = Config.load(str(path))
+    except (UserError, ValueError, RuntimeError):
+        return None  # `sparsebench bench` reports it; a page needs no links
+    url = str(config.show_commit_url or "")
+    if not is_web_address(url):
+        url = _from_remote((path.parent / config.repo).resolve()) or ""
+    return (str(config.project), url) if url else None
+
+
+def is_web_address(url: str) -> bool:
+    """Return whether ``url`` begins with http:// or https://, as links of a page must."""
+    return re.match(r"https?://[^\s\"'<>]+$", url) is not None
+
+
+def web_address(remote: str) -> str | None:
+    """Return the web address of a remote's commits; None for a remote that is a folder."""
+    match = _REMOTE.fullmatch(remote)
+    return f"https://{match['host']}/{match['path']}/commit/" if match else None
+
+
+def _from_remote(repository: Path) -> str | None:
+    if not repository.is_dir():
+        return web_address(str(repository))
+    ran = run_git(repository, "remote", "get-url", "origin")
+    return web_address(ran.stdout.strip()) if ran.returncode == 0 else None

@@ -9,10 +9,10 @@ from sparsebench.errors import SparsebenchError
 
 
 def git(repository: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
-    """What git prints, without blanks around it.
+    """Return what git prints, without surrounding blanks.
 
     Raises:
-        SparsebenchError: git fails; with the first line of its reason.
+        SparsebenchError: git fails; the message has its first line.
     """
     ran = run_git(repository, *arguments, variables=variables)
     if ran.returncode:
@@ -24,7 +24,7 @@ def git(repository: Path, *arguments: str, variables: Mapping[str, str] | None =
 def run_git(
     repository: Path, *arguments: str, variables: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """How git ended and what it printed; ``variables`` are added to the environment."""
+    """Run git and return its exit code and output; ``variables`` are added to the environment."""
     command = ["git", "-C", str(repository), *arguments]
     environment = {**os.environ, **(variables or {})}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

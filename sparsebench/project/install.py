@@ -1,6 +1,6 @@
-"""The child process that has asv build and install one commit, and copies its environment.
+"""The child process in which asv builds and installs a commit, whose environment is then copied.
 
-``python -m sparsebench.project.install ROOT ENVIRONMENT COMMIT FOLDER``; all output is for the log.
+``python -m sparsebench.project.install ROOT ENVIRONMENT COMMIT FOLDER``; output goes to the log.
 """
 
 import os
@@ -14,11 +14,11 @@ from asv.environment import get_environments
 from asv.plugin_manager import plugin_manager  # noqa: F401  # its import registers virtualenv
 from asv.repo import get_repo
 
-from sparsebench.project.copying import copy_environment
+from sparsebench.project.installations import copy_environment
 
 
 def main(root: str, environment: str, commit: str, folder: str) -> None:
-    """Install the commit into asv's environment, then copy that to ``folder`` in one step."""
+    """Install the commit into asv's environment, then copy that to ``folder``."""
     os.chdir(root)  # asv takes its settings' paths to be relative to it
     log.enable(verbose=True)
     config: Any = Config.load("asv.conf.json")

@@ -1,4 +1,4 @@
-"""Commits installed side by side: a copy of asv's environment for each, made once and kept."""
+"""Installed commits: a copy of asv's environment for each, made once and reused."""
 
 import hashlib
 import json
@@ -12,20 +12,23 @@ from typing import Final
 
 from sparsebench.errors import SparsebenchError
 from sparsebench.project.asv_command import reason, run_child
-from sparsebench.project.copying import copy_environment
 from sparsebench.project.settings import Project
 
-KEPT: Final = 16  # installed commits; the one used longest ago goes first
+KEPT: Final = 16  # installed commits; the least recently used are deleted
+# asv's own files, which benchmarks do not need
+_ASV_FILES: Final = {"asv-build-cache", "asv-env-info.json", "asv-install-status.json"}
+# Files that contain the environment's path, besides scripts: links to editable installs.
+_FILES_WITH_PATH: Final = ("*.pth", "__editable__*", "*.egg-link", "direct_url.json")
 
 
 @dataclass(frozen=True)
 class Installation:
-    """One commit, installed.
+    """An installed commit.
 
     Attributes:
-        folder: a Python environment of its own; files that no install changed are hard links, so
-            that another commit costs little disk, and both share what the system has cached.
-        variables: environment variables that asv gives to benchmarks.
+        folder: a Python environment of its own; unchanged files are hard links, so that another
+            commit needs little disk and shares the system's cache.
+        variables: environment variables that asv sets for benchmarks.
     """
 
     folder: Path
@@ -33,60 +36,58 @@ class Installation:
 
     @property
     def python(self) -> Path:
-        """The interpreter."""
+        """The path of the interpreter."""
         return self.folder / "bin" / "python"
 
 
-def environment_name(project: Project, asked: str | None) -> str:
-    """The environment to measure in: the one asked for, or the first of the matrix.
+def environment_name(project: Project, name: str | None) -> str:
+    """Return the environment to measure in: ``name``, or the first of the matrix.
 
     Raises:
         SparsebenchError: the matrix has none of this name.
     """
-    if asked is None:
+    if name is None:
         return project.environments[0]
-    if asked not in project.environments:
-        near = ", ".join(project.environments)
-        raise SparsebenchError(
-            f"--environment: must be one of asv's, got {asked!r}; there are: {near}"
-        )
-    return asked
+    if name not in project.environments:
+        names = ", ".join(project.environments)
+        raise SparsebenchError(f"--environment: must be one of {names}, got {name!r}")
+    return name
 
 
 def installed(
-    project: Project, environment: str, commit: str, log: Path, tell: Callable[[str], None]
+    project: Project, environment: str, commit: str, log: Path, report: Callable[[str], None]
 ) -> Installation:
-    """``commit`` built and installed by asv, or as it was left by an earlier call.
+    """Return ``commit``, built and installed by asv now or by an earlier call.
 
     Args:
         project: where to look for asv's settings.
         environment: asv's name of it.
         commit: the full hash.
         log: what asv prints is appended here.
-        tell: called with what asv says it does.
+        report: called with a line before an installation.
 
     Raises:
         SparsebenchError: the commit does not build or install.
     """
     folder = _folder(project, environment, commit)
     if not (folder / "ready.json").is_file():
-        tell(f"installing {commit[:8]}")
+        report(f"installing {commit[:8]}")
         _install(project, environment, commit, folder, log)
-        _forget_old(folder.parent)
+        _delete_old(folder.parent)
     os.utime(folder)
     return Installation(folder, json.loads((folder / "ready.json").read_text(encoding="utf-8")))
 
 
-def twin(installation: Installation) -> Installation:
-    """The same commit in another place, as a second commit would be."""
-    folder = installation.folder.with_name(f"{installation.folder.name}-twin")
+def copy_installation(installation: Installation) -> Installation:
+    """Return a copy of an installation in another folder."""
+    folder = installation.folder.with_name(f"{installation.folder.name}-copy")
     variables = {**installation.variables, "ASV_ENV_DIR": str(folder)}
     copy_environment(installation.folder, folder, variables)
     return Installation(folder, variables)
 
 
 def _folder(project: Project, environment: str, commit: str) -> Path:
-    """Where a commit is kept; another environment or build recipe makes it another place."""
+    """Return the folder of a commit, which depends on environment and build settings."""
     recipe = hashlib.sha256(f"{environment}\n{project.recipe}".encode()).hexdigest()[:12]
     return project.root / ".asv" / "gate" / recipe / commit[:16]
 
@@ -104,8 +105,47 @@ def _install(project: Project, environment: str, commit: str, folder: Path, log:
         )
 
 
-def _forget_old(folder: Path) -> None:
-    """Delete all but the newest installations."""
+def _delete_old(folder: Path) -> None:
+    """Delete the least recently used installations."""
     by_use = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in by_use[KEPT:]:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def copy_environment(source: Path, target: Path, variables: dict[str, str]) -> None:
+    """Copy an environment by hard links; ``target`` appears when it is complete."""
+    unfinished = target.with_name(target.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.rmtree(target, ignore_errors=True)
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(source, unfinished, symlinks=True, ignore=_asv_files, copy_function=_link)
+    _replace_paths(unfinished, str(source), str(target))
+    (unfinished / "ready.json").write_text(json.dumps(variables), encoding="utf-8")
+    unfinished.rename(target)
+
+
+def _asv_files(_: str, names: list[str]) -> set[str]:
+    return _ASV_FILES.intersection(names)
+
+
+def _link(source: str, target: str) -> None:
+    """Make a hard link, or a copy if the file system has no links."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _replace_paths(folder: Path, old: str, new: str) -> None:
+    """Replace the old environment's path in files of the new one.
+
+    Otherwise console scripts and editable installs would use whatever commit asv installed last.
+    """
+    scripts = [path for path in (folder / "bin").iterdir() if not path.is_symlink()]
+    for path in scripts + [p for pattern in _FILES_WITH_PATH for p in folder.rglob(pattern)]:
+        content = path.read_bytes() if path.is_file() else b""
+        if old.encode() in content and b"\0" not in content:
+            mode = path.stat().st_mode
+            path.unlink()  # only this link to the file
+            path.write_bytes(content.replace(old.encode(), new.encode()))
+            path.chmod(mode)

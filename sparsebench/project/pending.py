@@ -1,4 +1,4 @@
-"""What is to be measured, and what of it asv has measured already."""
+"""Which cases a run measures, and which of them have no value yet."""
 
 import heapq
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.project.patterns import compiled
+from sparsebench.project.settings import compile_pattern
 from sparsebench.results.asv.json_files import BadFileError, parse_object, read_bytes
 from sparsebench.results.asv.result_files import BenchmarkResult, load_result_file
 
@@ -17,16 +17,16 @@ Combination = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Selection:
-    """The benchmarks, and of each the parameter combinations, that a run is to measure.
+class BenchmarkSelection:
+    """The benchmarks and parameter combinations that a run measures.
 
     Attributes:
-        cases: benchmark name to its chosen parameter combinations, as asv spells the values.
-        timed: the names of those that take samples.
+        cases: benchmark name to its selected parameter combinations, in asv's spelling.
+        timed: names of the benchmarks that take samples.
         versions: benchmark name to the version of its code.
-        pattern: the regular expression that was asked for.
-        device: the device that was asked for, if any.
-        sharded: whether the cases are a shard's, which no pattern of a person's describes.
+        pattern: the regular expression that was given.
+        device: the device that was given, if any.
+        sharded: whether the cases are those of a shard, which ``pattern`` does not describe.
     """
 
     cases: dict[str, frozenset[Combination]]
@@ -38,14 +38,14 @@ class Selection:
 
     @property
     def count(self) -> int:
-        """How many cases are chosen."""
+        """The number of selected cases."""
         return sum(map(len, self.cases.values()))
 
     def asv_pattern(self, names: Iterable[str]) -> str:
-        """The regular expression that makes asv run the chosen cases of these benchmarks alone.
+        """Return the regular expression by which asv runs only the selected cases of ``names``.
 
         Raises:
-            SparsebenchError: the cases of a shard are too many to be named on a command line.
+            SparsebenchError: a shard has too many cases for a command line.
         """
         if self.sharded:
             return self._exact_pattern(names)
@@ -54,7 +54,7 @@ class Selection:
         return rf"^(?=(?:{either})(?:\(|$)){device}(?=.*(?:{self.pattern}))"
 
     def _exact_pattern(self, names: Iterable[str]) -> str:
-        """Case by case; `asv` searches it in ``name(parameters)``."""
+        """Return a pattern that lists each case; asv searches it in ``name(parameters)``."""
         each = (
             rf"{re.escape(name)}\((?:{'|'.join(re.escape(', '.join(c)) for c in cases)})\)"
             if (cases := sorted(self.cases[name] - {()}))
@@ -72,55 +72,57 @@ class Selection:
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several runs that share the work: the ``index``-th, from 1 on, of ``count``."""
+    """One of ``count`` runs that share the work; ``index`` counts from 1."""
 
     index: int
     count: int
 
 
-def shard_of(selection: Selection, results: Path, shard: Shard) -> Selection:
-    """The cases of ``selection`` that fall to ``shard``.
+def shard_of(selection: BenchmarkSelection, results: Path, shard: Shard) -> BenchmarkSelection:
+    """Return the cases of ``selection`` that belong to ``shard``.
 
-    Each case falls to exactly one shard, the same one on every machine: nothing but the benchmarks
-    decides. They are dealt out one by one, those with the longest expected time first, each to the
-    shard that has least so far. So the cases of one benchmark are spread over all shards, too.
+    Each case belongs to exactly one shard, which depends on the benchmarks only, so it is the same
+    on every machine. Cases are assigned in descending order of expected time, each to the shard
+    with the least time so far. So the cases of one benchmark are spread over all shards.
 
     Args:
-        selection: what all shards together measure.
+        selection: the cases of all shards together.
         results: asv's results folder; its ``benchmarks.json`` is read.
         shard: which one.
 
     Raises:
-        SparsebenchError: there are fewer cases than shards, and none falls to this one.
+        SparsebenchError: there are fewer cases than shards, and this one has none.
     """
     entries = _discovered(results)
     costs = {name: _expected_seconds(entries[name]) for name in selection.cases}
-    cases = [(name, case) for name, chosen in selection.cases.items() for case in chosen]
-    loads = [(0.0, place) for place in range(1, shard.count + 1)]
-    mine: dict[str, set[Combination]] = {}
-    for name, case in sorted(cases, key=lambda one: (-costs[one[0]], one)):
-        load, place = heapq.heappop(loads)
-        heapq.heappush(loads, (load + costs[name], place))
-        if place == shard.index:
-            mine.setdefault(name, set()).add(case)
-    if not mine:
+    cases = [
+        (name, case) for name, combinations in selection.cases.items() for case in combinations
+    ]
+    loads = [(0.0, index) for index in range(1, shard.count + 1)]
+    own: dict[str, set[Combination]] = {}
+    for name, case in sorted(cases, key=lambda item: (-costs[item[0]], item)):
+        load, index = heapq.heappop(loads)
+        heapq.heappush(loads, (load + costs[name], index))
+        if index == shard.index:
+            own.setdefault(name, set()).add(case)
+    if not own:
         raise SparsebenchError(
             f"--shard: must be at most as many as there are cases ({len(cases)}), "
             f"got {shard.index}/{shard.count}"
         )
-    kept = {name: frozenset(chosen) for name, chosen in sorted(mine.items())}
-    return replace(selection, cases=kept, sharded=True)
+    shard_cases = {name: frozenset(chosen) for name, chosen in sorted(own.items())}
+    return replace(selection, cases=shard_cases, sharded=True)
 
 
 def _expected_seconds(entry: dict[str, Any]) -> float:
-    """What a case takes: its processes, and in each the warm-up and the samples asked for."""
+    """Return the expected time of a case: per process its start, warm-up and samples."""
     if entry.get("type") != "time":
         return _PROCESS_SECONDS
     warmup, sample, repeat = (entry.get(key) for key in ("warmup_time", "sample_time", "repeat"))
-    once = max(_or(sample, 0.01), 0.0) * (_or(repeat, 0) or 10)  # asv's own defaults
+    samples = max(_or(sample, 0.01), 0.0) * (_or(repeat, 0) or 10)  # asv's own defaults
     warm = _or(warmup, -1.0)
     rounds = _or(entry.get("rounds"), 2)
-    return rounds * (_PROCESS_SECONDS + (warm if warm >= 0 else 0.1) + once)
+    return rounds * (_PROCESS_SECONDS + (warm if warm >= 0 else 0.1) + samples)
 
 
 _PROCESS_SECONDS: Final = 0.12  # to start one, measured with launch method forkserver
@@ -131,8 +133,8 @@ def _or(value: Any, default: float) -> float:
     return float(value) if isinstance(value, int | float) else default
 
 
-def select(results: Path, pattern: str, device: str | None) -> Selection:
-    """The discovered cases that match ``pattern``.
+def select(results: Path, pattern: str, device: str | None) -> BenchmarkSelection:
+    """Return the discovered cases that match ``pattern``.
 
     Args:
         results: asv's results folder; its ``benchmarks.json`` is read.
@@ -144,60 +146,62 @@ def select(results: Path, pattern: str, device: str | None) -> Selection:
         SparsebenchError: a bad pattern, nothing that matches, or a device that no matching
             benchmark has here.
     """
-    wanted = compiled(pattern)
+    compiled = compile_pattern(pattern)
     entries = _discovered(results)
-    hits = {name: _matching(name, entry, wanted) for name, entry in entries.items()}
-    hits = {name: cases for name, cases in hits.items() if cases}
-    if not hits:
+    matching = {name: _matching(name, entry, compiled) for name, entry in entries.items()}
+    matching = {name: cases for name, cases in matching.items() if cases}
+    if not matching:
         raise SparsebenchError(f"--bench: must match one of asv's benchmarks, got {pattern!r}")
-    chosen = {name: _on_device(cases, entries[name], device) for name, cases in hits.items()}
+    chosen = {name: _on_device(cases, entries[name], device) for name, cases in matching.items()}
     chosen = {name: cases for name, cases in chosen.items() if cases}
     if not chosen:
-        here = sorted({value for name in hits for value in _devices(entries[name])})
+        devices = sorted({value for name in matching for value in _devices(entries[name])})
         raise SparsebenchError(
             f"--device: must be one that these benchmarks have on this machine "
-            f"({', '.join(here) or 'none'}), got {device!r}"
+            f"({', '.join(devices) or 'none'}), got {device!r}"
         )
     versions = {name: str(entries[name]["version"]) for name in chosen}
     timed = frozenset(name for name in chosen if entries[name].get("type") == "time")
-    return Selection(chosen, timed, versions, pattern, device)
+    return BenchmarkSelection(chosen, timed, versions, pattern, device)
 
 
-def missing(selection: Selection, machine_folder: Path, commit: str, envs: list[str]) -> list[str]:
-    """The selected benchmarks of which, in some environment, a case has no value yet; sorted.
+def missing(
+    selection: BenchmarkSelection, machine_folder: Path, commit: str, envs: list[str]
+) -> list[str]:
+    """Return the selected benchmarks that have a case without a value in an environment, sorted.
 
-    What failed, what has a time but no samples, what was measured by another version of the
-    benchmark, and what stands in a file that cannot be read counts as not measured.
+    Not measured are failed cases, times without samples, values of another version of the
+    benchmark, and values in a file that cannot be read.
     """
-    lacking: set[str] = set()
+    unmeasured: set[str] = set()
     for env in envs:
         done = _measured(machine_folder / f"{commit[:8]}-{env}.json", selection)
-        lacking |= {
+        unmeasured |= {
             name
             for name, cases in selection.cases.items()
             if not cases <= done.get(name, frozenset())
         }
-    return sorted(lacking)
+    return sorted(unmeasured)
 
 
 def set_aside_damaged(machine_folder: Path, commit: str, envs: list[str]) -> list[Path]:
-    """The result files of ``commit`` that cannot be read, renamed so that asv starts afresh.
+    """Rename the result files of ``commit`` that cannot be read, and return the new paths.
 
-    asv writes a file in place: one that was cut off there would make every later run fail.
+    asv writes files in place; a truncated one would make each later run fail.
     """
-    aside = []
+    renamed = []
     for env in envs:
         path = machine_folder / f"{commit[:8]}-{env}.json"
         try:
             if path.is_file():
                 load_result_file(path)
         except BadFileError:
-            aside.append(path.rename(path.with_suffix(".json.damaged")))
-    return aside
+            renamed.append(path.rename(path.with_suffix(".json.damaged")))
+    return renamed
 
 
-def _measured(path: Path, selection: Selection) -> dict[str, frozenset[Combination]]:
-    """Benchmark name to the combinations that have a value in one asv result file."""
+def _measured(path: Path, selection: BenchmarkSelection) -> dict[str, frozenset[Combination]]:
+    """Return per benchmark the combinations with a value in one asv result file."""
     if not path.is_file():
         return {}
     try:
@@ -205,14 +209,14 @@ def _measured(path: Path, selection: Selection) -> dict[str, frozenset[Combinati
     except BadFileError:
         return {}
     return {
-        one.name: _with_value(one, samples=one.name in selection.timed)
-        for one in benchmarks
-        if one.version == selection.versions.get(one.name)
+        result.name: _with_value(result, samples=result.name in selection.timed)
+        for result in benchmarks
+        if result.version == selection.versions.get(result.name)
     }
 
 
-def _with_value(one: BenchmarkResult, samples: bool) -> frozenset[Combination]:
-    rows = zip(product(*one.params), one.values, one.samples, strict=True)
+def _with_value(result: BenchmarkResult, samples: bool) -> frozenset[Combination]:
+    rows = zip(product(*result.params), result.values, result.samples, strict=True)
     return frozenset(
         case for case, value, taken in rows if _is_number(value) and (taken or not samples)
     )
@@ -225,7 +229,7 @@ def _discovered(results: Path) -> dict[str, dict[str, Any]]:
 
 
 def _matching(name: str, entry: dict[str, Any], pattern: re.Pattern[str]) -> frozenset[Combination]:
-    """The combinations that asv would choose; a benchmark without parameters has one, ()."""
+    """Return the combinations that asv selects; a benchmark without parameters has one, ()."""
     return frozenset(
         case
         for case in product(*entry["params"])
@@ -236,13 +240,13 @@ def _matching(name: str, entry: dict[str, Any], pattern: re.Pattern[str]) -> fro
 def _on_device(
     cases: frozenset[Combination], entry: dict[str, Any], device: str | None
 ) -> frozenset[Combination]:
-    """The cases with that value of the parameter ``device``; all where None is asked for."""
+    """Return the cases with this value of the parameter ``device``; all if it is None."""
     if device is None:
         return cases
     if "device" not in entry["param_names"]:
         return frozenset()
-    place = entry["param_names"].index("device")
-    return frozenset(case for case in cases if case[place] == repr(device))
+    position = entry["param_names"].index("device")
+    return frozenset(case for case in cases if case[position] == repr(device))
 
 
 def _devices(entry: dict[str, Any]) -> list[str]:

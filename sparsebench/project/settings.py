@@ -1,5 +1,6 @@
-"""What a project says about itself, in asv.conf.json and in pyproject.toml."""
+"""The settings of an asv project, from asv.conf.json and pyproject.toml."""
 
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from asv.plugin_manager import plugin_manager  # noqa: F401  # its import regist
 from asv.util import UserError
 
 from sparsebench.errors import SparsebenchError, unknown_name
+from sparsebench.results.asv.context import find_config
 
 _RECIPE = ("repo_subdir", "build_command", "install_command", "uninstall_command")
 
@@ -21,14 +23,14 @@ class Project:
 
     Attributes:
         root: the folder of ``asv.conf.json``.
-        name: as asv has it.
+        name: asv's name of the project.
         repository: the git repository that is measured.
         results: asv's results folder.
         benchmarks: the folder that asv reads benchmarks from.
-        recipe: the settings that decide what an installed commit looks like, as one text.
-        timeout: seconds that a benchmark may take which declares nothing else.
+        recipe: the settings that decide how a commit is built and installed, as one text.
+        timeout: seconds per benchmark, unless it declares another one.
         environments: asv's names of the environments in its matrix.
-        grids: named choices of benchmarks, each a regular expression over asv's benchmark names.
+        grids: name to the regular expression over asv's benchmark names.
     """
 
     root: Path
@@ -42,7 +44,7 @@ class Project:
     grids: dict[str, str] = field(default_factory=dict)
 
     def grid(self, name: str) -> str:
-        """The regular expression of a named grid.
+        """Return the regular expression of a named grid.
 
         Raises:
             SparsebenchError: no such grid.
@@ -53,7 +55,7 @@ class Project:
         return self.grids[name]
 
     def pattern(self, grid: str | None) -> str:
-        """The same; of no name in particular ``short``, or everything where none is named.
+        """Return that of ``grid``, else of ``short``; that of all benchmarks if no grids exist.
 
         Raises:
             SparsebenchError: no such grid.
@@ -62,18 +64,18 @@ class Project:
 
 
 def load_project(start: Path) -> Project:
-    """The asv project that ``start`` lies in.
+    """Return the asv project at ``start`` or above.
 
     Raises:
         SparsebenchError: no asv.conf.json in ``start`` or above, or one that cannot be read, or a
             repository that is not a local folder.
     """
-    root = next((p for p in (start, *start.parents) if (p / "asv.conf.json").is_file()), None)
-    if root is None:
+    path = find_config(start)
+    if path is None:
         raise SparsebenchError(
-            f"{start}: must lie in an asv project, but no asv.conf.json is there or above"
+            f"{start}: must be in an asv project, but there is no asv.conf.json here or above"
         )
-    path = root / "asv.conf.json"
+    root = path.parent
     try:
         config: Any = Config.load(str(path))
         environments = [env.name for env in get_environments(config, None, verbose=False)]
@@ -100,7 +102,7 @@ def load_project(start: Path) -> Project:
 
 
 def _grids(path: Path) -> dict[str, str]:
-    """``[tool.sparsebench.grids]``; none where the file or the table is missing."""
+    """Return ``[tool.sparsebench.grids]``; empty if the file or the table is missing."""
     if not path.is_file():
         return {}
     try:
@@ -109,3 +111,17 @@ def _grids(path: Path) -> dict[str, str]:
         raise SparsebenchError(f"{path}: must be valid TOML; {error}") from None
     grids = settings.get("tool", {}).get("sparsebench", {}).get("grids", {})
     return {str(name): str(pattern) for name, pattern in grids.items()}
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Return the compiled pattern, to be searched in ``name(parameters)`` as asv does.
+
+    Raises:
+        SparsebenchError: it is not a regular expression.
+    """
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise SparsebenchError(
+            f"--bench: must be a regular expression, got {pattern!r}: {error}"
+        ) from None

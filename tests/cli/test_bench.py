@@ -189,7 +189,7 @@ def test_an_interrupted_run_ends_asv_too_and_keeps_what_was_stored(
     ) as child:
         wait_for_line(log, "Running 1 total benchmarks")
         assert bench() == 2
-        assert "another run is under way here" in capsys.readouterr().err
+        assert "another run is in progress here" in capsys.readouterr().err
         os.kill(child.pid, number)
         _, error = child.communicate(timeout=30)
     assert child.returncode == 130

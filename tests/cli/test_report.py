@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sparsebench.cli import main
-from sparsebench.project.commit_url import web_address
+from sparsebench.project.commits import web_address
 from tests.synthetic import hashes, history, write_dataset
 
 

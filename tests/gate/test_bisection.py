@@ -3,7 +3,7 @@
 import pytest
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.gate.bisection import Found, Step, bisect
+from sparsebench.gate.bisection import Bisection, BisectionStep, bisect
 from sparsebench.gate.findings import Finding, GateResult, Side, Verdict
 
 BASE = Side("b" * 40, "good")
@@ -18,11 +18,11 @@ def says(verdict: Verdict, head: Side) -> GateResult:
     return GateResult("p", "m", "e", BASE, head, 0.05, 0.95, (finding,))
 
 
-def run(verdicts: str) -> tuple[Found, list[int]]:
+def run(verdicts: str) -> tuple[Bisection, list[int]]:
     """Bisect commits of which each letter says: G good, B bad, ? undecided."""
     named = {"G": Verdict.UNCHANGED, "B": Verdict.REGRESSED, "?": Verdict.UNDECIDED}
     sides = commits(len(verdicts))
-    told: list[Step] = []
+    told: list[BisectionStep] = []
     found = bisect(sides, lambda s: says(named[verdicts[sides.index(s)]], s), told.append)
     assert tuple(told) == found.steps
     return found, [sides.index(step.commit) for step in found.steps]

@@ -1,21 +1,20 @@
 """Calibration: what is slowed in a run, and how a run is scored."""
 
-from sparsebench.gate.calibration import Tally
-from sparsebench.gate.calibration_run import Experiment, added, scored
+from sparsebench.gate.calibration import Experiment, Tally, added, scored
 from sparsebench.gate.findings import Finding, GateResult, Side, Verdict
-from sparsebench.gate.gathered import Gathered
+from sparsebench.gate.measurements import CaseMeasurements
 from sparsebench.gate.record import Blocks
 
 SIDE = Side("a" * 40, "same")
 
 
-def measured(ratio: float) -> Gathered:
+def measured(ratio: float) -> CaseMeasurements:
     """Blocks of which head took ``ratio`` times as long."""
     order = "BHHB" * 8
     seconds = tuple(
         (1 + 0.001 * place) * (ratio if side == "H" else 1.0) for place, side in enumerate(order)
     )
-    return Gathered(blocks=[Blocks(0, 0, "screen", order, seconds, 1, 1)])
+    return CaseMeasurements(blocks=[Blocks(0, 0, "screen", order, seconds, 1, 1)])
 
 
 def found(*verdicts: Verdict) -> GateResult:

@@ -6,9 +6,8 @@ from timeit import repeat
 
 import pytest
 
-from sparsebench.gate import calibration_run, worker
-from sparsebench.gate.calibration import Trial
-from sparsebench.gate.calibration_run import Experiment, calibrate
+from sparsebench.gate import calibration, worker
+from sparsebench.gate.calibration import Experiment, Trial, calibrate
 from sparsebench.gate.cases import selection
 from sparsebench.gate.record import parse
 from sparsebench.gate.runner import Progress
@@ -37,7 +36,7 @@ def track_it():
 @pytest.fixture
 def project(tiny: GateProject, monkeypatch: pytest.MonkeyPatch) -> GateProject:
     tiny.benchmarks(BENCHMARKS)
-    monkeypatch.setattr(calibration_run, "twin", lambda installation: installation)
+    monkeypatch.setattr(calibration, "copy_installation", lambda installation: installation)
     tiny.request = replace(tiny.request, head=tiny.request.base, budget=40.0)
     return tiny
 

@@ -10,7 +10,7 @@ import sys
 import sparsebench.cli.gate  # all that the command imports
 import numpy as np
 from sparsebench.gate.record import Blocks
-from sparsebench.gate.verdicts import judge, todo
+from sparsebench.gate.verdicts import judge, remaining_tasks
 from tests.gate.made_records import case, record
 
 rng = np.random.default_rng(0)

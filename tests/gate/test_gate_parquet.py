@@ -6,18 +6,28 @@ import pandas as pd
 import pytest
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.gate.cases import Case
+from sparsebench.gate.cases import BenchmarkCase
 from sparsebench.gate.findings import Side
 from sparsebench.gate.parquet import read, write
-from sparsebench.gate.record import Blocks, Control, Ended, Failure, Plan, Record, Values
-from sparsebench.gate.replay import load
+from sparsebench.gate.record import (
+    Blocks,
+    Control,
+    Ended,
+    Failure,
+    Record,
+    RunPlan,
+    Values,
+    load_record,
+)
 
 
 def record() -> Record:
-    times = Case("m.time_x", ("n",), ("1",), "time", "seconds", 60, None, 60, None, {"base": 0})
-    track = Case("m.track_y", (), (), "track", "unit", 60, None, 60, None, {"base": None})
+    times = BenchmarkCase(
+        "m.time_x", ("n",), ("1",), "time", "seconds", 60, None, 60, None, {"base": 0}
+    )
+    track = BenchmarkCase("m.track_y", (), (), "track", "unit", 60, None, 60, None, {"base": None})
     sides = (Side("a" * 40, "before"), Side("b" * 40, "after", 2))
-    plan = Plan("p", "m", "env", *sides, 0.05, (times, track), ("a note",))
+    plan = RunPlan("p", "m", "env", *sides, 0.05, (times, track), ("a note",))
     return Record(
         plan,
         [
@@ -33,7 +43,7 @@ def record() -> Record:
 
 def test_a_record_comes_back_to_the_last_bit(tmp_path: Path) -> None:
     path = write(record(), tmp_path / "new")
-    assert read(path) == record() == load(path)
+    assert read(path) == record() == load_record(path)
     assert write(record(), tmp_path / "new") == path
     assert [p.name for p in (tmp_path / "new").iterdir()] == [path.name]
 
@@ -54,17 +64,15 @@ def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
     other = tmp_path / "other.parquet"
     pd.DataFrame({"event": [1], "position": [1], "seconds": [1.0]}).to_parquet(other)
     with pytest.raises(SparsebenchError, match=r"other\.parquet: must be a gate's Parquet file"):
-        load(other)
+        load_record(other)
     other.write_text("nonsense")
     with pytest.raises(SparsebenchError, match=r"other\.parquet: cannot be read"):
-        load(other)
+        load_record(other)
 
 
 def test_gates_are_not_mixed_with_results(tmp_path: Path) -> None:
     pd.DataFrame({"value": [1.0]}).to_parquet(tmp_path / "other.parquet")
-    with pytest.raises(
-        SparsebenchError, match=r"must hold gates only, but there is other\.parquet"
-    ):
+    with pytest.raises(SparsebenchError, match=r"must hold gates only, got other\.parquet"):
         write(record(), tmp_path)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.gate.cases import Case
+from sparsebench.gate.cases import BenchmarkCase
 from sparsebench.gate.findings import Side
 from sparsebench.gate.record import (
     FORMAT,
@@ -20,19 +20,23 @@ from sparsebench.gate.record import (
     Event,
     Failure,
     Journal,
-    Plan,
     Record,
+    RunPlan,
     Skip,
     Values,
     lines,
+    load_record,
     parse,
 )
-from sparsebench.gate.replay import load
-from sparsebench.gate.result import result
+from sparsebench.gate.verdicts import gate_result
 
 CASES = (
-    Case("a.time", ("n",), ("'ü\"'",), "time", "seconds", 60.0, None, 60.0, None, {"base": 0}),
-    Case("b.track", (), (), "track", "unit", 6.0, "b:1", 9.0, 0.1, {"head": None}, {"base": "E"}),
+    BenchmarkCase(
+        "a.time", ("n",), ("'ü\"'",), "time", "seconds", 60.0, None, 60.0, None, {"base": 0}
+    ),
+    BenchmarkCase(
+        "b.track", (), (), "track", "unit", 6.0, "b:1", 9.0, 0.1, {"head": None}, {"base": "E"}
+    ),
 )
 EVENTS: tuple[Event, ...] = (
     Blocks(0, 0, "screen", "BHHB", (1e-3, 1.1e-3, 0.1 + 0.2, 1e-3), 3, 4),
@@ -45,7 +49,7 @@ EVENTS: tuple[Event, ...] = (
     Ended("budget", 2.5),
 )
 RECORD = Record(
-    Plan("p", "m", "e", Side("0" * 40, "s"), Side("1" * 40, "t", 3), 0.05, CASES, ("note",)),
+    RunPlan("p", "m", "e", Side("0" * 40, "s"), Side("1" * 40, "t", 3), 0.05, CASES, ("note",)),
     list(EVENTS),
 )
 
@@ -87,7 +91,7 @@ def test_what_is_no_record_is_one_line(text: str, tmp_path: Path) -> None:
     path = tmp_path / "record.jsonl"
     path.write_text(text.format(lines=lines(RECORD)) if "{lines" in text else text)
     with pytest.raises(SparsebenchError) as raised:
-        load(path)
+        load_record(path)
     assert str(raised.value).startswith(f"{path}: must be a gate's record; ")
     assert "\n" not in str(raised.value)
 
@@ -96,17 +100,17 @@ def test_json_of_another_kind_is_told_by_what_it_lacks(tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_text("{}")
     with pytest.raises(SparsebenchError, match=r"must be a gate's record; it has no 'format'"):
-        load(path)
+        load_record(path)
 
 
 def test_a_folder_of_records_is_refused_and_names_its_newest(tmp_path: Path) -> None:
     with pytest.raises(SparsebenchError, match=r"must be one record, got a folder$"):
-        load(tmp_path)
+        load_record(tmp_path)
     for name, age in (("gate-a.parquet", 20), ("gate-b.parquet", 10), ("README.md", 0)):
         (tmp_path / name).write_text("")
         os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
     with pytest.raises(SparsebenchError, match=r"got a folder; the newest in it: .*gate-b.parquet"):
-        load(tmp_path)
+        load_record(tmp_path)
 
 
 def test_a_newer_format_says_what_to_do(tmp_path: Path) -> None:
@@ -114,15 +118,15 @@ def test_a_newer_format_says_what_to_do(tmp_path: Path) -> None:
     newer = replace(RECORD.plan, format=FORMAT + 1)
     path.write_text("\n".join(lines(Record(newer))))
     with pytest.raises(SparsebenchError, match=r"got format=2; update sparsebench$"):
-        load(path)
+        load_record(path)
 
 
 def test_a_journal_and_a_document_that_holds_it_are_loaded_alike(tmp_path: Path) -> None:
     journal, document = tmp_path / "gate.jsonl", tmp_path / "gate.json"
     journal.write_text("\n".join(lines(RECORD)) + "\n")
     document.write_text(json.dumps({"record": lines(RECORD)}, indent=1))
-    assert load(journal) == load(document) == RECORD
-    assert result(load(journal)) == result(RECORD)
+    assert load_record(journal) == load_record(document) == RECORD
+    assert gate_result(load_record(journal)) == gate_result(RECORD)
 
 
 def test_continuing_a_record_keeps_it_whole_at_every_moment(

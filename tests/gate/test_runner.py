@@ -15,8 +15,8 @@ from sparsebench.gate.cases import selection
 from sparsebench.gate.coordinator import Rounds
 from sparsebench.gate.findings import Verdict
 from sparsebench.gate.record import Blocks, Ended, Record
-from sparsebench.gate.result import result
 from sparsebench.gate.runner import Progress
+from sparsebench.gate.verdicts import gate_result
 from sparsebench.gate.worker_process import Pair
 from tests.conftest import git
 from tests.gate_project import GateProject, by_name, lives
@@ -240,4 +240,4 @@ def test_workers_that_are_killed_from_outside_are_replaced(
 
 def test_the_same_record_gives_the_same_result(timed: GateProject) -> None:
     record = timed.measure()
-    assert result(Record(record.plan, list(record.events))) == result(record)
+    assert gate_result(Record(record.plan, list(record.events))) == gate_result(record)

@@ -29,7 +29,7 @@ REFUSED = {
     "array": ("numpy.zeros(2)", "ValueError: can only convert an array of size 1"),
     "digits": ("10 ** 5000", "ValueError: Exceeds the limit (4300 digits) for integer string"),
     "circular": ("(lambda a: a.append(a) or a)([])", "ValueError: Circular reference detected"),
-    "long": ("'x' * 10**7", "ValueError: tracks 10000002 characters, at most 10000 are kept"),
+    "long": ("'x' * 10**7", "ValueError: tracks 10000002 characters, at most 10000 are stored"),
 }
 
 

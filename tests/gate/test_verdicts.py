@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparsebench.gate.cases import Case
+from sparsebench.gate.cases import BenchmarkCase
 from sparsebench.gate.findings import Finding, Verdict
 from sparsebench.gate.record import Blocks, Doubt, Event, Failure, Phase, Record, Skip, Values
-from sparsebench.gate.verdicts import LEAST_ROUNDS, Todo, judge, todo
+from sparsebench.gate.verdicts import LEAST_ROUNDS, Task, judge, remaining_tasks
 from tests.gate.made_records import case, record
 
 
@@ -42,14 +42,14 @@ def test_nothing_is_said_and_screening_asked_for_below_the_least_number_of_round
     for count in range(LEAST_ROUNDS):
         made = record([case()], *rounds(0, noisy(1.0, count)))
         assert only(made).verdict is Verdict.UNDECIDED
-        assert todo(made) == [Todo(0, "screen")]
+        assert remaining_tasks(made) == [Task(0, "screen")]
 
 
 def test_within_the_tolerance_is_unchanged_and_needs_no_more() -> None:
     made = record([case()], *rounds(0, noisy(0.01, LEAST_ROUNDS)))
     finding = only(made)
     assert finding.verdict is Verdict.UNCHANGED
-    assert todo(made) == []
+    assert remaining_tasks(made) == []
     assert finding.rounds == LEAST_ROUNDS
     assert finding.change == pytest.approx(0.01, abs=0.005)
     assert finding.interval
@@ -61,13 +61,13 @@ def test_within_the_tolerance_is_unchanged_and_needs_no_more() -> None:
 def test_faster_is_improved_at_once() -> None:
     made = record([case()], *rounds(0, noisy(-0.3, LEAST_ROUNDS)))
     assert only(made).verdict is Verdict.IMPROVED
-    assert todo(made) == []
+    assert remaining_tasks(made) == []
 
 
 def test_an_interval_across_the_tolerance_asks_for_more_screening() -> None:
     made = record([case()], *rounds(0, noisy(0.05, 6, spread=0.02)))
     assert only(made).verdict is Verdict.UNDECIDED
-    assert todo(made) == [Todo(0, "screen")]
+    assert remaining_tasks(made) == [Task(0, "screen")]
 
 
 def test_slower_is_suspected_until_fresh_rounds_say_so_too() -> None:
@@ -78,18 +78,18 @@ def test_slower_is_suspected_until_fresh_rounds_say_so_too() -> None:
     assert finding.notes == (
         f"looked {finding.change:+.1%} in 4 rounds of screening; not measured again yet",
     )
-    assert todo(made) == [Todo(0, "confirm")]
+    assert remaining_tasks(made) == [Task(0, "confirm")]
 
     few = record([case()], *screened, *rounds(0, noisy(0.2, LEAST_ROUNDS - 1), "confirm"))
     assert only(few).verdict is Verdict.UNDECIDED
-    assert todo(few) == [Todo(0, "confirm")]
+    assert remaining_tasks(few) == [Task(0, "confirm")]
 
     confirmed = record([case()], *screened, *rounds(0, noisy(0.2, LEAST_ROUNDS, 1), "confirm"))
     finding = only(confirmed)
     assert finding.verdict is Verdict.REGRESSED
     assert finding.notes == ()
     assert finding.rounds == 2 * LEAST_ROUNDS
-    assert todo(confirmed) == []
+    assert remaining_tasks(confirmed) == []
 
 
 def test_a_suspicion_that_fresh_rounds_do_not_share_is_unchanged_and_told() -> None:
@@ -116,7 +116,7 @@ def test_families_do_not_lend_each_other_their_noise() -> None:
 
 def test_bytes_from_none_at_all_can_be_compared() -> None:
     grown = record([case("mem_it", "memory")], *values([(0, 1000)] * LEAST_ROUNDS))
-    assert todo(grown) == [Todo(0, "confirm")]
+    assert remaining_tasks(grown) == [Task(0, "confirm")]
     none = record([case("mem_it", "memory")], *values([(0, 0)] * LEAST_ROUNDS))
     assert only(none).verdict is Verdict.UNCHANGED
 
@@ -125,7 +125,7 @@ def test_among_many_unchanged_cases_chance_is_not_a_suspicion() -> None:
     rng = np.random.default_rng(5)
     cases = [case(f"time_{n}") for n in range(300)]
     events = [e for n in range(300) for e in rounds(n, list(rng.normal(0.03, 0.02, 5)))]
-    assert [one for one in todo(record(cases, *events)) if one.phase == "confirm"] == []
+    assert [one for one in remaining_tasks(record(cases, *events)) if one.phase == "confirm"] == []
 
 
 @pytest.mark.parametrize(
@@ -138,11 +138,11 @@ def test_among_many_unchanged_cases_chance_is_not_a_suspicion() -> None:
     ],
 )
 def test_what_cannot_be_measured_is_not_asked_for(
-    made: Case, verdict: Verdict, notes: tuple[str, ...]
+    made: BenchmarkCase, verdict: Verdict, notes: tuple[str, ...]
 ) -> None:
     finding = only(record([made]))
     assert (finding.verdict, finding.notes) == (verdict, notes)
-    assert todo(record([made])) == []
+    assert remaining_tasks(record([made])) == []
 
 
 def failures(*sides: str, text: str = "E") -> list[Event]:
@@ -166,12 +166,12 @@ def test_failures_and_skips(events: list[Event], verdict: Verdict, on_both: bool
     made = record([case()], *events)
     finding = only(made)
     assert (finding.verdict, finding.on_both) == (verdict, on_both)
-    assert todo(made) == []
+    assert remaining_tasks(made) == []
 
 
 def test_one_failure_is_tried_again_and_noted() -> None:
     made = record([case()], *failures("head"), Doubt(0, "odd"))
-    assert todo(made) == [Todo(0, "screen")]
+    assert remaining_tasks(made) == [Task(0, "screen")]
     assert only(made).notes == ("failed once at head: E", "odd")
 
 
@@ -179,14 +179,14 @@ def test_what_both_sides_skip_is_no_finding() -> None:
     cases = [case("a"), case("b")]
     made = record(cases, Skip(0, "base"), Skip(0, "head"))
     assert [finding.name for finding in judge(made)] == ["b"]
-    assert todo(made) == [Todo(1, "screen")]
+    assert remaining_tasks(made) == [Task(1, "screen")]
 
 
 def test_tracked_values_are_asked_for_again_only_where_they_differ() -> None:
     tracked = [case("track_it", "track")]
-    assert todo(record(tracked)) == [Todo(0, "screen")]
-    assert todo(record(tracked, *values([(1, 1)]))) == []
-    assert todo(record(tracked, *values([(1, 2)]))) == [Todo(0, "confirm")]
+    assert remaining_tasks(record(tracked)) == [Task(0, "screen")]
+    assert remaining_tasks(record(tracked, *values([(1, 1)]))) == []
+    assert remaining_tasks(record(tracked, *values([(1, 2)]))) == [Task(0, "confirm")]
     made = record(tracked, *values([(1, 2), (1, 2)]))
     assert only(made).verdict is Verdict.CHANGED_RESULT
     assert (only(made).base, only(made).head, only(made).change) == (1, 2, 1.0)

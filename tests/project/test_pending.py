@@ -11,7 +11,7 @@ import pytest
 from sparsebench.errors import SparsebenchError
 from sparsebench.project import pending
 from sparsebench.project.pending import (
-    Selection,
+    BenchmarkSelection,
     Shard,
     missing,
     select,
@@ -53,7 +53,7 @@ def store(results: Path, **rows: Any) -> Path:
     return path
 
 
-def lacking(results: Path, selection: Selection) -> list[str]:
+def lacking(results: Path, selection: BenchmarkSelection) -> list[str]:
     return missing(selection, results, COMMIT, [ENV])
 
 
@@ -180,7 +180,7 @@ MANY: dict[str, Any] = {
 } | {"import_time": {"param_names": [], "params": [], "version": "v1", "type": "track"}}
 
 
-def sharded(results: Path, count: int) -> list[Selection]:
+def sharded(results: Path, count: int) -> list[BenchmarkSelection]:
     (results / "benchmarks.json").write_text(json.dumps(MANY))
     everything = select(results, ".", None)
     return [shard_of(everything, results, Shard(index, count)) for index in range(1, count + 1)]
@@ -215,6 +215,8 @@ def test_a_shard_without_a_case_and_one_with_too_many_are_told(tmp_path: Path) -
     (everything,) = sharded(tmp_path, 1)
     with pytest.raises(SparsebenchError, match=r"as many as there are cases \(297\), got 298/299"):
         shard_of(everything, tmp_path, Shard(298, 299))
-    long = Selection({"x": frozenset({("a" * 130_000,)})}, frozenset(), {}, ".", None, sharded=True)
+    long = BenchmarkSelection(
+        {"x": frozenset({("a" * 130_000,)})}, frozenset(), {}, ".", None, sharded=True
+    )
     with pytest.raises(SparsebenchError, match="split into more shards"):
         long.asv_pattern(["x"])

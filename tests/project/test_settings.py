@@ -28,7 +28,7 @@ def test_an_unknown_grid_names_the_near_one() -> None:
 
 
 def test_outside_of_a_project_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SparsebenchError, match=r"no asv\.conf\.json is there or above"):
+    with pytest.raises(SparsebenchError, match=r"no asv\.conf\.json here or above"):
         load_project(tmp_path)
 
 

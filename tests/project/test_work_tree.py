@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.project.commits import differs, extract, one
-from sparsebench.project.work_tree import work_tree_commit
+from sparsebench.project.commits import differs, extract, find_commit, work_tree_commit
 from tests.conftest import git
 
 Repository = tuple[Path, Callable[[str], str]]
@@ -95,7 +94,7 @@ def test_a_folder_of_an_old_commit_is_extracted(repository: Repository, tmp_path
 def test_one_commit_is_neither_an_option_nor_a_range(revision: str, repository: Repository) -> None:
     repository[1]("one")
     with pytest.raises(SparsebenchError, match="BASE: must be one commit, got"):
-        one(repository[0], revision, "BASE")
+        find_commit(repository[0], revision, "BASE")
 
 
 def test_one_commit_by_any_of_its_names(repository: Repository) -> None:
@@ -103,5 +102,5 @@ def test_one_commit_by_any_of_its_names(repository: Repository) -> None:
     full = commit("subject\twith a tab")
     git(folder, "tag", "-a", "-m", "annotated", "v1")
     for name in ("main", "v1", full[:9], "HEAD"):
-        assert one(folder, name, "BASE").hash == full
-    assert one(folder, "v1", "BASE").subject == "subject\twith a tab"
+        assert find_commit(folder, name, "BASE").hash == full
+    assert find_commit(folder, "v1", "BASE").subject == "subject\twith a tab"

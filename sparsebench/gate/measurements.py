@@ -1,4 +1,4 @@
-"""A record's events, put together case by case."""
+"""The events of a record grouped by case."""
 
 import math
 import sys
@@ -13,12 +13,12 @@ from sparsebench.gate.worker_process import SIDES
 from sparsebench.stats import round_effect
 
 _LARGEST = sys.float_info.max
-_REPEATED = 2  # failures of one side after which it is not tried again
+_REPEATED = 2  # failures of a side after which it is not measured again
 
 
 @dataclass
-class Gathered:
-    """All that was measured of one case."""
+class CaseMeasurements:
+    """What was measured of one case."""
 
     blocks: list[Blocks] = field(default_factory=list)
     values: list[Values] = field(default_factory=list)
@@ -28,47 +28,48 @@ class Gathered:
 
     @property
     def rounds(self) -> int:
-        """How many rounds gave something to compare."""
+        """The number of rounds with a result."""
         return len(self.blocks) + len(self.values)
 
     def effects(self, phase: Phase) -> list[float]:
-        """log(head/base) of each round.
+        """Return log(head/base) of each round.
 
-        Bytes are counted from one, so that none at all has a logarithm as well.
+        One is added to bytes, so that zero bytes have a logarithm.
         """
         timed = [_effect(b.order, b.seconds) for b in self.blocks if b.phase == phase]
         counted = [math.log1p(v.head) - math.log1p(v.base) for v in self.values if v.phase == phase]
         return timed + counted
 
     def typical(self, side: str) -> float | None:
-        """The median over rounds: of blocks' medians, or of values; None where there is none."""
+        """Return the median over rounds, of blocks' medians or of values; None without any."""
         letter = side[0].upper()
         timed = [
-            median(s for place, s in zip(b.order, b.seconds, strict=True) if place == letter)
+            median(
+                s for block_side, s in zip(b.order, b.seconds, strict=True) if block_side == letter
+            )
             for b in self.blocks
         ]
         numbers = timed + [v for v in self.tracked(side) if is_number(v)]
         return median(numbers) if numbers else None
 
     def seconds(self, side: str) -> list[float]:
-        """All blocks of one side, in the order of time."""
+        """Return the times of all blocks of one side, in measuring order."""
         letter = side[0].upper()
         return [
             s
             for b in self.blocks
-            for place, s in zip(b.order, b.seconds, strict=True)
-            if place == letter
+            for block_side, s in zip(b.order, b.seconds, strict=True)
+            if block_side == letter
         ]
 
     def tracked(self, side: str) -> list[Any]:
-        """The values of one side, in the order of rounds."""
+        """Return the values of one side, by round."""
         return [getattr(values, side) for values in self.values]
 
     def failing(self) -> dict[str, str]:
-        """The sides that are not to be tried again, and why.
+        """Return the sides that are not measured again, each with its error.
 
-        One failure may have come from outside; a second, or a time-out, which costs too much to
-        repeat, may not.
+        A first failure may have an outside cause, so it is repeated, unless it was a time-out.
         """
         failed = {side: [f.text for f in self.failures if f.side == side] for side in SIDES}
         return {
@@ -78,29 +79,29 @@ class Gathered:
         }
 
 
-def gather(count: int, events: Iterable[Event]) -> list[Gathered]:
-    """What the events say about each of ``count`` cases."""
-    gathered = [Gathered() for _ in range(count)]
+def measurements_by_case(count: int, events: Iterable[Event]) -> list[CaseMeasurements]:
+    """Return the measurements of each of ``count`` cases."""
+    measurements = [CaseMeasurements() for _ in range(count)]
     for event in events:
         match event:
             case Blocks():
-                gathered[event.case].blocks.append(event)
+                measurements[event.case].blocks.append(event)
             case Values():
-                gathered[event.case].values.append(event)
+                measurements[event.case].values.append(event)
             case Failure():
-                gathered[event.case].failures.append(event)
+                measurements[event.case].failures.append(event)
             case Skip():
-                gathered[event.case].skips.add(event.side)
+                measurements[event.case].skips.add(event.side)
             case Doubt():
-                gathered[event.case].doubts.append(event.text)
-    return gathered
+                measurements[event.case].doubts.append(event.text)
+    return measurements
 
 
-@lru_cache(maxsize=1 << 16)  # every round asks again about all rounds before it
+@lru_cache(maxsize=1 << 16)  # each round asks again for all earlier rounds
 def _effect(order: str, seconds: tuple[float, ...]) -> float:
     return round_effect(order, seconds)
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a number that a float can hold."""
+    """Return whether ``value`` is a number that a float can hold."""
     return isinstance(value, int | float) and abs(value) <= _LARGEST
