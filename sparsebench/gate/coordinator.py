@@ -157,7 +157,7 @@ class Rounds:
         """Measure blocks of both sides alternately until the round is precise enough."""
         timeout = self.journal.record.plan.cases[task.case].timeout
         block = _block(ready)
-        block["cpu"] = self._quietest(pair, timeout) if block["single"] else None
+        block["cpu"] = self.quietest_processor(pair, timeout) if block["single"] else None
         del block["single"]
         if lost := [side for side in SIDES if side not in pair.running]:
             self._stopped(number, task.case, {side: {"failed": PROCESS_LOST} for side in lost})
@@ -182,7 +182,7 @@ class Rounds:
             Blocks(task.case, number, task.phase, order, tuple(seconds), calls, repeat)
         )
 
-    def _quietest(self, pair: Pair, timeout: float) -> int | None:
+    def quietest_processor(self, pair: Pair, timeout: float) -> int | None:
         """Return the processor on which the same work takes the least time now.
 
         Both sides are measured there. Otherwise another program on one core would slow one side

@@ -154,7 +154,7 @@ class Journal:
     def __init__(self, path: Path, record: Record) -> None:
         self.record = record
         self._path = path
-        with self._writing():
+        with self.write_errors():
             with atomic_path(path) as temporary:
                 temporary.write_text("\n".join(lines(record)) + "\n", encoding="utf-8")
             self._file: TextIO = path.open("a", encoding="utf-8", buffering=1)
@@ -163,16 +163,17 @@ class Journal:
         """Add events, one line each."""
         for event in events:
             self.record.events.append(event)
-            with self._writing():
+            with self.write_errors():
                 self._file.write(_line(event) + "\n")
 
     def close(self) -> None:
         """Close the file."""
-        with self._writing():
+        with self.write_errors():
             self._file.close()
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def write_errors(self) -> Iterator[None]:
+        """Raise a SparsebenchError that names the file for an OSError in the block."""
         try:
             yield
         except OSError as error:

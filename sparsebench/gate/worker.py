@@ -104,7 +104,7 @@ class LoadedCase:
             raise RuntimeError("its call runs in another process and cannot be slowed down")
         number, bare, cost = self.number, self.benchmark.func, 0.0
         for _ in range(ADJUSTMENTS):
-            calls = [bare, _slowed(bare, share, cost)]
+            calls = [bare, slowed_call(bare, share, cost)]
             timers = [self._timer_of(call) for call in calls]
             seconds: list[list[float]] = [[], []]
             for side in [0, 1, 1, 0] * QUADRUPLES:
@@ -112,7 +112,7 @@ class LoadedCase:
                 seconds[side].append(self.block(number, PROBES)["seconds"])
             alone, wrapped = map(median, seconds)
             cost += wrapped - (1 + share) * alone
-        self._timer_of(_slowed(bare, share, cost))
+        self._timer_of(slowed_call(bare, share, cost))
 
     def _timer_of(self, call: Any) -> Any:
         self.benchmark.func = call
@@ -258,10 +258,10 @@ def _text_to(descriptor: int) -> TextIO:
     return open(descriptor, "w", buffering=1, encoding="utf-8", closefd=False)
 
 
-def _slowed(call: Any, share: float, cost: float) -> Any:
+def slowed_call(call: Any, share: float, cost: float) -> Any:
     """Return ``call`` followed by busy waiting for ``share`` of its time, less ``cost`` seconds."""
 
-    def slowed(*args: Any) -> Any:
+    def wrapped(*args: Any) -> Any:
         start = default_timer()
         result = call(*args)
         end = default_timer()
@@ -270,7 +270,7 @@ def _slowed(call: Any, share: float, cost: float) -> Any:
             pass
         return result
 
-    return slowed
+    return wrapped
 
 
 def _load(root: str, name: str) -> Any:

@@ -47,6 +47,11 @@ class WorkerProcess:
         self._mark = f"{_MARK}={uuid4()}"
 
     @property
+    def pid(self) -> int | None:
+        """The process's id while it is running."""
+        return None if self._process is None else self._process.pid
+
+    @property
     def running(self) -> bool:
         """Whether the process is running."""
         return self._process is not None

@@ -1,9 +1,12 @@
 """Commits of a repository: by revision, of the working tree, and their web addresses."""
 
+import os
 import re
 import shutil
+import subprocess
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +15,6 @@ from asv.config import Config
 from asv.util import UserError
 
 from sparsebench.errors import SparsebenchError, unknown_name
-from sparsebench.project.git import git, run_git
 from sparsebench.results.asv.context import find_config
 
 RECENT = 3  # HEAD and up to two before it
@@ -204,3 +206,25 @@ def _from_remote(repository: Path) -> str | None:
         return web_address(str(repository))
     ran = run_git(repository, "remote", "get-url", "origin")
     return web_address(ran.stdout.strip()) if ran.returncode == 0 else None
+
+
+def git(repository: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
+    """Return what git prints, without surrounding blanks.
+
+    Raises:
+        SparsebenchError: git fails; the message has its first line.
+    """
+    ran = run_git(repository, *arguments, variables=variables)
+    if ran.returncode:
+        reason = (ran.stderr.strip().splitlines() or ["no reason given"])[0]
+        raise SparsebenchError(f"git {arguments[0]} in {repository}: {reason}")
+    return ran.stdout.strip()
+
+
+def run_git(
+    repository: Path, *arguments: str, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run git and return its exit code and output; ``variables`` are added to the environment."""
+    command = ["git", "-C", str(repository), *arguments]
+    environment = {**os.environ, **(variables or {})}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

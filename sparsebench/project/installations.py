@@ -72,7 +72,7 @@ def installed(
     folder = _folder(project, environment, commit)
     if not (folder / "ready.json").is_file():
         report(f"installing {commit[:8]}")
-        _install(project, environment, commit, folder, log)
+        install_commit(project, environment, commit, folder, log)
         _delete_old(folder.parent)
     os.utime(folder)
     return Installation(folder, json.loads((folder / "ready.json").read_text(encoding="utf-8")))
@@ -92,7 +92,14 @@ def _folder(project: Project, environment: str, commit: str) -> Path:
     return project.root / ".asv" / "gate" / recipe / commit[:16]
 
 
-def _install(project: Project, environment: str, commit: str, folder: Path, log: Path) -> None:
+def install_commit(
+    project: Project, environment: str, commit: str, folder: Path, log: Path
+) -> None:
+    """Let asv build and install a commit in a child process, and copy its environment.
+
+    Raises:
+        SparsebenchError: the commit does not build or install.
+    """
     module = "sparsebench.project.install"
     command = [sys.executable, "-m", module, str(project.root), environment, commit, str(folder)]
     log.parent.mkdir(parents=True, exist_ok=True)

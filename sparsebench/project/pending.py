@@ -94,7 +94,7 @@ def shard_of(selection: BenchmarkSelection, results: Path, shard: Shard) -> Benc
         SparsebenchError: there are fewer cases than shards, and this one has none.
     """
     entries = _discovered(results)
-    costs = {name: _expected_seconds(entries[name]) for name in selection.cases}
+    costs = {name: expected_seconds(entries[name]) for name in selection.cases}
     cases = [
         (name, case) for name, combinations in selection.cases.items() for case in combinations
     ]
@@ -114,7 +114,7 @@ def shard_of(selection: BenchmarkSelection, results: Path, shard: Shard) -> Benc
     return replace(selection, cases=shard_cases, sharded=True)
 
 
-def _expected_seconds(entry: dict[str, Any]) -> float:
+def expected_seconds(entry: dict[str, Any]) -> float:
     """Return the expected time of a case: per process its start, warm-up and samples."""
     if entry.get("type") != "time":
         return _PROCESS_SECONDS

@@ -82,6 +82,6 @@ def test_a_slow_down_is_of_the_share_that_was_asked_for() -> None:
 
     ratios = []
     for _ in range(15):
-        slowed = worker._slowed(call, 0.5, 0.0)
+        slowed = worker.slowed_call(call, 0.5, 0.0)
         ratios.append(min(repeat(slowed, number=5)) / min(repeat(call, number=5)))
     assert 1.3 < median(ratios) < 1.7

@@ -14,7 +14,7 @@ from sparsebench.gate import runner
 from sparsebench.gate.cases import selection
 from sparsebench.gate.coordinator import Rounds
 from sparsebench.gate.findings import Verdict
-from sparsebench.gate.record import Blocks, Ended, Record
+from sparsebench.gate.record import Blocks, Ended, Journal, Record
 from sparsebench.gate.runner import Progress
 from sparsebench.gate.verdicts import gate_result
 from sparsebench.gate.worker_process import Pair
@@ -104,15 +104,11 @@ def test_a_budget_that_is_spent_leaves_undecided(timed: GateProject) -> None:
 def test_no_space_left_is_one_line_that_names_the_file(
     timed: GateProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full = Path("/dev/full")
-    original = Rounds.run
+    def refuse(self: Journal, *events: object) -> None:
+        with self.write_errors(), Path("/dev/full").open("w") as full:
+            full.write("event")
 
-    def run(self: Rounds, *arguments: object) -> None:
-        self.journal.close()
-        self.journal._file = full.open("w", buffering=1)
-        original(self, *arguments)  # type: ignore[arg-type]  # passed on
-
-    monkeypatch.setattr(Rounds, "run", run)
+    monkeypatch.setattr(Journal, "add", refuse)
     with pytest.raises(SparsebenchError) as raised:
         timed.measure()
     assert str(raised.value) == f"{timed.journal}: cannot be written; No space left on device"
@@ -223,15 +219,15 @@ def test_where_no_module_imports_the_reason_is_told(tiny: GateProject) -> None:
 def test_workers_that_are_killed_from_outside_are_replaced(
     timed: GateProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, block = [], Rounds._quietest
+    before, block = [], Rounds.quietest_processor
 
     def kill_first(rounds: Rounds, pair: Pair, timeout: float) -> int | None:
         if not before:
-            before.append(pair.sides["base"]._process)
-            os.kill(before[0].pid, signal.SIGKILL)
+            before.append(pair.sides["base"].pid)
+            os.kill(before[0], signal.SIGKILL)
         return block(rounds, pair, timeout)
 
-    monkeypatch.setattr(Rounds, "_quietest", kill_first)
+    monkeypatch.setattr(Rounds, "quietest_processor", kill_first)
     finding = by_name(timed.gate())["time_it"]
     assert finding.verdict is Verdict.UNCHANGED
     (note,) = finding.notes

@@ -73,7 +73,7 @@ def test_the_installation_used_longest_ago_is_forgotten(
         (folder / "ready.json").write_text("{}")
         made.append(commit)
 
-    monkeypatch.setattr(installations, "_install", install)
+    monkeypatch.setattr(installations, "install_commit", install)
     project = Project(
         tmp_path, "p", tmp_path, tmp_path, tmp_path, "recipe", 60.0, environments=("e",)
     )

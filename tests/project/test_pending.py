@@ -193,7 +193,7 @@ def test_every_case_falls_to_one_shard_and_all_take_as_long(tmp_path: Path, coun
     assert len(cases) == len(set(cases)) == 288 + 7 + 1 + 1
     sizes = [shard.count for shard in shards]
     costs = [
-        sum(pending._expected_seconds(MANY[n]) * len(c) for n, c in s.cases.items()) for s in shards
+        sum(pending.expected_seconds(MANY[n]) * len(c) for n, c in s.cases.items()) for s in shards
     ]
     assert max(costs) - min(costs) <= 0.64  # the cost of one case of time_a
     assert max(sizes) - min(sizes) <= 8

@@ -64,7 +64,7 @@ class BenchmarkTask:
 
 
 @dataclass(frozen=True)
-class BenchmarkSummary:
+class BenchmarkEntry:
     """What the overview shows of a benchmark."""
 
     title: str
@@ -73,14 +73,14 @@ class BenchmarkSummary:
     facts: NewestSummary
 
     @classmethod
-    def of(cls, plain: dict[str, Any]) -> "BenchmarkSummary":
+    def of(cls, plain: dict[str, Any]) -> "BenchmarkEntry":
         """Return the summary from plain values, as a manifest has them."""
         return cls(plain["title"], plain["path"], plain["unit"], NewestSummary.of(plain["facts"]))
 
 
 def make_benchmark_pages(
     tasks: Sequence[BenchmarkTask], read: SiteReader, site: SiteContext, output: Output
-) -> list[WrittenPage[BenchmarkSummary]]:
+) -> list[WrittenPage[BenchmarkEntry]]:
     """Write several pages, whose rows are read together."""
     rows = read(PAGE, [name for task in tasks for name in task.benchmarks])
     return [make_benchmark_page(task, _rows_of(task, rows), site, output) for task in tasks]
@@ -88,7 +88,7 @@ def make_benchmark_pages(
 
 def make_benchmark_page(
     task: BenchmarkTask, rows: pd.DataFrame, site: SiteContext, output: Output
-) -> WrittenPage[BenchmarkSummary]:
+) -> WrittenPage[BenchmarkEntry]:
     """Write one page with its pictures and data; ``rows`` are the task's with columns `PAGE`."""
     output = Output(output.root)
     history = benchmark_history(task.title, rows, task.commits, task.steps)
@@ -108,7 +108,7 @@ def make_benchmark_page(
     )
     output.write(task.path, content)
     drawn = sum(picture.drawn for picture in pictures)
-    summary = BenchmarkSummary(task.title, task.path, history.unit, facts(history))
+    summary = BenchmarkEntry(task.title, task.path, history.unit, facts(history))
     files = frozenset(output.written)
     reused = len(pictures) - drawn
     return WrittenPage(task.path, task.key(site), summary, files, drawn, reused)

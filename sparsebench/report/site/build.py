@@ -18,7 +18,7 @@ from sparsebench.executor import available_cores, run_all
 from sparsebench.report.figures import canvas
 from sparsebench.report.site import break_even_page, machines, output, overview
 from sparsebench.report.site.benchmark_page import (
-    BenchmarkSummary,
+    BenchmarkEntry,
     BenchmarkTask,
     make_benchmark_pages,
 )
@@ -201,12 +201,12 @@ def _make_pages(
     site: SiteContext,
     out: Output,
     progress: Progress,
-) -> tuple[list[WrittenPage[BenchmarkSummary]], list[WrittenPage[ComparisonSummary]]]:
+) -> tuple[list[WrittenPage[BenchmarkEntry]], list[WrittenPage[ComparisonSummary]]]:
     """Return all pages in order: reused ones of the earlier site, and newly written ones."""
     earlier = EarlierPages.read(out.root)
     pages: dict[str, WrittenPage[Any]] = {}
     for task in tasks:
-        if reused := earlier.page(task.path, task.key(site), BenchmarkSummary.of, out):
+        if reused := earlier.page(task.path, task.key(site), BenchmarkEntry.of, out):
             pages[task.path] = reused
     for comparison in comparisons:
         if same := earlier.page(comparison.path, comparison.key(site), ComparisonSummary.of, out):

@@ -6,7 +6,7 @@ import pandas as pd
 
 from sparsebench.analysis.history import HistoryFindings, Step, commit_order, short_hash
 from sparsebench.analysis.units import human
-from sparsebench.report.site.benchmark_page import BenchmarkSummary
+from sparsebench.report.site.benchmark_page import BenchmarkEntry
 from sparsebench.report.site.changes import (
     change_frame,
     change_table,
@@ -26,7 +26,7 @@ _EARLY = (
 
 
 def make_overview(
-    benchmarks: Sequence[BenchmarkSummary],
+    benchmarks: Sequence[BenchmarkEntry],
     history: HistoryFindings,
     runs: pd.DataFrame,
     pages: Mapping[tuple[str, str], str],
@@ -59,7 +59,7 @@ def _quiet(history: HistoryFindings) -> str:
 
 
 def _tiles(
-    benchmarks: Sequence[BenchmarkSummary], steps: Sequence[Step], runs: pd.DataFrame
+    benchmarks: Sequence[BenchmarkEntry], steps: Sequence[Step], runs: pd.DataFrame
 ) -> list[tuple[str, str]]:
     commits = commit_order(runs)
     there = [step for step in steps if step.status == "there"]
@@ -77,13 +77,13 @@ def _tiles(
     return [*tiles, ("cases failing", f"{failed:,}")] if failed else tiles
 
 
-def _benchmark_table(benchmarks: Sequence[BenchmarkSummary]) -> Table:
+def _benchmark_table(benchmarks: Sequence[BenchmarkEntry]) -> Table:
     numeric = ("cases", "failed", "median", "vs before")
     titles = ("benchmark", "history", *numeric, "95 %")
     return Table("Benchmarks", columns(*titles, numeric=numeric), tuple(map(_row, benchmarks)))
 
 
-def _row(benchmark: BenchmarkSummary) -> tuple[Cell, ...]:
+def _row(benchmark: BenchmarkEntry) -> tuple[Cell, ...]:
     facts = benchmark.facts
     interval = facts.change.interval
     exact = facts.changed is not None
@@ -105,7 +105,7 @@ def _row(benchmark: BenchmarkSummary) -> tuple[Cell, ...]:
     )
 
 
-def _change(benchmark: BenchmarkSummary) -> Cell:
+def _change(benchmark: BenchmarkEntry) -> Cell:
     facts = benchmark.facts
     if facts.changed is not None:
         text = f"{facts.changed} changed" if facts.changed else "same"
