@@ -2,7 +2,7 @@
 
 ``tests/data/golden_digests.tsv`` has a row a case and kind of weights, and a column a dtype with
 the first 64 bits of the mask's digest. The slow oracle computed it: ``oracles.mask``, and for the
-LLM grid its twin ``oracles.mask_by_sorting``. ``scripts/verify`` is this module's command.
+LLM grid its equivalent ``oracles.mask_by_sorting``. ``scripts/verify`` is this module's command.
 """
 
 import csv

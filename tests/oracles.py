@@ -1,4 +1,4 @@
-"""The slow, obvious twins of the masks: DESIGN's sentences, one after the other.
+"""Slow reference masks: the sentences of docs/semantics.md, one after the other.
 
 ``mask`` is pure Python over NumPy scalars, each operation of which rounds by itself, and takes
 microseconds an element. ``mask_by_sorting`` is the same in whole NumPy arrays, for tensors of

@@ -90,7 +90,7 @@ def test_the_partner_on_the_same_machine_is_preferred() -> None:
     assert comparison.differences == ()
 
 
-def test_devices_of_different_machines_are_compared_and_it_is_said() -> None:
+def test_devices_of_different_machines_are_compared_and_it_is_reported() -> None:
     cpu = history("b.time_it", commits=1, axes={"n": ["1"], "device": ["cpu"]}, machines=["one"])
     cuda = history("b.time_it", commits=1, axes={"n": ["1"], "device": ["cuda"]}, machines=["two"])
     comparison = compare(joined(cpu, cuda.assign(torch="2.14.0")), Sides("device", "cpu", "cuda"))
@@ -149,7 +149,7 @@ def group_of(
             Estimate(1.02, Interval(0.9, 1.1), 9),
             (0.9, 1.1),
             "seconds",
-            "B (gpu) and A (cpu) are not told apart (1.02x, 0.9-1.1)",
+            "B (gpu) and A (cpu) cannot be distinguished (1.02x, 0.9-1.1)",
         ),
         (Estimate(2.0, None, 1), NONE, "bytes", "B (gpu) is 2x larger than A (cpu)"),
         (
@@ -160,7 +160,7 @@ def group_of(
         ),
     ],
 )
-def test_the_direction_of_one_case_is_said_in_words(
+def test_the_direction_of_one_case_is_reported_in_words(
     mean: Estimate, end: tuple[float, float], unit: str, words: str
 ) -> None:
     assert verdict(group_of([end], mean, unit), Sides("device", "cpu", "gpu")) == words

@@ -38,7 +38,7 @@ def test_levels_count_too_and_one_case_has_its_own_interval() -> None:
     ]
 
 
-def test_where_nobody_overtakes_there_is_no_crossing() -> None:
+def test_where_the_faster_side_does_not_change_there_is_no_crossing() -> None:
     assert crossed(dict.fromkeys(SHAPES, 2.0), ["0.3", "0.9"]) == []
     assert crossed({"32x32": 1.0, "128x128": 1.0, "2048x2048": 1.0}, ["0.3", "0.9"]) == []
 

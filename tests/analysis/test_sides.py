@@ -73,7 +73,7 @@ INSTEAD = (
         ),
     ],
 )  # fmt: skip
-def test_what_cannot_be_compared_is_said_in_one_line(
+def test_what_cannot_be_compared_is_reported_in_one_line(
     frame: pd.DataFrame, names: tuple[str, ...], by: str | None, line: str
 ) -> None:
     with pytest.raises(SparsebenchError) as error:

@@ -119,7 +119,7 @@ def test_an_unknown_commit_or_grid_is_refused_before_anything_is_built(
     assert "unknown grid 'lnog'; near: slow" in capsys.readouterr().err
 
 
-def test_a_commit_that_does_not_build_is_told(
+def test_a_commit_that_does_not_build_is_reported(
     home: Path, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     git(project, "checkout", "--quiet", "-b", "broken")
@@ -134,7 +134,7 @@ def test_a_commit_that_does_not_build_is_told(
     assert "Traceback" not in error
 
 
-def test_a_commit_that_does_not_build_among_others_is_told(
+def test_a_commit_that_does_not_build_among_others_is_reported(
     home: Path, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     git(project, "checkout", "--quiet", "-b", "bad-middle")

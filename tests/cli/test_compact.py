@@ -24,7 +24,7 @@ def test_small_files_become_one_a_machine(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out == "results/parquet: 1 files became 1; 74 rows\n"
 
 
-def test_a_file_that_is_no_parquet_is_told_and_stays(tmp_path, capsys):
+def test_a_file_that_is_no_parquet_is_reported_and_stays(tmp_path, capsys):
     ingest([DATA / "v2"], tmp_path)
     odd = tmp_path / "odd.parquet"
     odd.write_bytes(b"no")

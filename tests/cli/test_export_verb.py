@@ -11,7 +11,7 @@ DATA = Path(__file__).parents[1] / "data" / "asv"
 @pytest.mark.parametrize(
     ("form", "name"), [("csv", "rows.csv"), ("jsonl", "rows.jsonl"), ("asv", "t")]
 )
-def test_it_tells_how_many_rows_went_where(tmp_path, capsys, form, name):
+def test_it_prints_the_number_of_rows(tmp_path, capsys, form, name):
     ingest([DATA / "v2"], tmp_path / "set")
     into = tmp_path / name
     words = ["--dataset", str(tmp_path / "set"), "--into", str(into), "--to", form]
@@ -20,7 +20,7 @@ def test_it_tells_how_many_rows_went_where(tmp_path, capsys, form, name):
     assert into.exists()
 
 
-def test_a_filter_that_matches_nothing_is_told(tmp_path, capsys):
+def test_a_filter_that_matches_nothing_is_reported(tmp_path, capsys):
     ingest([DATA / "v2"], tmp_path / "set")
     words = ["--dataset", str(tmp_path / "set"), "--into", str(tmp_path / "x.csv")]
     assert main(["export", *words, "--machine", "workstatio"]) == 2

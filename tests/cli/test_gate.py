@@ -88,7 +88,7 @@ def verdicts(path: Path) -> dict[str, str]:
     }
 
 
-def test_the_same_code_passes_and_says_the_same_again_from_what_was_kept(
+def test_the_same_code_passes_and_gives_the_same_from_its_record(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, again, journal = (tmp_path / name for name in ("a.json", "b.json", "c.json"))
@@ -162,7 +162,7 @@ def test_uncommitted_changes_are_measured_and_said(
     assert re.search(r"head +[0-9a-f]{8}\+ ", capsys.readouterr().out)
 
 
-def test_a_commit_that_does_not_build_is_told(
+def test_a_commit_that_does_not_build_is_reported(
     home: Path, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / "setup.py").write_text("raise RuntimeError('cannot build')")
@@ -248,9 +248,9 @@ def test_bisect_names_the_commit_that_changed_a_result(
     assert cli.main(["bisect", "base", "changed", "--case", "suite.Short.track_digest(2)"]) == 0
     shown = capsys.readouterr()
     assert shown.out == f"first bad commit: {changed} changed\n"
-    told = [line for line in shown.err.splitlines() if "Side" not in line and ": " in line]
+    reported = [line for line in shown.err.splitlines() if "Side" not in line and ": " in line]
     assert [
-        line.split()[1].rstrip(",") for line in told if line.endswith((": changed", ": slower"))
+        line.split()[1].rstrip(",") for line in reported if line.endswith((": changed", ": slower"))
     ] == [
         "CHANGED",
         "UNCHANGED",

@@ -22,7 +22,7 @@ def width_and_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def made_up() -> pd.DataFrame:
+def history_frame() -> pd.DataFrame:
     """Six cases of one benchmark of which two got slower together, and one for a while."""
     logs = np.log(1e-3) + np.random.default_rng(3).normal(0, 0.005, (6, 160))
     logs[:2, 120:] += np.log([[1.5], [1.3]])
@@ -32,7 +32,7 @@ def made_up() -> pd.DataFrame:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    return write_dataset(made_up(), tmp_path / "parquet")
+    return write_dataset(history_frame(), tmp_path / "parquet")
 
 
 def history(dataset: Path, *arguments: str) -> int:
@@ -105,8 +105,8 @@ def test_categories_hold_the_same_rows(dataset: Path) -> None:
             assert_frame_equal(frame.astype(plain.dtypes), plain)
 
 
-def test_what_went_away_or_got_better_does_not_fail_on_worse(tmp_path: Path) -> None:
-    frame = made_up()
+def test_reverted_steps_and_improvements_does_not_fail_on_worse(tmp_path: Path) -> None:
+    frame = history_frame()
     rows = frame["case"].eq("n=2")
     over = write_dataset(frame[rows], tmp_path / "over")
     lasting = write_dataset(frame[rows & (frame["commit_hash"] < f"{90:08x}")], tmp_path / "now")
@@ -115,18 +115,18 @@ def test_what_went_away_or_got_better_does_not_fail_on_worse(tmp_path: Path) -> 
     assert history(lasting, "--fail-on", "worse") == 1
 
 
-def test_nothing_found_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    frame = made_up()
+def test_nothing_found_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = history_frame()
     quiet = write_dataset(frame[frame["case"].eq("n=4")], tmp_path / "quiet")
     assert history(quiet) == 0
     assert capsys.readouterr().out == "no lasting change in 1 series\n"
 
 
 @pytest.mark.parametrize("commits", [1, 2, 3])
-def test_a_history_of_a_few_commits_is_said_to_be_too_short(
+def test_a_history_of_a_few_commits_is_reported_to_be_too_short(
     commits: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    frame = made_up()
+    frame = history_frame()
     short = write_dataset(frame[frame["commit_hash"] < f"{commits:08x}"], tmp_path / "short")
     assert history(short, "--fail-on", "any") == 0
     assert capsys.readouterr().out == "6 of 6 series are too short: 8 values are needed\n"

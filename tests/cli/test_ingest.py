@@ -77,7 +77,7 @@ def test_rows_that_the_new_results_lack_are_kept_and_counted(project, capsys):
     assert len(read("results/parquet")) == 74
 
 
-def test_an_empty_file_of_results_is_told(project, capsys):
+def test_an_empty_file_of_results_is_reported(project, capsys):
     (source,) = Path("results/asv/workstation").glob("a9f6fd0a-*.json")
     text = source.read_text()
     head, tail = text.index('"results": {'), text.index('"durations"')

@@ -47,7 +47,7 @@ def test_a_later_begin_is_another_page(dataset: Path, capsys: pytest.CaptureFixt
     assert "2 commits" in page
 
 
-def test_the_commands_in_the_pages_work_as_they_stand(
+def test_the_commands_in_the_pages_work_as_printed(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert report(dataset) == 0

@@ -13,7 +13,7 @@ def commits(count: int) -> list[Side]:
     return [Side(f"{place:040d}", f"commit {place}") for place in range(count)]
 
 
-def says(verdict: Verdict, head: Side) -> GateResult:
+def result_of(verdict: Verdict, head: Side) -> GateResult:
     finding = Finding("mod.time_it", (), (), "time", "seconds", verdict)
     return GateResult("p", "m", "e", BASE, head, 0.05, 0.95, (finding,))
 
@@ -22,9 +22,9 @@ def run(verdicts: str) -> tuple[Bisection, list[int]]:
     """Bisect commits of which each letter says: G good, B bad, ? undecided."""
     named = {"G": Verdict.UNCHANGED, "B": Verdict.REGRESSED, "?": Verdict.UNDECIDED}
     sides = commits(len(verdicts))
-    told: list[BisectionStep] = []
-    found = bisect(sides, lambda s: says(named[verdicts[sides.index(s)]], s), told.append)
-    assert tuple(told) == found.steps
+    steps: list[BisectionStep] = []
+    found = bisect(sides, lambda s: result_of(named[verdicts[sides.index(s)]], s), steps.append)
+    assert tuple(steps) == found.steps
     return found, [sides.index(step.commit) for step in found.steps]
 
 
@@ -42,11 +42,11 @@ def test_undecided_commits_are_passed_over() -> None:
     assert [side.subject for side in found.candidates] == ["commit 4"]
 
 
-def test_nothing_to_find_is_said() -> None:
+def test_nothing_to_find_is_reported() -> None:
     with pytest.raises(SparsebenchError, match="the gate says UNCHANGED of 00000000"):
         run("GGG")
     with pytest.raises(SparsebenchError, match="there is none"):
-        bisect([], lambda side: says(Verdict.REGRESSED, side), lambda step: None)
+        bisect([], lambda side: result_of(Verdict.REGRESSED, side), lambda step: None)
 
 
 def test_a_single_commit_needs_one_gate() -> None:

@@ -43,15 +43,15 @@ def project(tiny: GateProject, monkeypatch: pytest.MonkeyPatch) -> GateProject:
 
 def test_what_is_slowed_is_found_and_nothing_else(project: GateProject) -> None:
     experiments = [Experiment(0.0, 1), Experiment(2.0, 1), Experiment(2.0, 1, one_case=True)]
-    told: list[Trial] = []
+    trials: list[Trial] = []
     progress = Progress(project.said.append, lambda *_: None)
-    found = calibrate(project.project, project.request, experiments, progress, told.append)
-    assert list(found.trials) == told
+    found = calibrate(project.project, project.request, experiments, progress, trials.append)
+    assert list(found.trials) == trials
     same, every, one = found.trials
     assert (same.kind, same.unslowed, same.gate.found, same.gate.false_alarms) == ("A/A", 3, 0, 0)
     assert (every.kind, every.slowed, every.gate.found) == ("every case", 3, 3)
     assert (one.kind, one.slowed, one.gate.found, one.gate.false_alarms) == ("one case", 1, 1, 0)
-    assert sum(trial.changed_results for trial in told) == 0
+    assert sum(trial.changed_results for trial in trials) == 0
     assert [line for line in project.said if "run 1 of 1" in line] == [
         "A/A: run 1 of 1",
         "every case slowed by 200%: run 1 of 1",
@@ -62,7 +62,9 @@ def test_what_is_slowed_is_found_and_nothing_else(project: GateProject) -> None:
     assert [sum(f.verdict == "REGRESSED" for f in judge(r)) for r in records] == [0, 3, 1]
 
 
-def test_what_runs_in_another_process_cannot_be_slowed_and_is_said(project: GateProject) -> None:
+def test_what_runs_in_another_process_cannot_be_slowed_and_is_reported(
+    project: GateProject,
+) -> None:
     project.benchmarks("def timeraw_it():\n    return 'pass'\n")
     progress = Progress(project.said.append, lambda *_: None)
     request = replace(project.request, wanted=selection("timeraw", None))

@@ -1,4 +1,4 @@
-"""Benchmarks that do what no benchmark should: each is told in a line, the rest is judged."""
+"""Misbehaving benchmarks: each is reported in one line, and the others are judged."""
 
 import os
 import signal
@@ -48,7 +48,9 @@ def test_what_ends_a_worker_is_one_line_and_the_rest_is_judged(tiny: GateProject
     assert found["time_good"].verdict is Verdict.UNCHANGED
 
 
-def test_what_fails_at_both_commits_is_told_and_does_not_fail_the_gate(tiny: GateProject) -> None:
+def test_what_fails_at_both_commits_is_reported_and_does_not_fail_the_gate(
+    tiny: GateProject,
+) -> None:
     tiny.benchmarks("def track_bad():\n    raise ValueError('no')\n" + GOOD)
     result = tiny.gate("track")
     bad = by_name(result)["track_bad"]
@@ -219,7 +221,7 @@ class Cache:
 
 
 @pytest.mark.parametrize("timer", ["lambda: 0.0", "lambda: float('nan')", "lambda: -time.time()"])
-def test_a_timer_that_does_not_tell_time_fails_at_both(timer: str, tiny: GateProject) -> None:
+def test_a_timer_that_returns_no_time_fails_at_both(timer: str, tiny: GateProject) -> None:
     tiny.benchmarks(f"""
 import time
 

@@ -61,7 +61,7 @@ def test_a_record_is_read_as_it_was_written() -> None:
     assert RECORD.finished
 
 
-def test_a_record_that_was_cut_off_anywhere_keeps_its_whole_lines() -> None:
+def test_a_record_that_was_truncated_anywhere_keeps_its_whole_lines() -> None:
     rows = lines(RECORD)
     for whole in range(1, len(rows)):
         for cut in (1, len(rows[whole]) // 2, len(rows[whole]) - 1):
@@ -96,7 +96,7 @@ def test_what_is_no_record_is_one_line(text: str, tmp_path: Path) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_json_of_another_kind_is_told_by_what_it_lacks(tmp_path: Path) -> None:
+def test_json_of_another_kind_is_reported_by_what_it_lacks(tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_text("{}")
     with pytest.raises(SparsebenchError, match=r"must be a gate's record; it has no 'format'"):

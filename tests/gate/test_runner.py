@@ -44,7 +44,7 @@ def interrupted_at(round_number: int, error: type[BaseException] = KeyboardInter
     return tell
 
 
-def cut_off(tiny: GateProject, error: type[BaseException] = KeyboardInterrupt) -> None:
+def interrupt_run(tiny: GateProject, error: type[BaseException] = KeyboardInterrupt) -> None:
     progress = Progress(tiny.said.append, interrupted_at(2, error))
     with pytest.raises(error):
         runner.run(tiny.project, tiny.request, progress)
@@ -62,7 +62,7 @@ def timed(tiny: GateProject) -> GateProject:
 
 
 def test_an_interrupted_run_leaves_no_process_and_is_continued(timed: GateProject) -> None:
-    cut_off(timed)
+    interrupt_run(timed)
     pids = list(map(int, (timed.root / ".asv" / "pids").read_text().split()))
     assert len(pids) == 2
     assert not any(map(lives, pids))
@@ -81,14 +81,14 @@ def test_an_interrupted_run_leaves_no_process_and_is_continued(timed: GateProjec
 
 
 def test_a_run_that_was_killed_in_the_middle_of_a_line_is_continued(timed: GateProject) -> None:
-    cut_off(timed)
+    interrupt_run(timed)
     lines = timed.journal.read_text().splitlines()
     timed.journal.write_text("\n".join(lines[:-2]) + "\n" + lines[-2][:20])
     assert by_name(timed.gate())["time_it"].verdict is Verdict.UNCHANGED
     assert kept(timed)[-1]["why"] == "decided"
 
 
-def test_a_finished_run_is_measured_anew(timed: GateProject) -> None:
+def test_a_finished_run_is_measured_again(timed: GateProject) -> None:
     first, second = timed.measure(), timed.measure()
     assert first.events != second.events
     assert "continuing" not in " ".join(timed.said)
@@ -162,7 +162,7 @@ def test_the_package_of_benchmarks_itself_does_not_import_at_head(tiny: GateProj
     assert "does not import at head: ImportError: cannot import name 'x'" in finding.notes[0]
 
 
-def test_discovery_that_dies_is_told(tiny: GateProject) -> None:
+def test_a_crash_during_discovery_is_reported(tiny: GateProject) -> None:
     tiny.library("", "import os; os._exit(7)")
     tiny.benchmarks("import lib\ndef track_x():\n    return 1\n")
     with pytest.raises(SparsebenchError, match="at head: its process ended with exit code 7"):
@@ -193,7 +193,7 @@ def test_a_case_that_is_spelled_otherwise_is_named_as_it_is(tiny: GateProject) -
         runner.run(tiny.project, on_cuda, progress)
 
 
-def test_a_module_that_imports_nowhere_is_told_whatever_is_asked_for(tiny: GateProject) -> None:
+def test_a_module_that_imports_nowhere_is_reported_for_any_selection(tiny: GateProject) -> None:
     tiny.benchmarks("def track_x():\n    return 1\n")
     tiny.benchmarks("import nowhere\n", "never")
     found = tiny.gate("track_x")
@@ -205,12 +205,12 @@ def test_a_module_that_imports_nowhere_is_told_whatever_is_asked_for(tiny: GateP
 
 
 def test_changed_benchmarks_are_not_mixed_with_an_interrupted_run(timed: GateProject) -> None:
-    cut_off(timed)
+    interrupt_run(timed)
     timed.benchmarks("def track_else():\n    return 1\n")
     assert list(by_name(timed.gate())) == ["track_else"]
 
 
-def test_where_no_module_imports_the_reason_is_told(tiny: GateProject) -> None:
+def test_where_no_module_imports_the_reason_is_reported(tiny: GateProject) -> None:
     tiny.benchmarks("import nowhere\n")
     with pytest.raises(SparsebenchError, match="got none; suite: does not import at base: Mod"):
         tiny.gate()

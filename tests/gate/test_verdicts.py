@@ -38,7 +38,7 @@ def values(pairs: Iterable[tuple[Any, Any]], place: int = 0) -> list[Event]:
     return [Values(place, n, "screen", base, head) for n, (base, head) in enumerate(pairs)]
 
 
-def test_nothing_is_said_and_screening_asked_for_below_the_least_number_of_rounds() -> None:
+def test_nothing_is_reported_and_screening_asked_for_below_the_least_number_of_rounds() -> None:
     for count in range(LEAST_ROUNDS):
         made = record([case()], *rounds(0, noisy(1.0, count)))
         assert only(made).verdict is Verdict.UNDECIDED
@@ -92,7 +92,7 @@ def test_slower_is_suspected_until_fresh_rounds_say_so_too() -> None:
     assert remaining_tasks(confirmed) == []
 
 
-def test_a_suspicion_that_fresh_rounds_do_not_share_is_unchanged_and_told() -> None:
+def test_a_suspect_that_fresh_rounds_do_not_confirm_is_unchanged_and_reported() -> None:
     screened = rounds(0, noisy(0.2, LEAST_ROUNDS))
     made = record([case()], *screened, *rounds(0, noisy(0.0, LEAST_ROUNDS, 1), "confirm"))
     finding = only(made)
@@ -102,7 +102,7 @@ def test_a_suspicion_that_fresh_rounds_do_not_share_is_unchanged_and_told() -> N
     assert finding.notes[0].endswith("these are fresh rounds")
 
 
-def test_families_do_not_lend_each_other_their_noise() -> None:
+def test_families_have_separate_variances() -> None:
     counted = [case(f"mem_{n}", "memory") for n in range(20)]
     exact = [e for n in range(20) for e in values([(1000, 1000)] * LEAST_ROUNDS, n)]
     loud = case()
@@ -205,7 +205,7 @@ def test_a_value_that_changes_at_head_alone_and_one_that_changes_at_base() -> No
 @pytest.mark.parametrize(
     ("pair", "change"), [((0, 5), None), ((0, 0), None), ((-2, -4), 1.0), ((10**400, 1), None)]
 )
-def test_a_change_is_said_where_it_has_a_meaning(
+def test_a_change_is_reported_where_it_has_a_meaning(
     pair: tuple[int, int], change: float | None
 ) -> None:
     assert only(record([case("track_it", "track")], *values([pair] * 2))).change == change

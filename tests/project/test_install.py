@@ -27,7 +27,7 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_copy_shares_files_and_leads_nowhere_else(source: Path, tmp_path: Path) -> None:
+def test_a_copy_shares_files_and_has_its_own_paths(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "gate" / "abc"
     copy_environment(source, target, {"A": "b"})
     site = target / "lib" / "site-packages"
@@ -41,7 +41,7 @@ def test_a_copy_shares_files_and_leads_nowhere_else(source: Path, tmp_path: Path
     assert (source / "bin" / "tool").read_text() == f"#!{source}/bin/python\n"
 
 
-def test_what_a_cut_off_copy_left_is_replaced(source: Path, tmp_path: Path) -> None:
+def test_what_an_interrupted_copy_left_is_replaced(source: Path, tmp_path: Path) -> None:
     unfinished = tmp_path / "gate" / "abc.unfinished"
     unfinished.mkdir(parents=True)
     (unfinished / "junk").touch()
@@ -63,7 +63,7 @@ def test_without_hard_links_files_are_copied(
     assert not copied.samefile(source / "lib" / "site-packages" / "module.py")
 
 
-def test_the_installation_used_longest_ago_is_forgotten(
+def test_the_least_recently_used_installation_is_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []

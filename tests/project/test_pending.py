@@ -211,7 +211,7 @@ def test_the_pattern_of_a_shard_matches_its_cases_alone(tmp_path: Path) -> None:
             assert sum(hits) == 1
 
 
-def test_a_shard_without_a_case_and_one_with_too_many_are_told(tmp_path: Path) -> None:
+def test_a_shard_without_a_case_and_one_with_too_many_are_reported(tmp_path: Path) -> None:
     (everything,) = sharded(tmp_path, 1)
     with pytest.raises(SparsebenchError, match=r"as many as there are cases \(297\), got 298/299"):
         shard_of(everything, tmp_path, Shard(298, 299))

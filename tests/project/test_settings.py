@@ -48,7 +48,9 @@ def test_outside_of_a_project_is_refused(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_bad_configuration_is_told_by_its_path(tmp_path: Path, text: str, message: str) -> None:
+def test_a_bad_configuration_is_reported_by_its_path(
+    tmp_path: Path, text: str, message: str
+) -> None:
     (tmp_path / "asv.conf.json").write_text(text)
     with pytest.raises(SparsebenchError, match=message):
         load_project(tmp_path)
@@ -62,7 +64,7 @@ def test_a_project_without_grids_has_none(tmp_path: Path) -> None:
         project.grid("short")
 
 
-def test_a_broken_pyproject_is_told_by_its_path(tmp_path: Path) -> None:
+def test_a_broken_pyproject_is_reported_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "asv.conf.json").write_text(MINIMAL)
     (tmp_path / "pyproject.toml").write_text("[tool")
     with pytest.raises(SparsebenchError, match=r"pyproject\.toml: must be valid TOML"):

@@ -52,7 +52,7 @@ def test_the_whole_interval_lies_beyond_the_tolerance(tolerance: float, found: i
     assert len(change_points(logs, tolerance)) == found
 
 
-def test_a_mode_that_comes_and_goes_is_wandering_and_a_level_beyond_it_is_a_change() -> None:
+def test_a_mode_that_comes_and_goes_is_drift_and_a_level_beyond_it_is_a_change() -> None:
     rng = np.random.default_rng(4)
     modes = 0.06 * np.repeat(rng.random(60) < 0.4, 5)
     logs = series(300, noise=0.004) + modes
@@ -97,7 +97,7 @@ def test_short_histories_of_noise_have_no_change_points(count: int) -> None:
     assert sum(len(change_points(series(count, 0.03, seed))) for seed in range(100)) <= 2
 
 
-def test_outliers_do_not_pass_for_a_series_that_wanders() -> None:
+def test_outliers_do_not_pass_for_a_series_that_drifts() -> None:
     logs = series(200, noise=0.005)
     logs[:192] += 0.08 * np.repeat(np.arange(24) % 2, 8)
     logs[5:190:9] += 0.5

@@ -73,8 +73,8 @@ def test_the_error_is_that_of_the_effect() -> None:
         order = "BHHBHBBH" * (quadruples // 2)
         draws = [np.exp(rng.normal(0, 0.02, len(order))) for _ in range(600)]
         scatter = np.std([round_effect(order, seconds) for seconds in draws])
-        told = np.mean([round_error(order, seconds) for seconds in draws])
-        assert 0.75 < told / scatter < 1.3, quadruples
+        estimated = np.mean([round_error(order, seconds) for seconds in draws])
+        assert 0.75 < estimated / scatter < 1.3, quadruples
 
 
 def test_the_error_is_unknown_without_a_whole_quadruple() -> None:

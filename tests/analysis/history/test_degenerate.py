@@ -91,7 +91,7 @@ def test_exact_values_and_failures_are_no_series() -> None:
     assert survey(frame_of(values, status="failed")) == HistoryFindings([], [], [], 0, 0, 0)
 
 
-def test_machines_and_projects_are_told_apart_at_the_same_commits() -> None:
+def test_machines_and_projects_are_distinguished_at_the_same_commits() -> None:
     values = noisy(3, 40)
     slower = values.copy()
     slower[0, 20:] *= 2

@@ -235,7 +235,7 @@ def test_the_alternative_text_describes_the_figure() -> None:
     )
 
 
-def test_long_environment_names_are_shortened_and_leave_room_for_the_panel() -> None:
+def test_long_environment_names_are_shortened_and_leave_space_for_the_panel() -> None:
     names = [
         f"virtualenv-py3.{minor}-numpy2.1-a_very_long_requirement1.0" for minor in range(10, 18)
     ]

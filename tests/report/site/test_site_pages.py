@@ -41,7 +41,7 @@ def test_nothing_comes_from_elsewhere_and_nothing_runs_but_the_one_script(site: 
         assert all(target.startswith(COMMITS.url or "?") for target in outside)
 
 
-def test_hostile_names_stand_in_the_pages_as_text(site: Path) -> None:
+def test_hostile_names_are_in_the_pages_as_text(site: Path) -> None:
     overview = Page(site / "index.html")
     assert f"a/../b.{HOSTILE}" in overview.text
     machine = Page(site / "machines.html")
@@ -84,7 +84,7 @@ def test_the_data_beside_a_picture_are_its_points(site: Path) -> None:
     assert ratios["255x324"] < 0.4
 
 
-def test_the_changes_stand_first_with_their_commits(site: Path) -> None:
+def test_the_changes_come_first_with_their_commits(site: Path) -> None:
     text = Page(site / "index.html").text
     worst, better, hostile = (text.index(word) for word in ("+40 % worse", "-10 % better", "2.5x"))
     assert worst < better < hostile < text.index("The median of each benchmark")
@@ -100,12 +100,12 @@ def test_the_changes_stand_first_with_their_commits(site: Path) -> None:
     assert "number 1 -> 10" in text
 
 
-def test_the_crossing_point_is_told_where_it_was_planted(site: Path) -> None:
+def test_the_crossing_point_is_reported_where_it_was_planted(site: Path) -> None:
     text = Page(site / "devices" / "device.cpu-cuda.html").text
     assert "shape: cuda wins from 255x324 on, not yet at 128x128 (18 cases each)" in text
 
 
-def test_what_to_use_at_a_level_stands_first(site: Path) -> None:
+def test_what_to_use_at_a_level_comes_first(site: Path) -> None:
     text = Page(site / "break-even.html").text
     assert text.index("what to use at a level") < text.index("every format")
     assert "dense: no format is faster with confidence" in text

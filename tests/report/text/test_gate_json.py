@@ -35,7 +35,7 @@ def test_every_finding_is_there_with_everything_in_it() -> None:
     assert listed[0]["change"] == first.change
 
 
-def test_what_is_no_number_in_json_is_a_word_and_text_survives() -> None:
+def test_what_is_no_number_in_json_is_a_word_and_text_is_kept() -> None:
     odd = finding(base=float("nan"), head=float("-inf"), unit=NASTY + "\ud800", notes=(NASTY,))
     text = to_json(result(odd), {Verdict.GONE})
     text.encode("ascii")

@@ -92,7 +92,7 @@ def test_hostile_names_stay_one_line_and_send_no_terminal_codes() -> None:
     assert "a|b`c<script>*_[x](y) @someone #1 $x$ \N{REPLACEMENT CHARACTER}[31m" in text
 
 
-def test_what_a_cut_text_lost_is_said() -> None:
+def test_what_a_cut_text_lost_is_reported() -> None:
     assert one_line("a\n b\tc") == "a b c"
     assert one_line("x" * (LONGEST_TEXT + 7)).endswith("x... (7 characters more in the JSON)")
 
@@ -106,7 +106,7 @@ def test_footnotes_are_numbered_in_reading_order_and_shared() -> None:
     assert "¹ noisy\n² drift\n" in text
 
 
-def test_parameters_that_all_cases_share_stand_above_them_once() -> None:
+def test_parameters_that_all_cases_share_are_printed_above_them_once() -> None:
     (section,) = sections(quiet(24))
     assert section.shared["device"] == "cpu"
     assert section.shared["shape"] == "128x128"

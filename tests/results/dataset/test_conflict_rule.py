@@ -58,7 +58,7 @@ def test_rows_that_the_new_source_does_not_hold_are_kept(after):
         (entry(1.0, samples=[1.0]), entry(2.0, "w"), "ok 2.0"),
     ],
 )
-def test_of_two_rows_of_one_case_the_one_that_says_more_counts(after, old, new, expected):
+def test_of_two_rows_of_one_case_the_one_with_more_information_is_used(after, old, new, expected):
     frame, report = after({"time_x": old}, {"time_x": new})
     (row,) = frame.itertuples()
     assert f"{row.status} {row.value}" == expected
