@@ -96,6 +96,26 @@ def test_the_gates_worker_depends_on_asv_runner_alone() -> None:
     assert not [p for p in others if any(n.startswith("asv_runner") for n in imports(p))]
 
 
+def private_imports(path: Path) -> list[str]:
+    """Names of sparsebench with a leading underscore that a module imports from another one."""
+    return [
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("sparsebench")
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+    ]
+
+
+def test_no_private_name_is_imported(tmp_path: Path) -> None:
+    folders = ("sparsebench", "benchmarks", "studies", "tests")
+    paths = [path for folder in folders for path in sources(ROOT / folder)]
+    assert {str(p): names for p in paths if (names := private_imports(p))} == {}
+    bad = tmp_path / "bad.py"
+    bad.write_text("from sparsebench.stats.rounds import _logs, round_error\n")
+    assert private_imports(bad) == ["sparsebench.stats.rounds._logs"]
+
+
 def test_a_forbidden_import_is_found(tmp_path: Path) -> None:
     path = tmp_path / "bad.py"
     path.write_text("import torch\nfrom sparsebench.report import units\nimport json\n")

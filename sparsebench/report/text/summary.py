@@ -39,7 +39,7 @@ def footnotes(lines: Sequence[BenchmarkSummary]) -> list[str]:
             "below 1x is faster, or less"
         )
     if any(line.changed is not None for line in lines):
-        notes.append("changed, same: exact values (digests) case by case, one commit earlier")
+        notes.append("changed, same: exact values (digests) against the previous commit")
     return notes
 
 
