@@ -110,7 +110,7 @@ class Report:
 
 def check_device(device: str, path: str | None) -> None:
     """SparsebenchError where the path computes on the other device, so that no other stands in."""
-    if device == "cuda" and path in ("compiled", "numpy"):
+    if device == "cuda" and path == "compiled":
         raise SparsebenchError(f"--implementation: {path} computes on the cpu alone, got cuda")
     if device == "cpu" and path == "triton" and not is_interpreted():
         raise SparsebenchError(

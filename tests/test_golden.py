@@ -35,7 +35,7 @@ def test_the_seed_grid_has_its_golden_digests(path: str) -> None:
 
 def test_a_large_mask_has_its_golden_digest() -> None:
     mask = golden.Mask(LARGE, "random", "float32")
-    assert golden.by_step(mask, "cpu", "numpy") == golden.read()[mask]
+    assert golden.by_step(mask, "cpu", "torch") == golden.read()[mask]
 
 
 def test_the_oracle_gives_the_table_again(table: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_changed_digest_is_reported(table: Path, capsys: pytest.CaptureFixture
 
 
 def test_bad_input_is_one_line(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert golden.main(["--device", "cuda", "--implementation", "numpy"]) == 2
+    assert golden.main(["--device", "cuda", "--implementation", "compiled"]) == 2
     assert golden.main(["--implementation", "triton"]) == 2
     assert golden.main(["--grid", "tiny"]) == 2
     table.write_text("\t".join(golden.COLUMNS) + "\n", encoding="utf-8")

@@ -8,10 +8,9 @@ from torch import Tensor
 from sparsebench.errors import ConfigError, unknown_name
 from sparsebench.pruning.data.base_data_sparsifier import BaseDataSparsifier, Data
 from sparsebench.pruning.masks.layouts import from_matrix, matrix_shape, to_matrix
+from sparsebench.pruning.masks.pattern import BlockShape, check_pattern
 from sparsebench.pruning.masks.reference import (
-    BlockShape,
     block_scores,
-    check_pattern,
     element_scores,
     l1,
     l2,

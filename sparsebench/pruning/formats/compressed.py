@@ -9,8 +9,7 @@ from torch.nn import functional as F
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.formats.selection import Filter, chosen_linears
-from sparsebench.pruning.masks.pattern import check_block
-from sparsebench.pruning.masks.reference import BlockShape
+from sparsebench.pruning.masks.pattern import BlockShape, check_block
 from sparsebench.pruning.replacement import replace_modules
 
 Multiply = Callable[[Tensor, Tensor], Tensor]

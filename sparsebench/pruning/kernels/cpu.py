@@ -1,25 +1,32 @@
-"""The compiled CPU path: a tensor's mask in one call, or in spans of block rows side by side."""
+"""The compiled CPU path: a mask in one call, or in spans of block rows on several threads.
 
+A large tensor takes three steps, each of them a compiled loop over all spans: `_score` the blocks,
+find the threshold (`_select`), `_write` the mask.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from itertools import pairwise
 from math import isqrt
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sparsebench.pruning.kernels import loops
-from sparsebench.pruning.kernels.threads import run
 from sparsebench.pruning.masks.pattern import Pattern
 
+T = TypeVar("T")
 Array = np.ndarray[Any, Any]
 
-_loops: Any = loops  # numba types what it compiles by itself
+_loops: Any = loops  # typed by numba, not by annotations
 
-# What the compiled loops see: float16 travels as uint16, bfloat16 as int16, and a mask's 1 as an
-# integer of its width.
+# Per dtype, a scalar of the type that the loops see and the mask's 1 as an integer of that width.
+# float16 is passed as uint16 and bfloat16 as int16.
 _ELEMENTS = {
     torch.float16: (np.uint16(0), np.int16(0x3C00)),
     torch.bfloat16: (np.int16(0), np.int16(0x3F80)),
@@ -28,14 +35,15 @@ _ELEMENTS = {
 }
 _NORMS = {"l1": _loops.MAGNITUDE, "l2": _loops.SQUARE, "scores": _loops.AS_IS}
 
-_ONE_CALL = 1 << 17  # elements up to which one call on one thread is the fastest
-_RANKED_WHOLE = 1 << 16  # blocks up to which no sample is drawn
-_SAMPLE = 4096  # blocks that bracket the threshold
-_SPANS_PER_THREAD = 4  # so that a thread that a neighbour held up is not waited for
+# Tuning. No value changes a bit of a mask.
+SINGLE_CALL_ELEMENTS = 1 << 17  # up to this size, one call on one thread is the fastest
+UNSAMPLED_BLOCKS = 1 << 16  # up to this many blocks, the threshold is searched among all keys
+SAMPLED_BLOCKS = 4096  # size of the sample that brackets the threshold
+SPANS_PER_THREAD = 4  # more than one, so that a thread that was interrupted is not waited for
 
 
 class _Tensors(NamedTuple):
-    """What every compiled call takes: two addresses, element types, shape, pattern and norm."""
+    """What every compiled call takes: two addresses, element types, pattern and norm."""
 
     source: int
     like: Any
@@ -45,200 +53,216 @@ class _Tensors(NamedTuple):
     norm: Any
 
     @property
-    def key(self) -> np.dtype[Any]:
+    def key_type(self) -> np.dtype[Any]:
         return np.dtype(np.int64 if self.like.dtype == np.float64 else np.int32)
 
     @property
     def scoring(self) -> tuple[Any, ...]:
         return (*self.pattern.shape, *self.pattern.block, self.norm)
 
-    @property
-    def writing(self) -> tuple[Any, ...]:
-        return (*self.pattern.shape, *self.pattern.block, self.pattern.zeros, self.norm)
-
 
 class _Span(NamedTuple):
-    """Block rows [start, stop) and their keys: none where they are computed again instead."""
+    """Block rows [start, stop) and memory for their keys; if empty, keys are recomputed."""
 
     start: int
     stop: int
     keys: Array
 
 
-class _Choice(NamedTuple):
-    """Select the keys below ``threshold`` and, in each span, the first ``quota`` equal to it."""
+class _Threshold(NamedTuple):
+    """Selects the keys below ``key`` and, in each span, the first ``quota`` equal to it."""
 
-    threshold: int
+    key: int
     quotas: list[int]
 
 
-def supports(mask: Tensor, weight: Tensor) -> bool:
-    """Whether :func:`prune` can write this mask from this weight."""
-    return (
-        weight.dtype in _ELEMENTS
-        and mask.dtype is weight.dtype
-        and mask.is_contiguous()
-        and weight.is_contiguous()
-    )
+def supports(weight: Tensor, pattern: Pattern) -> bool:  # noqa: ARG001  # as triton_path.supports
+    """Return whether :func:`prune` can compute masks of this weight."""
+    return weight.dtype in _ELEMENTS
+
+
+def writes(mask: Tensor, weight: Tensor) -> bool:
+    """Return whether :func:`prune` can write into this mask."""
+    return mask.dtype is weight.dtype and mask.is_contiguous()
 
 
 def prune(mask: Tensor, weight: Tensor, norm: str, pattern: Pattern) -> None:
     """Write the mask of ``weight`` into ``mask``: both contiguous, on the CPU, of one dtype.
 
-    Between the passes the mask's own memory holds the blocks' keys: fresh memory would cost its
-    page faults in every step. Interrupted there, it is left all ones.
+    Between the passes the mask's own memory holds the blocks' keys, because fresh memory would
+    cost page faults in every step. If a pass is interrupted, the mask is filled with ones.
+
+    Args:
+        mask, weight: shape (rows, cols); float16, bfloat16, float32 or float64.
+        norm: ``"l1"``, ``"l2"``, or ``"scores"`` where ``weight`` holds scores already.
+        pattern: not a constant one.
     """
     like, one = _ELEMENTS[weight.dtype]
     rows, cols = pattern.shape
-    source, target, how = weight.data_ptr(), mask.data_ptr(), _NORMS[norm]
-    if rows * cols <= _ONE_CALL:
+    source, target, score_type = weight.data_ptr(), mask.data_ptr(), _NORMS[norm]
+    if rows * cols <= SINGLE_CALL_ELEMENTS:
         height, width = pattern.block
         zeros, k = pattern.zeros, pattern.selected
-        _loops.prune(source, like, target, one, rows, cols, height, width, zeros, how, k)
-    else:
-        tensors = _Tensors(source, like, target, one, pattern, how)
-        with ExitStack() as interrupted:
-            interrupted.callback(mask.fill_, 1)
-            _in_spans(tensors, _memory(mask), torch.get_num_threads())
-            interrupted.pop_all()
+        _loops.prune(source, like, target, one, rows, cols, height, width, zeros, score_type, k)
+        return
+    tensors = _Tensors(source, like, target, one, pattern, score_type)
+    with ExitStack() as on_interrupt:
+        on_interrupt.callback(mask.fill_, 1)
+        memory: Array = mask.detach().view(-1).view(torch.uint8).numpy()
+        _prune_in_spans(tensors, memory, torch.get_num_threads())
+        on_interrupt.pop_all()
 
 
-def _memory(mask: Tensor) -> Array:
-    """The bytes of a contiguous tensor, shared."""
-    memory: Array = mask.detach().view(-1).view(torch.uint8).numpy()
-    return memory
-
-
-def _in_spans(tensors: _Tensors, memory: Array, threads: int) -> None:
-    pattern = tensors.pattern
-    spans = _spans(pattern, threads, tensors.key)
-    choice = _Choice(0, [-1] * len(spans))
+def _prune_in_spans(tensors: _Tensors, memory: Array, threads: int) -> None:
+    """Write the mask, whose bytes are ``memory``, in about equal spans of block rows."""
+    pattern, block_rows = tensors.pattern, tensors.pattern.grid[0]
+    count = min(block_rows, threads * SPANS_PER_THREAD if threads > 1 else 1)
+    edges = [block_rows * index // count for index in range(count + 1)]
+    no_keys = np.empty(0, tensors.key_type)
+    spans = [_Span(start, stop, no_keys) for start, stop in pairwise(edges)]
+    threshold = _Threshold(0, [-1] * count)  # all blocks
     if pattern.selected < pattern.blocks:
-        if pattern.block != (1, 1):  # computing such a key again is cheaper than reading it
+        if pattern.block != (1, 1):  # recomputing a key of one element is cheaper than reading it
             spans = _with_keys(spans, pattern, memory)
-        spans, choice = _choose(tensors, spans, threads)
-    run(
-        [
-            partial(_write, tensors, span, choice.threshold, quota)
-            for span, quota in zip(spans, choice.quotas, strict=True)
-        ],
-        threads,
-    )
-
-
-def _spans(pattern: Pattern, threads: int, key: np.dtype[Any]) -> list[_Span]:
-    """About equal spans of block rows, without keys."""
-    down = pattern.grid[0]
-    pieces = min(down, threads * _SPANS_PER_THREAD if threads > 1 else 1)
-    edges = [down * piece // pieces for piece in range(pieces + 1)]
-    return [_Span(start, stop, np.empty(0, key)) for start, stop in pairwise(edges)]
+        spans, threshold = _select(tensors, spans, threads)
+    calls = [
+        partial(_write, tensors, span, threshold.key, quota)
+        for span, quota in zip(spans, threshold.quotas, strict=True)
+    ]
+    _run(calls, threads)
 
 
 def _with_keys(spans: list[_Span], pattern: Pattern, memory: Array) -> list[_Span]:
-    """The spans with room for their keys, at the end of their own part of the mask's memory.
+    """Return the spans with memory for their keys, at the end of their own part of ``memory``.
 
-    There a block row's keys are read before the rows of the mask reach them, because they take no
-    more bytes than its rows do; where an edge or an odd size breaks that, they get memory anew.
+    The keys of a block row take no more bytes than its rows of the mask, so they are read before
+    the mask overwrites them. Where an edge or an odd size breaks this rule, or ``memory`` is
+    empty, the keys get memory of their own.
     """
     rows, height, (down, across) = pattern.shape[0], pattern.block[0], pattern.grid
-    key = spans[0].keys.dtype
-    row = memory.size // rows
-    room = across * key.itemsize
+    key_type = spans[0].keys.dtype
+    row_bytes = memory.size // rows
+    key_bytes = across * key_type.itemsize  # of one block row
     if (
-        room > row * (rows - (down - 1) * height)
-        or row * height % key.itemsize
-        or row % key.itemsize
+        key_bytes > row_bytes * (rows - (down - 1) * height)
+        or row_bytes * height % key_type.itemsize
+        or row_bytes % key_type.itemsize
     ):
         return [
-            span._replace(keys=np.empty((span.stop - span.start) * across, key)) for span in spans
+            span._replace(keys=np.empty((span.stop - span.start) * across, key_type))
+            for span in spans
         ]
-    ends = [min(span.stop * height, rows) * row for span in spans]
+    ends = [min(span.stop * height, rows) * row_bytes for span in spans]
     return [
-        span._replace(keys=memory[end - (span.stop - span.start) * room : end].view(key))
+        span._replace(keys=memory[end - (span.stop - span.start) * key_bytes : end].view(key_type))
         for span, end in zip(spans, ends, strict=True)
     ]
 
 
-def _choose(tensors: _Tensors, spans: list[_Span], threads: int) -> tuple[list[_Span], _Choice]:
-    """The lowest blocks, from a sample's bracket of the threshold, or else from all keys."""
-    if tensors.pattern.blocks > _RANKED_WHOLE:
-        choice = _choose_near(tensors, spans, threads)
-        if choice is not None:
-            return spans, choice
+def _select(tensors: _Tensors, spans: list[_Span], threads: int) -> tuple[list[_Span], _Threshold]:
+    """Score all spans and return the lowest blocks, with the spans that hold their keys.
+
+    A large tensor is first tried with the bracket of a sample, which gathers the few keys near
+    the threshold. Where the bracket misses, and in a small tensor, all keys are ranked.
+    """
+    if tensors.pattern.blocks > UNSAMPLED_BLOCKS:
+        threshold = _select_in_bracket(tensors, spans, threads)
+        if threshold is not None:
+            return spans, threshold
     if not spans[0].keys.size:
-        nowhere = np.empty(0, np.uint8)
-        spans = _with_keys(spans, tensors.pattern, nowhere)
-    return spans, _choose_among_all(tensors, spans, threads)
+        spans = _with_keys(spans, tensors.pattern, np.empty(0, np.uint8))
+    limits = np.iinfo(tensors.key_type)
+    low, high = tensors.key_type.type(limits.max), tensors.key_type.type(limits.min)
+    no_buffer = np.empty(0, tensors.key_type)  # the bracket is empty, so nothing is gathered
+    _run([partial(_score, tensors, span, low, high, no_buffer) for span in spans], threads)
+    keys = [span.keys for span in spans]
+    return spans, _rank(np.concatenate(keys), keys, tensors.pattern.selected)
 
 
-def _choose_near(tensors: _Tensors, spans: list[_Span], threads: int) -> _Choice | None:
-    """The choice if the threshold lies in the sample's bracket, and few enough keys do."""
-    key = spans[0].keys.dtype
-    low, high = _bracket(tensors, key)
+def _select_in_bracket(tensors: _Tensors, spans: list[_Span], threads: int) -> _Threshold | None:
+    """Return the lowest blocks if the threshold is in the bracket and the keys there are few."""
+    low, high = _bracket(tensors)
     across = tensors.pattern.grid[1]
-    rooms = [np.empty(((s.stop - s.start) // 8 + 2) * across, key) for s in spans]
-    counts = run(
-        [
-            partial(_score, tensors, span, low, high, room)
-            for span, room in zip(spans, rooms, strict=True)
-        ],
-        threads,
-    )
+    buffers = [np.empty(((s.stop - s.start) // 8 + 2) * across, tensors.key_type) for s in spans]
+    calls = [
+        partial(_score, tensors, span, low, high, buffer)
+        for span, buffer in zip(spans, buffers, strict=True)
+    ]
+    counts = _run(calls, threads)
     rank = tensors.pattern.selected - sum(below for below, _ in counts)
     sizes = [size for _, size in counts]
-    fits = all(size <= room.size for size, room in zip(sizes, rooms, strict=True))
+    fits = all(size <= buffer.size for size, buffer in zip(sizes, buffers, strict=True))
     if not fits or not 0 < rank <= sum(sizes):
         return None
-    near = [room[:size] for size, room in zip(sizes, rooms, strict=True)]
-    return _ranked(np.concatenate(near), near, rank)
+    near = [buffer[:size] for size, buffer in zip(sizes, buffers, strict=True)]
+    return _rank(np.concatenate(near), near, rank)
 
 
-def _choose_among_all(tensors: _Tensors, spans: list[_Span], threads: int) -> _Choice:
-    key = spans[0].keys.dtype
-    least, most = np.iinfo(key).min, np.iinfo(key).max
-    room = np.empty(0, key)  # none is wanted: the bracket is empty
-    run(
-        [partial(_score, tensors, span, key.type(most), key.type(least), room) for span in spans],
-        threads,
-    )
-    keys = [span.keys for span in spans]
-    return _ranked(np.concatenate(keys), keys, tensors.pattern.selected)
-
-
-def _ranked(keys: Array, parts: list[Array], rank: int) -> _Choice:
-    """The ``rank`` lowest of ``keys``, equal ones in the order of their parts."""
-    threshold, left = _loops.kth(keys, rank)
+def _rank(keys: Array, parts: list[Array], rank: int) -> _Threshold:
+    """Return the threshold of the ``rank`` lowest of ``keys``; ties in the order of ``parts``."""
+    key, ties = _loops.kth(keys, rank)
     quotas = []
     for part in parts:
-        quotas.append(min(left, _loops.count(part, threshold)))
-        left -= quotas[-1]
-    return _Choice(threshold, quotas)
+        quotas.append(min(ties, _loops.count(part, key)))
+        ties -= quotas[-1]
+    return _Threshold(key, quotas)
 
 
-def _bracket(tensors: _Tensors, key: np.dtype[Any]) -> tuple[Any, Any]:
-    """Two keys that the threshold most probably lies between: three standard errors around."""
-    pattern = tensors.pattern
-    keys = np.empty(_SAMPLE, key)
+def _bracket(tensors: _Tensors) -> tuple[Any, Any]:
+    """Return two keys around the threshold, three standard errors of a sample away from it."""
+    pattern, key_type = tensors.pattern, tensors.key_type
+    keys = np.empty(SAMPLED_BLOCKS, key_type)
     _loops.sample(tensors.source, tensors.like, *tensors.scoring, keys)
     keys.sort()
-    middle = _SAMPLE * pattern.selected // pattern.blocks
-    error = 3 * isqrt(middle * (_SAMPLE - middle) // _SAMPLE) + 2
-    extremes = np.iinfo(key)
-    low = keys[middle - error] if middle >= error else key.type(extremes.min)
-    high = keys[middle + error] if middle + error < _SAMPLE else key.type(extremes.max)
+    middle = keys.size * pattern.selected // pattern.blocks
+    error = 3 * isqrt(middle * (keys.size - middle) // keys.size) + 2
+    limits = np.iinfo(key_type)
+    low = keys[middle - error] if middle >= error else key_type.type(limits.min)
+    high = keys[middle + error] if middle + error < keys.size else key_type.type(limits.max)
     return low, high
 
 
-def _score(tensors: _Tensors, span: _Span, low: Any, high: Any, room: Array) -> tuple[int, int]:
+def _score(tensors: _Tensors, span: _Span, low: Any, high: Any, buffer: Array) -> tuple[int, int]:
     source, like, scoring = tensors.source, tensors.like, tensors.scoring
     below, size = _loops.score(
-        source, like, span.start, span.stop, *scoring, span.keys, low, high, room
+        source, like, span.start, span.stop, *scoring, span.keys, low, high, buffer
     )
     return below, size
 
 
 def _write(tensors: _Tensors, span: _Span, threshold: int, quota: int) -> None:
-    source, like, target, one = tensors.source, tensors.like, tensors.target, tensors.one
-    place = (span.start, span.stop, *tensors.writing)
+    source, like, target, one, pattern, norm = tensors
+    settings = (*pattern.shape, *pattern.block, pattern.zeros, norm)
     limit = span.keys.dtype.type(threshold)
-    _loops.write(source, like, target, one, *place, span.keys, limit, quota)
+    _loops.write(
+        source, like, target, one, span.start, span.stop, *settings, span.keys, limit, quota
+    )
+
+
+# A thread pool of our own, because numba's threading layers are not safe here: with OpenMP a
+# forked child that computes is killed, and the workqueue layer aborts the process when two Python
+# threads compute at once. The compiled loops release the GIL.
+_pools: dict[int, ThreadPoolExecutor] = {}
+os.register_at_fork(after_in_child=_pools.clear)  # a forked child has none of the pool's threads
+
+
+def _run(calls: Sequence[Callable[[], T]], threads: int) -> list[T]:
+    """Return the results of ``calls`` in order, run by this thread and ``threads - 1`` others."""
+    if threads == 1 or len(calls) == 1:
+        return [call() for call in calls]
+    if threads not in _pools:
+        _pools[threads] = ThreadPoolExecutor(threads - 1, thread_name_prefix="sparsebench")
+    pending = iter(enumerate(calls))
+    results: dict[int, T] = {}
+
+    def work() -> None:
+        for index, call in pending:  # an enumerate gives each item to one thread only
+            results[index] = call()
+
+    helpers = [_pools[threads].submit(work) for _ in range(threads - 1)]
+    try:
+        work()
+    finally:
+        for helper in helpers:
+            helper.result()
+    return [results[index] for index in range(len(calls))]

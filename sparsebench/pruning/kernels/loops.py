@@ -1,20 +1,20 @@
 """The compiled loops of the CPU path: scores to keys, keys to a threshold, threshold to mask.
 
-Everything compiled lives in this one file, because numba's cache on disk is renewed when the file
-of a function changes, but not when a file that it calls into does.
+All compiled code is in this one file, because numba renews its cache on disk when the file of a
+function changes, but not when a file that it calls changes.
 
-The arithmetic is that of ``masks.py``, bit for bit: numba contracts and reorders nothing unless
-``fastmath`` allows it. A *key* is an integer that compares as a score does, with -0.0 equal to 0.0
-and every NaN above infinity. Loops run over the blocks of one block row, which are independent,
-so they vectorise although every block's own sum is sequential.
+The arithmetic is that of ``masks/reference.py``, bit for bit: without ``fastmath``, numba neither
+contracts nor reorders operations. A *key* is an integer that compares as a score does, with -0.0
+equal to 0.0 and every NaN above infinity. Loops run over the blocks of one block row, which are
+independent, so they vectorise although every block's own sum is sequential.
 
-Tensors arrive as addresses with a scalar ``like`` that gives the element type. numba knows neither
-half precision: float16 travels as uint16 and bfloat16 as int16.
+Tensors are passed as addresses with a scalar ``like`` that gives the element type. numba has
+neither half precision: float16 is passed as uint16 and bfloat16 as int16.
 """
 
 # mypy: ignore-errors
 # ruff: noqa: ARG001, ARG005
-# Types here are numba's, which infers them; a stub and its overload must name the same arguments.
+# numba infers the types here; a stub and its overload must name the same arguments.
 
 from typing import Any
 
@@ -23,27 +23,27 @@ from llvmlite import ir
 from numba import carray, njit, types
 from numba.extending import intrinsic, overload
 
-# How a weight becomes a score; AS_IS: it is one already. Each has a type of its own, so that the
-# loops are compiled for it: with a choice inside, LLVM leaves some of them scalar, 8 times slower.
+# How a weight becomes a score; AS_IS: it is one already. Each value has its own type, so that the
+# loops are compiled for it: with a branch inside, LLVM leaves some of them scalar, 8 times slower.
 SQUARE, MAGNITUDE, AS_IS = np.int8(2), np.int16(1), np.int32(0)
 
-_DIGIT = 11  # bits a pass of the radix selection: 2048 counters stay in the first-level cache
+_DIGIT = 11  # bits per pass of the radix selection: 2048 counters fit the first-level cache
 _CHUNK = 128  # blocks whose elements are ranked side by side: 8 lanes of them are 4 KiB
 _TILE = 64  # wide blocks scored at once: of 16 elements they are 4 KiB, and their lanes as much
-_MOST_COMPARED = 32  # elements a block up to which comparing all pairs beats bisecting the keys
-_FLAGS = 8  # flags of a byte in a word
+_MOST_COMPARED = 32  # block size up to which comparing all pairs is faster than selection
+_FLAGS = 8  # one-byte flags per 64-bit word
 _SPLAT = 8  # LLVM turns up to four copies of a flag into shuffles, and more into scalar stores
 _GOLDEN = 0.6180339887498949  # its multiples, modulo 1, cover [0, 1) evenly
 
-# error_model: as NumPy's, because a division that cannot raise is one that vectorises. No wrappers:
-# only entries are called from Python, and without them compiling takes two thirds of the time.
+# error_model: NumPy's, because only a division that cannot raise vectorises. No wrappers: only
+# entries are called from Python, and compiling without wrappers takes two thirds of the time.
 _PLAIN = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _FORCED = {**_PLAIN, "forceinline": True}
 _loop, _inlined = njit(**_PLAIN), njit(**_FORCED)
 
 
 def _entry(function):
-    """``function`` compiled without the GIL, and kept on disk where any folder can be written."""
+    """Compile ``function`` to run without the GIL; cached on disk where a folder is writable."""
     options = {"error_model": "numpy", "nogil": True}
     try:
         return njit(cache=True, **options)(function)
@@ -100,7 +100,7 @@ def _from_bits(_context: Any, x: Any) -> Any:
 
 
 def _widened(x):
-    """An element as float32, or float64; of a float16 the magnitude, which is all a norm needs."""
+    """An element as float32 or float64; for float16 its magnitude, which is all a norm needs."""
 
 
 @overload(_widened, jit_options=_FORCED)
@@ -116,7 +116,7 @@ def _widened_float16(x):
     shifted = np.uint32(np.uint32(x & np.uint16(0x7FFF)) << np.uint32(13))
     if shifted >= np.uint32(0x0F800000):  # infinite or NaN: the exponent is all ones
         return _from_bits(np.uint32(shifted | np.uint32(0x7F800000)))
-    return _from_bits(shifted) * np.float32(2.0**112)  # exact: it only moves the exponent's bias
+    return _from_bits(shifted) * np.float32(2.0**112)  # exact: it only changes the exponent's bias
 
 
 def _scores(like, size):
@@ -153,7 +153,7 @@ def _largest_of(key):
 
 
 def _above(key, low):
-    """How far ``key`` lies above ``low``, as an unsigned integer of its width that wraps around."""
+    """``key - low`` as an unsigned integer of its width, which wraps around."""
 
 
 @overload(_above, jit_options=_FORCED)
@@ -204,7 +204,7 @@ def _add_lane(scores, sums, blocks, width, first):
 
 @_inlined
 def _add_sixteens(scores, lanes, sums, blocks):
-    # Four places apart LLVM reads by shuffles, sixteen apart one by one: so by fours, twice.
+    # LLVM reads elements four apart by shuffles, sixteen apart one by one: so by fours, twice.
     quads = blocks * 4
     for x in range(quads):
         for c in range(4):
@@ -216,12 +216,12 @@ def _add_sixteens(scores, lanes, sums, blocks):
 
 
 @_loop
-def _add_wide(part, sums, spare, width, norm):
-    """The same for whole blocks of any width: scored side by side first.
+def _add_wide(part, sums, scratch, width, norm):
+    """Add full blocks of any width to their sums, from left to right; all are scored first.
 
-    A stride would leave the scores of half precisions scalar.
+    Scoring strided elements would leave half precisions scalar.
     """
-    scores, lanes = spare[: part.size], spare[part.size :]
+    scores, lanes = scratch[: part.size], scratch[part.size :]
     for c in range(part.size):
         scores[c] = _score(part[c], norm)
     if width == 16:
@@ -232,36 +232,36 @@ def _add_wide(part, sums, spare, width, norm):
 
 
 @_loop
-def _add_row(row, sums, spare, width, norm):
+def _add_row(row, sums, scratch, width, norm):
     """Add one row's elements to the sums of their blocks, from left to right."""
-    whole = row.size // width
-    # A width known to the compiler becomes shuffles: 4096x4096 in 2.7 ms for 4, 7 ms otherwise.
+    full = row.size // width
+    # A constant width compiles to shuffles: width 4, 4096x4096, takes 2.7 ms instead of 7.
     if width == 1:
-        _add_elements(row, sums, whole, 1, norm)
+        _add_elements(row, sums, full, 1, norm)
     elif width == 2:
-        _add_elements(row, sums, whole, 2, norm)
+        _add_elements(row, sums, full, 2, norm)
     elif width == 4:
-        _add_elements(row, sums, whole, 4, norm)
+        _add_elements(row, sums, full, 4, norm)
     elif width == 8:
-        _add_elements(row, sums, whole, 8, norm)
+        _add_elements(row, sums, full, 8, norm)
     else:
-        for first in range(0, whole, _TILE):
-            blocks = min(_TILE, whole - first)
+        for first in range(0, full, _TILE):
+            blocks = min(_TILE, full - first)
             part = row[first * width : (first + blocks) * width]
-            _add_wide(part, sums[first : first + blocks], spare, width, norm)
-    for c in range(whole * width, row.size):
-        sums[whole] += _score(row[np.uintp(c)], norm)
+            _add_wide(part, sums[first : first + blocks], scratch, width, norm)
+    for c in range(full * width, row.size):
+        sums[full] += _score(row[np.uintp(c)], norm)
 
 
 @_loop
-def _room_for_sums(across, cols, width):
-    """How many sums and scores :func:`_key_row` needs room for."""
+def _scratch_size(across, cols, width):
+    """Return how many numbers :func:`_key_row` needs as ``memory``."""
     return across + (0 if width in (1, 2, 4, 8) else 2 * min(cols, _TILE * width))
 
 
 @_loop
-def _key_row(weight, i, shape, block, norm, room, keys):
-    """The keys of block row ``i``; ``room`` is scratch, see :func:`_room_for_sums`."""
+def _key_row(weight, i, shape, block, norm, memory, keys):
+    """Compute the keys of block row ``i``; ``memory`` is scratch, see :func:`_scratch_size`."""
     (rows, cols), (height, width) = shape, block
     if height == 1 and width == 1:  # the mean of one is itself
         row = weight[i * cols : (i + 1) * cols]
@@ -269,21 +269,21 @@ def _key_row(weight, i, shape, block, norm, room, keys):
             keys[c] = _key(_score(row[c], norm))
         return
     first, last = i * height, min(i * height + height, rows)
-    sums, spare = room[: keys.size], room[keys.size :]
+    sums, scratch = memory[: keys.size], memory[keys.size :]
     sums[:] = 0
     for r in range(first, last):
-        _add_row(weight[r * cols : (r + 1) * cols], sums, spare, width, norm)
-    whole = cols // width
+        _add_row(weight[r * cols : (r + 1) * cols], sums, scratch, width, norm)
+    full = cols // width
     count = type(sums[0])((last - first) * width)
-    for j in range(whole):
+    for j in range(full):
         keys[j] = _key(sums[j] / count)
-    if whole < keys.size:
-        keys[whole] = _key(sums[whole] / type(sums[0])((last - first) * (cols - whole * width)))
+    if full < keys.size:
+        keys[full] = _key(sums[full] / type(sums[0])((last - first) * (cols - full * width)))
 
 
 @_entry
 def kth(keys, k):
-    """The ``k``-th smallest of ``keys`` (from 1), and how many of its equals are up to there.
+    """Return the ``k``-th smallest of ``keys`` (from 1), and its rank among the keys equal to it.
 
     Radix selection from the highest bit in which the keys differ; every pass keeps one bucket.
     """
@@ -305,33 +305,33 @@ def kth(keys, k):
         while counts[digit] < k:
             k -= counts[digit]
             digit += 1
-        kept = np.empty(counts[digit] + 1, keys.dtype)
+        bucket = np.empty(counts[digit] + 1, keys.dtype)
         size = 0
         for x in keys:
-            kept[np.uintp(size)] = x
+            bucket[np.uintp(size)] = x
             size += np.intp(_above(x, least) >> shift == digit)
-        keys = kept[:size]
+        keys = bucket[:size]
 
 
 @_loop
 def _gather(keys, low, high, flags, gathered, size):
-    """Append the keys in [low, high] to ``gathered``; the number of keys below, and the new size.
+    """Append keys in [low, high] to ``gathered``; return the number of keys below and the new size.
 
-    A full ``gathered`` takes no more, but the size grows on. ``flags`` is scratch of as many bytes
-    as there are keys.
+    When ``gathered`` is full, nothing is appended and the returned size exceeds its size.
+    ``flags`` is scratch of one byte per key.
     """
     below = _flag_between(keys, low, high, flags)
     if size + keys.size > gathered.size:
         return below, gathered.size + 1
-    # Few keys lie between, so eight flags at once are looked at: 4 M keys in 1.4 ms, 2.4 without.
-    whole = keys.size // _FLAGS
-    words = flags[: whole * _FLAGS].view(np.uint64)
-    for word in range(whole):
+    # Few keys are inside, so eight flags are tested at once: 4 M keys in 1.4 ms instead of 2.4.
+    full = keys.size // _FLAGS
+    words = flags[: full * _FLAGS].view(np.uint64)
+    for word in range(full):
         if words[word]:
             for c in range(_FLAGS):
                 gathered[np.uintp(size)] = keys[np.uintp(word * _FLAGS + c)]
                 size += np.intp(flags[np.uintp(word * _FLAGS + c)])
-    for j in range(whole * _FLAGS, keys.size):
+    for j in range(full * _FLAGS, keys.size):
         gathered[size] = keys[j]
         size += np.intp(flags[j])
     return below, size
@@ -339,7 +339,7 @@ def _gather(keys, low, high, flags, gathered, size):
 
 @_inlined
 def _flag_between(keys, low, high, flags):
-    """Flag the keys in [low, high]; the number of keys below."""
+    """Flag the keys in [low, high]; return the number of keys below."""
     below = 0
     extent = _above(high, low)  # one unsigned comparison tests both ends
     for j in range(keys.size):
@@ -350,7 +350,7 @@ def _flag_between(keys, low, high, flags):
 
 @_loop
 def _select_row(keys, threshold, quota, selected):
-    """Flag the keys below ``threshold`` and the first ``quota`` equal to it; the quota left."""
+    """Flag keys below ``threshold`` and the first ``quota`` equal to it; return the quota left."""
     ties = 0
     for j in range(keys.size):
         selected[j] = keys[j] <= threshold
@@ -376,21 +376,21 @@ def _spread_flags(selected, row, blocks, width, one):
 @_loop
 def _write_blocks(row, selected, width, one):
     """Zero the selected blocks of a row of the mask and write ``one`` into the others."""
-    whole = row.size // width
+    full = row.size // width
     if width == 1:
-        _spread_flags(selected, row, whole, 1, one)
+        _spread_flags(selected, row, full, 1, one)
     elif width == 4:
-        _spread_flags(selected, row, whole, 4, one)
+        _spread_flags(selected, row, full, 4, one)
     elif width % _SPLAT == 0:
-        for j in range(whole):
+        for j in range(full):
             address = row.ctypes.data + j * width * row.itemsize
             for _ in range(width // _SPLAT):
                 _splat(address, type(one)(0) if selected[j] else one)
                 address += _SPLAT * row.itemsize
     else:
-        _spread_flags(selected, row, whole, width, one)
-    for c in range(whole * width, row.size):
-        row[np.uintp(c)] = type(one)(0) if selected[whole] else one
+        _spread_flags(selected, row, full, width, one)
+    for c in range(full * width, row.size):
+        row[np.uintp(c)] = type(one)(0) if selected[full] else one
 
 
 @_inlined
@@ -413,10 +413,10 @@ def _store_lanes(row, drop, selected, start, blocks, width, one):
 def _compare_unrolled(lanes, drop, blocks, size, zeros):
     for x in range(blocks):
         for p in range(size):
-            mine, before = lanes[np.uintp(p * _CHUNK + x)], type(zeros)(0)
+            own, before = lanes[np.uintp(p * _CHUNK + x)], type(zeros)(0)
             for q in range(size):
-                theirs = lanes[np.uintp(q * _CHUNK + x)]
-                before += theirs <= mine if q < p else theirs < mine
+                other = lanes[np.uintp(q * _CHUNK + x)]
+                before += other <= own if q < p else other < own
             drop[np.uintp(p * _CHUNK + x)] = before < zeros
 
 
@@ -435,15 +435,15 @@ def _compare(lanes, drop, blocks, size, zeros):
         before[:] = 0
         for q in range(size):
             for x in range(blocks):
-                mine, theirs = lanes[np.uintp(p * _CHUNK + x)], lanes[np.uintp(q * _CHUNK + x)]
-                before[x] += theirs <= mine if q < p else theirs < mine
+                own, other = lanes[np.uintp(p * _CHUNK + x)], lanes[np.uintp(q * _CHUNK + x)]
+                before[x] += other <= own if q < p else other < own
         for x in range(blocks):
             drop[np.uintp(p * _CHUNK + x)] = before[x] < zeros
 
 
 @_inlined
-def _lane(lanes, place, x):
-    return lanes[np.uintp(place * _CHUNK + x)]
+def _lane(lanes, position, x):
+    return lanes[np.uintp(position * _CHUNK + x)]
 
 
 @_inlined
@@ -463,7 +463,7 @@ def _fourth_of_eight(lanes, x):
 
 @_loop
 def _drop_half(lanes, drop, blocks):
-    """Flag the lower half of every block's 8 elements; whether some other element equals them.
+    """Flag the lower half of every block's 8 elements; return whether ties flagged more than 4.
 
     14 comparisons find the highest of the lower half, and 8 more the elements up to it, where
     comparing all pairs takes 56.
@@ -479,40 +479,40 @@ def _drop_half(lanes, drop, blocks):
 
 @_loop
 def _load_row(row, lanes, start, blocks, width, norm):
-    """One row of the lanes of the blocks from ``start``; beyond the row's end, the largest key."""
-    whole = min(blocks, row.size // width - start)
+    """Load one row of the blocks from ``start``; beyond the row's end, the largest key."""
+    full = min(blocks, row.size // width - start)
     if width == 1:
-        _load_lanes(row, lanes, start, whole, 1, norm)
+        _load_lanes(row, lanes, start, full, 1, norm)
     elif width == 4:
-        _load_lanes(row, lanes, start, whole, 4, norm)
+        _load_lanes(row, lanes, start, full, 4, norm)
     elif width == 8:
-        _load_lanes(row, lanes, start, whole, 8, norm)
+        _load_lanes(row, lanes, start, full, 8, norm)
     else:
-        _load_lanes(row, lanes, start, whole, width, norm)
-    if whole < blocks:
-        begin = (start + whole) * width
+        _load_lanes(row, lanes, start, full, width, norm)
+    if full < blocks:
+        begin = (start + full) * width
         for c in range(width):
             inside = begin + c < row.size
             key = _key(_score(row[begin + c], norm)) if inside else _largest(lanes[0])
-            lanes[c * _CHUNK + whole] = key
+            lanes[c * _CHUNK + full] = key
 
 
 @_loop
 def _store_row(row, drop, selected, start, blocks, width, one):
     """Write one row of the mask of the blocks from ``start``."""
-    whole = min(blocks, row.size // width - start)
+    full = min(blocks, row.size // width - start)
     if width == 1:
-        _store_lanes(row, drop, selected, start, whole, 1, one)
+        _store_lanes(row, drop, selected, start, full, 1, one)
     elif width == 4:
-        _store_lanes(row, drop, selected, start, whole, 4, one)
+        _store_lanes(row, drop, selected, start, full, 4, one)
     elif width == 8:
-        _store_lanes(row, drop, selected, start, whole, 8, one)
+        _store_lanes(row, drop, selected, start, full, 8, one)
     else:
-        _store_lanes(row, drop, selected, start, whole, width, one)
-    if whole < blocks:
-        begin = (start + whole) * width
+        _store_lanes(row, drop, selected, start, full, width, one)
+    if full < blocks:
+        begin = (start + full) * width
         for c in range(row.size - begin):
-            pruned = drop[c * _CHUNK + whole] & selected[start + whole]
+            pruned = drop[c * _CHUNK + full] & selected[start + full]
             row[begin + c] = type(one)(0) if pruned else one
 
 
@@ -536,7 +536,7 @@ def _write_elements(weight, mask, i, shape, block, zeros, norm, selected, one, l
 
 @_loop
 def _write_large_block(weight, mask, i, j, shape, block, zeros, norm, one):
-    """The same for block (i, j) alone, by selection instead of comparisons."""
+    """Zero the ``zeros`` lowest elements of block (i, j), by selection instead of comparisons."""
     (rows, cols), (height, width) = shape, block
     top, left = i * height, j * width
     bottom, right = min(top + height, rows), min(left + width, cols)
@@ -557,23 +557,23 @@ def _write_large_block(weight, mask, i, j, shape, block, zeros, norm, one):
 
 @_loop
 def _write(weight, mask, span, shape, block, zeros, norm, one, keys, threshold, quota):
-    """The mask of the block rows in ``span``, from their ``keys``.
+    """Write the mask of the block rows in ``span``, from their ``keys``.
 
-    ``keys`` of no rows: they are computed again. A quota below 0: every block is selected.
+    Empty ``keys``: they are recomputed. A quota below 0: every block is selected.
     """
     blocks = -(-shape[1] // block[1])
     size = block[0] * block[1]
     lane_size = size * _CHUNK if size <= _MOST_COMPARED and zeros < size else 0
     lanes, drop = _keys(weight[0], lane_size), np.empty(lane_size, np.uint8)
-    selected, again = np.ones(blocks, np.uint8), _keys(weight[0], blocks)
-    sums = _scores(weight[0], _room_for_sums(blocks, shape[1], block[1]))
+    selected, recomputed = np.ones(blocks, np.uint8), _keys(weight[0], blocks)
+    sums = _scores(weight[0], _scratch_size(blocks, shape[1], block[1]))
     for i in range(span[0], span[1]):
         if quota >= 0 and keys.size:
             row = keys[(i - span[0]) * blocks : (i - span[0] + 1) * blocks]
             quota = _select_row(row, threshold, quota, selected)
         elif quota >= 0:
-            _key_row(weight, i, shape, block, norm, sums, again)
-            quota = _select_row(again, threshold, quota, selected)
+            _key_row(weight, i, shape, block, norm, sums, recomputed)
+            quota = _select_row(recomputed, threshold, quota, selected)
         if lane_size:
             _write_elements(weight, mask, i, shape, block, zeros, norm, selected, one, lanes, drop)
             continue
@@ -587,13 +587,13 @@ def _write(weight, mask, span, shape, block, zeros, norm, one, keys, threshold, 
 
 @_inlined
 def _view(address, like, size):
-    """The array of ``size`` elements like ``like`` at ``address``."""
+    """Return the array of ``size`` elements of the type of ``like`` at ``address``."""
     return carray(_pointer(address, like), (size,))
 
 
 @_entry
 def prune(source, like, target, one, rows, cols, height, width, zeros, norm, k):
-    """Write the mask of a small tensor: one call does it all.
+    """Write the mask of a tensor in one call on one thread.
 
     Args:
         source: address of the weight, contiguous, elements of the type of ``like``.
@@ -604,7 +604,7 @@ def prune(source, like, target, one, rows, cols, height, width, zeros, norm, k):
         height, width: of a block.
         zeros: zeros inside a selected block.
         norm: SQUARE, MAGNITUDE or AS_IS.
-        k: blocks to select, the lowest; all of them at least once means no ranking.
+        k: number of blocks to select, the lowest; the number of all blocks: no ranking.
     """
     shape, block, size = (rows, cols), (height, width), rows * cols
     weight, mask = _view(source, like, size), _view(target, one, size)
@@ -612,7 +612,7 @@ def prune(source, like, target, one, rows, cols, height, width, zeros, norm, k):
     keys = _keys(like, down * across if k < down * across else 0)
     threshold, quota = _largest(like), np.int64(-1)
     if keys.size:
-        sums = _scores(like, _room_for_sums(across, cols, width))
+        sums = _scores(like, _scratch_size(across, cols, width))
         for i in range(down):
             _key_row(weight, i, shape, block, norm, sums, keys[i * across : (i + 1) * across])
         threshold, quota = kth(keys, k)
@@ -623,13 +623,13 @@ def prune(source, like, target, one, rows, cols, height, width, zeros, norm, k):
 
 @_entry
 def sample(source, like, rows, cols, height, width, norm, keys):
-    """Fill ``keys`` with those of blocks spread evenly over the tensor."""
+    """Fill ``keys`` with the keys of blocks spread evenly over the tensor."""
     weight = _view(source, like, rows * cols)
     across = -(-cols // width)
     blocks = -(-rows // height) * across
     for s in range(keys.size):
-        place = int(s * _GOLDEN % 1.0 * blocks)
-        top, left = place // across * height, place % across * width
+        position = int(s * _GOLDEN % 1.0 * blocks)
+        top, left = position // across * height, position % across * width
         bottom, right = min(top + height, rows), min(left + width, cols)
         total = type(_score(weight[0], norm))(0)
         for r in range(top, bottom):
@@ -640,13 +640,13 @@ def sample(source, like, rows, cols, height, width, norm, keys):
 
 @_entry
 def score(source, like, start, stop, rows, cols, height, width, norm, keys, low, high, gathered):
-    """Score block rows [start, stop), counting the keys below ``low``, gathering those to ``high``.
+    """Score block rows [start, stop); count keys below ``low``, gather keys in [low, high].
 
-    ``keys`` takes all of them, unless it has no elements. Returns the number of keys below and of
-    those gathered, which is above the size of ``gathered`` where that was too small.
+    All keys are stored in ``keys`` unless it is empty. Return the number of keys below and of
+    keys gathered; the latter exceeds the size of ``gathered`` where that was too small.
     """
     weight, across = _view(source, like, rows * cols), -(-cols // width)
-    sums = _scores(like, _room_for_sums(across, cols, width))
+    sums = _scores(like, _scratch_size(across, cols, width))
     scratch = _keys(like, across)
     flags = np.empty(across, np.uint8)
     below = size = 0
@@ -660,7 +660,7 @@ def score(source, like, start, stop, rows, cols, height, width, norm, keys, low,
 
 @_entry
 def count(keys, threshold):
-    """How many of ``keys`` equal ``threshold``."""
+    """Return how many of ``keys`` equal ``threshold``."""
     ties = 0
     for x in keys:
         ties += x == threshold

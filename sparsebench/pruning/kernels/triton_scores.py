@@ -1,13 +1,13 @@
-"""Triton: a weight's score, a score's key, and the keys of all blocks.
+"""Triton kernels: from weights to scores, from scores to keys.
 
-The arithmetic is that of ``masks.py``, bit for bit: sums run over a block's places one after the
-other, a division is rounded exactly, and the launches forbid fused multiply-adds. A *key* is an
+The arithmetic is that of ``masks/reference.py``, bit for bit: a block's elements are added one by
+one, divisions are rounded exactly, and the launches forbid fused multiply-adds. A *key* is an
 unsigned integer that compares as a score does, with -0.0 equal to 0.0 and NaN above infinity.
 """
 
 # mypy: ignore-errors
 # ruff: noqa: N803, N806
-# Types here are Triton's; by its custom, what is fixed when a kernel is compiled is in capitals.
+# Types here are Triton's. By its convention, compile-time constants are in capitals.
 
 import triton
 import triton.language as tl
@@ -15,7 +15,7 @@ import triton.language as tl
 
 @triton.jit
 def element_score(x, NORM: tl.constexpr):
-    """The importance of elements, float32, or float64 of float64; NORM: l1, l2 or scores."""
+    """Return the scores of elements, float32, or float64 for float64; NORM: l1, l2 or scores."""
     wide = x.to(tl.float64) if x.dtype == tl.float64 else x.to(tl.float32)
     if NORM == "l2":
         wide = wide * wide
@@ -26,7 +26,7 @@ def element_score(x, NORM: tl.constexpr):
 
 @triton.jit
 def key_of(score):
-    """Keys of scores: uint32 of float32, uint64 of float64."""
+    """Return the keys of scores: uint32 for float32, uint64 for float64."""
     BITS: tl.constexpr = score.dtype.primitive_bitwidth
     SIGN: tl.constexpr = 1 << (BITS - 1)
     NAN: tl.constexpr = 2 * SIGN - 2
@@ -39,7 +39,7 @@ def key_of(score):
 @triton.jit
 def _divided(total, count):
     if total.dtype == tl.float32:
-        return tl.div_rn(total, count)  # of float32, "/" is an approximation
+        return tl.div_rn(total, count)  # for float32, "/" is an approximation
     else:  # noqa: RET505  # Triton compiles one branch, so it wants both
         return total / count
 
@@ -57,7 +57,7 @@ def write_keys(
     NORM: tl.constexpr,
     TILE: tl.constexpr,
 ):
-    """Write the key of every block's mean score, TILE blocks a program.
+    """Write the key of every block's mean score, TILE blocks per program.
 
     Args:
         weight: shape (rows, cols), contiguous.
@@ -74,6 +74,6 @@ def write_keys(
         for c in range(WIDTH):
             inside = exists & (top + r < rows) & (left + c < cols)
             x = tl.load(weight + (top + r) * cols + left + c, mask=inside, other=0)
-            total += element_score(x, NORM)  # what lies outside adds 0.0, which changes no sum
+            total += element_score(x, NORM)  # elements outside add 0.0, which changes no sum
     count = tl.minimum(rows - top, HEIGHT) * tl.minimum(cols - left, WIDTH)
     tl.store(keys + block, key_of(_divided(total, count.to(WIDE))), mask=exists)

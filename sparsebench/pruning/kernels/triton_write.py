@@ -1,8 +1,8 @@
-"""Triton: the mask of every block, from the threshold and from ranks inside the block."""
+"""Triton kernel: write the mask from the threshold and from ranks inside each block."""
 
 # mypy: ignore-errors
 # ruff: noqa: N803
-# Types here are Triton's; by its custom, what is fixed when a kernel is compiled is in capitals.
+# Types here are Triton's. By its convention, compile-time constants are in capitals.
 
 import triton
 import triton.language as tl
@@ -32,16 +32,16 @@ def _ranked_before(
     WIDTH: tl.constexpr,
     NORM: tl.constexpr,
 ):
-    """How many elements of its block rank before each one, shape of ``keys``.
+    """Return how many elements of its block rank before each one, shape of ``keys``.
 
-    The others are read again, one place at a time: they lie in the nearest cache, and a tile of
-    keys compared with itself would have to go through shared memory.
+    The block's elements are loaded again, one at a time: they are in the nearest cache, and
+    comparing a tile of keys with itself would go through shared memory.
     """
     before = tl.zeros(keys.shape, tl.int32)
     for other in range(HEIGHT * WIDTH):
         row, col = top + other // WIDTH, left + other % WIDTH
-        theirs, inside = _keys_at(weight, row, col, exists, rows, cols, NORM)
-        lower = (theirs < keys) | ((theirs == keys) & (other < place))
+        other_keys, inside = _keys_at(weight, row, col, exists, rows, cols, NORM)
+        lower = (other_keys < keys) | ((other_keys == keys) & (other < place))
         before += (lower & inside).to(tl.int32)
     return before
 
@@ -67,7 +67,7 @@ def write_blocks(
     SELECTS: tl.constexpr,
     RANKS: tl.constexpr,
     TILE: tl.constexpr,
-    MOST_PROGRAMS: tl.constexpr,
+    MAX_PROGRAMS: tl.constexpr,
 ):
     """Write 1 where an element is kept and 0 where it is pruned, TILE blocks at a time.
 
@@ -75,16 +75,16 @@ def write_blocks(
         weight, mask: shape (rows, cols), contiguous.
         keys, totals, ties, k, span: see ``triton_select.py``.
         zeros: zeros inside a selected block.
-        PLACES: the next power of two from HEIGHT * WIDTH.
+        PLACES: HEIGHT * WIDTH, rounded up to a power of two.
         SELECTS: whether only the k lowest blocks are selected.
-        RANKS: whether a selected block keeps some of its elements.
+        RANKS: whether selected blocks keep some of their elements.
     """
     program = tl.program_id(0)
     stop = tl.minimum((program + 1) * span, blocks)
     place = tl.arange(0, PLACES)[None, :]
     if SELECTS:
         threshold, quota = narrowed(totals, keys, k, keys.dtype.element_ty.primitive_bitwidth // 8)
-        quota -= ties_before(ties, threshold, MOST_PROGRAMS)
+        quota -= ties_before(ties, threshold, MAX_PROGRAMS)
     for first in range(program * span, stop, TILE):
         block = first + tl.arange(0, TILE)
         pruned = block < stop
@@ -104,6 +104,6 @@ def write_blocks(
                 weight, own, place, top, left, exists, rows, cols, HEIGHT, WIDTH, NORM
             )
             keep |= before >= zeros
-        # By way of float32: the interpreter takes an integer for the bits of a bfloat16.
+        # Through float32: the interpreter takes an integer as the bits of a bfloat16.
         value = keep.to(tl.float32).to(mask.dtype.element_ty)
         tl.store(mask + row * cols + col, value, mask=inside)

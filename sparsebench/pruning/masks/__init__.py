@@ -1,8 +1,8 @@
-"""The mathematics of masks: tensors in, tensors out; no module and no state.
+"""The mathematics of masks: tensors in, tensors out; no modules and no state.
 
-`pattern` checks the settings, `reference` computes scores and masks by torch's operators on any
-device, `layouts` turns tensors of other dimensions into matrices, `global_level` ranks the blocks
-of several tensors together. Read `pattern` first.
+`pattern` checks the settings. `reference` computes scores and masks with torch's operators on any
+device. `layouts` turns tensors of other dimensions into matrices. `global_level` ranks the blocks
+of several tensors together. Read `pattern` first, then `reference`.
 """
 
 from sparsebench.pruning.masks.pattern import BlockShape, Pattern, check_pattern, pattern_of

@@ -1,4 +1,4 @@
-"""From a tensor of any dimensions to the matrix that blocks lie in, and back."""
+"""Layouts: a tensor of any number of dimensions as a matrix of blocks, and back."""
 
 from math import prod
 
@@ -12,14 +12,15 @@ DEFAULT_LAYOUT = LAYOUTS[0]
 
 
 def to_matrix(tensor: Tensor, layout: str = DEFAULT_LAYOUT) -> Tensor:
-    """``tensor`` as (rows, cols), a view where that is possible.
+    """Return ``tensor`` as a matrix (rows, cols), a view where possible.
 
-    2-D stays, 1-D is one row. More dimensions are a convolution's weight (out, in, kernel...):
+    A 2-D tensor is returned as it is; a 1-D tensor becomes one row. More dimensions are a
+    convolution's weight (out, in, kernel...):
 
-    - ``"out_in_kernel"``, the default: (out, in * kernel...), so a row block first runs along the
-      kernel; the matrix that a convolution by im2col multiplies with.
-    - ``"out_kernel_in"``: (out, kernel... * in), so a row block runs along the input channels at
-      one place of the kernel, which is what 2:4 kernels for channels-last convolutions want.
+    - ``"out_in_kernel"``, the default: (out, in * kernel...), so a row of a block runs along the
+      kernel first; this is the matrix that im2col convolution multiplies with.
+    - ``"out_kernel_in"``: (out, kernel... * in), so a row of a block runs along the input
+      channels at one kernel position, as 2:4 kernels for channels-last convolutions need.
     """
     if tensor.ndim == 1:
         return tensor[None]
@@ -29,14 +30,14 @@ def to_matrix(tensor: Tensor, layout: str = DEFAULT_LAYOUT) -> Tensor:
 
 
 def from_matrix(matrix: Tensor, shape: tuple[int, ...], layout: str = DEFAULT_LAYOUT) -> Tensor:
-    """The inverse of :func:`to_matrix`: ``matrix`` in the tensor's own ``shape``."""
+    """Return ``matrix`` in the tensor's own ``shape``: the inverse of :func:`to_matrix`."""
     if len(shape) <= 2 or layout != "out_kernel_in":
         return matrix.view(shape)
     return matrix.view(shape[0], *shape[2:], shape[1]).movedim(-1, 1)
 
 
 def matrix_shape(shape: tuple[int, ...], layout: str = DEFAULT_LAYOUT) -> torch.Size:
-    """The shape of :func:`to_matrix` of a tensor of the given shape.
+    """Return the shape of :func:`to_matrix` for a tensor of the given shape.
 
     Raises:
         ConfigError: an unknown layout, or a tensor without dimensions.

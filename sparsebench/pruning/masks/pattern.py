@@ -1,4 +1,4 @@
-"""A pruning pattern: what is asked of a tensor, checked, and how many blocks that selects."""
+"""Pruning patterns: checked settings on a shape, and how many blocks they select."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,16 +12,16 @@ BlockShape = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What a tensor's mask looks like, whatever its values.
+    """The settings of a mask on one shape, checked, and what follows from them.
 
     Attributes:
         shape: (rows, cols) of the tensor.
         block: (rows, cols) of a block, from the tensor's zero index.
         zeros: zeros inside a selected block, at most its size.
         grid: (rows, cols) of blocks, edge blocks included.
-        blocks: how many there are.
-        selected: how many of them are selected, the lowest.
-        value: what every entry of the mask is, 1 or 0; None where the weights decide.
+        blocks: number of blocks.
+        selected: number of blocks that get zeros, those of lowest score.
+        value: 1 or 0 where the whole mask is constant; None where it depends on the weights.
     """
 
     shape: tuple[int, int]
@@ -36,14 +36,14 @@ class Pattern:
 def pattern_of(
     shape: tuple[int, ...], sparsity_level: float, block: BlockShape, zeros_per_block: int | None
 ) -> Pattern:
-    """The checked pattern of a configuration on a tensor of ``shape``; remembered.
+    """Return the checked pattern of a configuration on a tensor of ``shape``; cached.
 
     Raises:
         ConfigError: see :func:`check_pattern`.
     """
     try:
         return _pattern_of(shape, sparsity_level, block, zeros_per_block)
-    except TypeError:  # something that cannot be a key: a list as block, or what no setting can be
+    except TypeError:  # not hashable: a list as block, or an invalid setting
         check_pattern(shape, sparsity_level, block, zeros_per_block)
         return _pattern_of(shape, sparsity_level, (block[0], block[1]), zeros_per_block)
 
@@ -65,15 +65,15 @@ def _pattern_of(
 
 
 def is_constant(level: float, block: BlockShape, zeros_per_block: int | None) -> bool:
-    """Whether valid settings keep all or prune all of a tensor of any shape."""
-    whole = zeros_per_block is None or zeros_per_block == block[0] * block[1]
-    return level <= 0 or zeros_per_block == 0 or (level >= 1 and whole)
+    """Return whether valid settings keep all or prune all elements of a tensor of any shape."""
+    all_zeros = zeros_per_block is None or zeros_per_block == block[0] * block[1]
+    return level <= 0 or zeros_per_block == 0 or (level >= 1 and all_zeros)
 
 
 def selected_blocks(blocks: int, sparsity_level: float) -> int:
-    """How many of ``blocks`` a level selects: none at <= 0, all at >= 1.
+    """Return how many of ``blocks`` a level selects: none at <= 0, all at >= 1.
 
-    Between, ``clamp(round(level * blocks), 0, blocks - 1)``, halves to even.
+    In between: ``clamp(round(level * blocks), 0, blocks - 1)``, halves to even.
     """
     if sparsity_level >= 1:
         return blocks
@@ -83,11 +83,11 @@ def selected_blocks(blocks: int, sparsity_level: float) -> int:
 def check_pattern(
     shape: tuple[int, ...], sparsity_level: float, block: BlockShape, zeros_per_block: int | None
 ) -> int:
-    """The effective ``zeros_per_block`` (None is the whole block), if the pattern is valid.
+    """Check the settings and return the effective ``zeros_per_block`` (None: the block size).
 
     Raises:
-        ConfigError: ``shape`` is not 2-D, a block side is no positive integer, ``zeros_per_block``
-            lies outside [0, block size], or the level is no finite number.
+        ConfigError: ``shape`` is not 2-D, a block side is not a positive integer,
+            ``zeros_per_block`` is outside [0, block size], or the level is not a finite number.
     """
     if len(shape) != 2:
         raise ConfigError(f"tensor: must be 2-D, got shape={tuple(shape)}")
@@ -105,30 +105,30 @@ def check_pattern(
 
 
 def check_level(sparsity_level: object) -> None:
-    """ConfigError, unless the level is a finite number (no text, no tensor)."""
+    """Raise ConfigError unless the level is a finite number (no text, no tensor)."""
     if not isinstance(sparsity_level, Real) or not isfinite(sparsity_level):
         raise ConfigError(f"sparsity_level: must be a finite number, got {shown(sparsity_level)}")
 
 
 def shown(value: object) -> str:
-    """``value`` in a message of one line: as Python writes it, or its type where that is long."""
+    """Return ``value`` for a one-line message: its repr, or its type where that is long."""
     text = repr(value)
     return text if len(text) <= 60 and "\n" not in text else f"a {type(value).__name__}"
 
 
 def check_block(name: str, block: object) -> None:
-    """ConfigError, unless ``block``, which is told as ``name``, has two positive sides."""
-    pair = isinstance(block, (tuple, list)) and len(block) == 2
-    if not pair or not all(_is_int(side) and side > 0 for side in block):  # type: ignore[attr-defined]  # pair says so
+    """Raise ConfigError unless ``block`` is two positive integers; the message says ``name``."""
+    is_pair = isinstance(block, (tuple, list)) and len(block) == 2
+    if not is_pair or not all(_is_int(side) and side > 0 for side in block):  # type: ignore[attr-defined]  # is_pair implies it
         raise ConfigError(f"{name}: must be two positive integers, got {shown(block)}")
 
 
 def check_nearliness(shape: tuple[int, ...], nearliness: int) -> None:
-    """Nothing, if a band of ``nearliness`` diagonals fits ``shape``.
+    """Check that a band of ``nearliness`` diagonals fits ``shape``.
 
     Raises:
         ConfigError: ``shape`` is not 2-D, or ``nearliness`` is positive and even, or its outermost
-            diagonal lies outside the tensor.
+            diagonal is outside the tensor.
     """
     if len(shape) != 2:
         raise ConfigError(f"tensor: must be 2-D, got shape={tuple(shape)}")
@@ -136,7 +136,7 @@ def check_nearliness(shape: tuple[int, ...], nearliness: int) -> None:
         raise ConfigError(f"nearliness: must be an odd integer, got {shown(nearliness)}")
     if nearliness > 0 and nearliness // 2 >= min(shape):
         raise ConfigError(
-            f"nearliness: its outermost diagonal must lie inside the tensor, got {nearliness} for "
+            f"nearliness: its outermost diagonal must be inside the tensor, got {nearliness} for "
             f"shape={tuple(shape)}"
         )
 

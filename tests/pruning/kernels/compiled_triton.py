@@ -25,7 +25,7 @@ FIXED = {
         "SELECTS": True,
         "RANKS": True,
         "TILE": 512,
-        "MOST_PROGRAMS": 1024,
+        "MAX_PROGRAMS": 1024,
     },
 }
 

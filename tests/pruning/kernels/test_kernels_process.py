@@ -1,4 +1,4 @@
-"""The compiled path in other processes: forks, threads, no cache folder, a light import."""
+"""CPU masks in other processes: forks, threads, no cache folder, numba or Triton missing."""
 
 import subprocess
 import sys
@@ -11,15 +11,15 @@ PREAMBLE = """
 import os, sys, torch
 from concurrent.futures import ThreadPoolExecutor
 from sparsebench.pruning import masks
-from sparsebench.pruning.kernels import write_mask
+from sparsebench.pruning.kernels import only, write_mask
 torch.set_num_threads(1)  # torch's own OpenMP threads hang a forked child
 torch.get_num_threads = lambda: 2
 weight = torch.arange(700 * 400).sin().view(700, 400)
-want = masks.sparsity_mask(masks.element_scores(weight), 0.5, (1, 4), None)
-def right(_=None):
+expected = masks.sparsity_mask(masks.element_scores(weight), 0.5, (1, 4), None)
+def is_correct(_=None):
     mask = torch.zeros_like(weight)
     write_mask(mask, weight, masks.l2, 0.5, (1, 4), None)
-    return torch.equal(mask.bool(), want)
+    return torch.equal(mask.bool(), expected)
 """
 
 
@@ -38,20 +38,44 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
     "code",
     [
         pytest.param(
-            "assert right()\npid = os.fork()\n"
-            "if pid == 0: os._exit(0 if right() else 1)\n"
-            "assert os.waitpid(pid, 0)[1] == 0 and right()",
+            "assert is_correct()\npid = os.fork()\n"
+            "if pid == 0: os._exit(0 if is_correct() else 1)\n"
+            "assert os.waitpid(pid, 0)[1] == 0 and is_correct()",
             id="a forked child after the parent's threads ran",
         ),
         pytest.param(
-            "with ThreadPoolExecutor(4) as pool: assert all(pool.map(right, range(16)))",
+            "with ThreadPoolExecutor(4) as pool: assert all(pool.map(is_correct, range(16)))",
             id="four threads at once",
         ),
     ],
 )
-def test_the_mask_is_right(code: str) -> None:
+def test_the_mask_is_correct(code: str) -> None:
     result = run(PREAMBLE + code)
     assert result.returncode == 0, result.stderr
+
+
+def test_without_numba_and_triton_the_masks_are_equal_and_their_paths_are_refused() -> None:
+    mask = (
+        "mask = torch.zeros_like(weight, dtype=torch.float16)\n"
+        "write_mask(mask, weight.half(), masks.l2, 0.5, (1, 4), 2)\n"
+        "print(bytes(mask.bool().numpy()).hex())\n"
+    )
+    with_numba = run(PREAMBLE + mask + "assert 'numba' in sys.modules")
+    without = run(
+        "import sys\nsys.modules['numba'] = sys.modules['triton'] = None  # importing them fails\n"
+        + PREAMBLE
+        + mask
+        + "for path in ('compiled', 'triton'):\n"
+        "    try:\n        with only(path): print(path, 'was accepted')\n"
+        "    except ValueError as error: print(error)"
+    )
+    assert with_numba.returncode == without.returncode == 0, with_numba.stderr + without.stderr
+    bits, *messages = without.stdout.splitlines()
+    assert bits == with_numba.stdout.strip()
+    assert messages == [
+        "path: compiled needs numba, which is not installed; pip install numba",
+        "path: triton needs the package triton, a C compiler and no ROCm; pip install triton",
+    ]
 
 
 def test_without_a_folder_for_the_cache_it_compiles_anyway() -> None:

@@ -74,15 +74,15 @@ def written(weight: Tensor, *pattern: Any, norm: masks.Norm = masks.l2) -> Any:
 
 @pytest.fixture
 def launches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the kernels that were launched, so that no other path stands in unseen."""
+    """The names of the kernels that were launched, which shows that no other path was taken."""
     names: list[str] = []
-    launch = triton_path._launch
+    launch = triton_path.launch
 
-    def noted(kernel: Any, *arguments: Any) -> None:
+    def record(kernel: Any, *arguments: Any) -> None:
         names.append(kernel.__name__)
         launch(kernel, *arguments)
 
-    monkeypatch.setattr(triton_path, "_launch", noted)
+    monkeypatch.setattr(triton_path, "launch", record)
     return names
 
 
@@ -102,11 +102,11 @@ def test_the_mask_is_the_oracle(problem: Problem, dtype: torch.dtype, launches: 
 def test_spans_and_tiles_change_no_bit(
     block: tuple[int, int], zeros: int | None, level: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(triton_path, "_MOST_PROGRAMS", 4)
-    monkeypatch.setattr(triton_path, "_TILE_ELEMENTS", 64)
-    monkeypatch.setattr(triton_path, "_COUNT_TILE", 128)
+    monkeypatch.setattr(triton_path, "MAX_PROGRAMS", 4)
+    monkeypatch.setattr(triton_path, "TILE_ELEMENTS", 64)
+    monkeypatch.setattr(triton_path, "COUNT_TILE", 128)
     weight = weights((30, 41), "ties", torch.float32).round()  # so the threshold is a tie
-    assert triton_path._plan(pattern_of(weight.shape, level, block, zeros)).programs == 4
+    assert triton_path.launch_plan(pattern_of(weight.shape, level, block, zeros)).programs == 4
     keep = written(weight, level, block, zeros)
     np.testing.assert_array_equal(keep, oracles.mask(weight, level, block, zeros))
 
@@ -135,7 +135,7 @@ def test_other_norms_strides_and_masks(launches: list[str]) -> None:
     assert len(launches) == 4 * 6
 
 
-def test_blocks_too_large_for_a_tile_go_the_way_of_torch(launches: list[str]) -> None:
+def test_blocks_too_large_for_a_tile_are_computed_by_torch(launches: list[str]) -> None:
     weight = weights((70, 40), "ties", torch.float32)
     pattern = 0.5, (35, 40), 1300
     np.testing.assert_array_equal(written(weight, *pattern), oracles.mask(weight, *pattern))

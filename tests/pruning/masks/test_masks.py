@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning import WeightNormSparsifier, kernels, masks
-from sparsebench.pruning.kernels import arrays, cpu, dispatch, lowest, only, write_mask
+from sparsebench.pruning.kernels import cpu, loops, only, write_mask
 from sparsebench.pruning.masks import reference
 from tests import oracles
 
@@ -102,43 +102,18 @@ def test_spans_and_samples_change_no_bit(
     problem: tuple[Tensor, float, tuple[int, int], int | None],
     norm: str,
     threads: int,
-    ranked_whole: int,
+    unsampled: int,
     sample: int,
 ) -> None:
     weight, *pattern = problem
     fast, slow = NORMS[norm]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cpu, "_ONE_CALL", 0)
-        patch.setattr(cpu, "_RANKED_WHOLE", ranked_whole)
-        patch.setattr(cpu, "_SAMPLE", sample)
+        patch.setattr(cpu, "SINGLE_CALL_ELEMENTS", 0)
+        patch.setattr(cpu, "UNSAMPLED_BLOCKS", unsampled)
+        patch.setattr(cpu, "SAMPLED_BLOCKS", sample)
         patch.setattr(torch, "get_num_threads", lambda: threads)
         keep = written(weight, fast, *pattern)
     np.testing.assert_array_equal(keep, oracles.mask(weight, *pattern, slow))
-
-
-@settings(deadline=None, max_examples=200)
-@given(
-    problems(),
-    st.integers(1, 3),
-    st.sampled_from([1, 40]),
-    st.sampled_from([3, 1 << 14]),
-    st.sampled_from([5, 1 << 17]),
-)
-def test_tiles_samples_and_pieces_change_no_bit(
-    problem: tuple[Tensor, float, tuple[int, int], int | None],
-    threads: int,
-    tile: int,
-    sample: int,
-    piece: int,
-) -> None:
-    weight, *pattern = problem
-    with pytest.MonkeyPatch.context() as patch, only("numpy"):
-        patch.setattr(arrays, "_TILE", tile)
-        patch.setattr(lowest, "_SAMPLE", sample)
-        patch.setattr(lowest, "_PIECE", piece)
-        patch.setattr(torch, "get_num_threads", lambda: threads)
-        keep = written(weight, masks.l2, *pattern)
-    np.testing.assert_array_equal(keep, oracles.mask(weight, *pattern))
 
 
 class ReadsBack(TorchDispatchMode):
@@ -175,7 +150,7 @@ def test_as_on_a_device_nothing_is_read_back(
     fast, slow = NORMS[norm]
     mask = torch.full_like(weight, 3)
     with pytest.MonkeyPatch.context() as patch, only("torch"):
-        patch.setattr(reference, "_on_host", lambda keys: False)
+        patch.setattr(reference, "kth_smallest", reference.bisected_kth)
         with ReadsBack():
             write_mask(mask, weight, fast, *pattern)
     np.testing.assert_array_equal(mask.bool().numpy(), oracles.mask(weight, *pattern, slow))
@@ -188,7 +163,7 @@ def test_a_whole_step_reads_nothing_back(
     model = torch.nn.Sequential(torch.nn.Linear(32, 20), torch.nn.Linear(20, 9))
     sparsifier = WeightNormSparsifier(*pattern)
     sparsifier.prepare(model, None)
-    monkeypatch.setattr(reference, "_on_host", lambda keys: False)
+    monkeypatch.setattr(reference, "kth_smallest", reference.bisected_kth)
     with only("torch"), ReadsBack():
         sparsifier.step()
     for layer in model:
@@ -235,10 +210,10 @@ def test_all_paths_agree_on_larger_tensors(
         weight[::11] = 0
         weight[5] = float("inf")
     scores = masks.element_scores(weight)
-    want = masks.sparsity_mask(scores, level, block, zeros).numpy()
-    for path in ("compiled", "numpy"):
+    expected = masks.sparsity_mask(scores, level, block, zeros).numpy()
+    for path in kernels.CPU_PATHS:
         with only(path):
-            np.testing.assert_array_equal(written(weight, masks.l2, level, block, zeros), want)
+            np.testing.assert_array_equal(written(weight, masks.l2, level, block, zeros), expected)
 
 
 @pytest.mark.parametrize(("block", "zeros", "level"), LARGE[:3] + LARGE[4:6])
@@ -278,23 +253,8 @@ def test_no_fused_multiply_add() -> None:
                 np.testing.assert_array_equal(keep, oracles.mask(weight, 0.5, block, None))
 
 
-def test_without_numba_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    weight = random_weight(130, 77, torch.float16)
-    compiled = written(weight, masks.l2, 0.5, (1, 4), 2)
-    monkeypatch.setattr(dispatch, "_compiled", lambda: None)
-    np.testing.assert_array_equal(written(weight, masks.l2, 0.5, (1, 4), 2), compiled)
-    with pytest.raises(ConfigError, match="compiled needs numba"), only("compiled"):
-        pass
-
-
-def test_without_triton_its_path_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "_triton", lambda: None)
-    with pytest.raises(ConfigError, match="needs the package triton"), only("triton"):
-        pass
-
-
 def test_an_unknown_path_names_those_that_exist() -> None:
-    with pytest.raises(ConfigError, match="unknown path 'nunpy'; near: numpy"), only("nunpy"):
+    with pytest.raises(ConfigError, match="unknown path 'tritn'; near: triton"), only("tritn"):
         pass
 
 
@@ -344,8 +304,8 @@ def test_interrupted_between_passes_it_leaves_ones(monkeypatch: pytest.MonkeyPat
         raise KeyboardInterrupt
 
     mask = torch.zeros(64, 64)
-    monkeypatch.setattr(cpu, "_ONE_CALL", 0)
-    monkeypatch.setattr(cpu, "_write", interrupt)
+    monkeypatch.setattr(cpu, "SINGLE_CALL_ELEMENTS", 0)
+    monkeypatch.setattr(loops, "write", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_mask(mask, random_weight(64, 64, torch.float32), masks.l2, 0.5, (1, 4), None)
     assert bool((mask == 1).all())
