@@ -1,10 +1,13 @@
-"""Weight sparsifiers under the public names of ``torch.ao.pruning``, self-contained.
+"""Weight sparsifiers under the public names of ``torch.ao.pruning``, independent of it.
 
-Masks are a function of the weights and the configuration alone, bit-identical on every device; see
-``docs/semantics.md`` for every rule and every deviation from upstream.
+A mask depends on the weights and the configuration only, and is bit-identical on every device.
+``docs/semantics.md`` lists every rule and every deviation from upstream.
 
-Structured pruning and what works on data and activations are imported on first use, and Lightning
-with its callbacks: together they would triple the time that importing the weight sparsifiers takes.
+A model and a configuration in; masks on its tensors out. Read ``sparsifiers/base_sparsifier.py``
+first, then ``masks`` and ``kernels``.
+
+Structured pruning, data and activation sparsifiers and the Lightning callbacks are imported on
+first use: together they would triple the import time.
 """
 
 from importlib import import_module
@@ -71,7 +74,7 @@ __all__ = [
     "to_semi_structured",
 ]
 
-_LATE = {
+_LAZY = {
     "activation": ("ActivationSparsifier",),
     "data": (
         "BaseDataScheduler",
@@ -89,12 +92,12 @@ _LATE = {
         "SaliencyPruner",
     ),
 }
-_MODULE_OF = {name: module for module, names in _LATE.items() for name in names}
+_MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """A late name, or a late package by its own name."""
-    if name in _LATE:
+    """Import a public name, or a package itself, on first use."""
+    if name in _LAZY:
         return import_module(f"{__name__}.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

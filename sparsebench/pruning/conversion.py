@@ -1,4 +1,4 @@
-"""Replacing masked modules by others, such as sparse quantised ones."""
+"""Conversion: masked modules are replaced by others, such as sparse quantized ones."""
 
 import copy
 from collections.abc import Mapping
@@ -8,25 +8,27 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning.replacement import replace_modules
 
-Mapped = Mapping[type[nn.Module], type[nn.Module]]
+TypeMap = Mapping[type[nn.Module], type[nn.Module]]
 
 
 def convert(
-    module: nn.Module, mapping: Mapped | None, inplace: bool, parametrization: type[nn.Module]
+    module: nn.Module,
+    mapping: TypeMap | None,
+    inplace: bool,
+    parametrization: type[nn.Module],
 ) -> nn.Module:
-    """``module`` with each masked child whose type ``mapping`` knows replaced by ``from_dense``.
+    """Replace each masked descendant whose type is in ``mapping``; return the model.
 
     Args:
-        module: its descendants are looked at, not itself.
-        mapping: from module type, as it was before parametrization, to the type to put there,
-            which must have a ``from_dense(module)``; upstream's other name is ``from_float``.
-        inplace: change ``module`` itself, else a deep copy.
+        module: its descendants are replaced, not itself.
+        mapping: from a module type (before parametrization) to the new type, which must have a
+            ``from_dense(module)``; upstream calls it ``from_float``.
+        inplace: change ``module`` itself, otherwise a deep copy.
         parametrization: only modules with such a parametrization are replaced.
 
     Raises:
-        ConfigError: no ``mapping``.
+        ConfigError: ``mapping`` is None; see also :func:`swap_module`.
     """
     if mapping is None:
         raise ConfigError("convert: mapping must be given, got None")
@@ -37,30 +39,30 @@ def convert(
         for child in module.modules()
         if child is not module
         and module_contains_param(child, parametrization)
-        and _plain_type(child) in mapping
+        and parametrize.type_before_parametrizations(child) in mapping
     }
     replace_modules(module, replacements)
     return module
 
 
 def module_contains_param(module: nn.Module, parametrization: type[nn.Module]) -> bool:
-    """Whether any tensor of ``module`` has a parametrization of the given type."""
+    """Return whether any tensor of ``module`` has a parametrization of the given type."""
     if not parametrize.is_parametrized(module):
         return False
     lists = module.parametrizations.values()  # type: ignore[operator]  # torch types it as Tensor | Module
     return any(isinstance(p, parametrization) for chained in lists for p in chained)
 
 
-def swap_module(module: nn.Module, mapping: Mapped) -> nn.Module:
-    """The replacement that ``mapping`` gives, with the hooks and the device of ``module``.
+def swap_module(module: nn.Module, mapping: TypeMap) -> nn.Module:
+    """Return the replacement of ``module``, with its hooks and on its device.
 
-    A type that ``mapping`` does not know comes back as it is.
+    A module whose type is not in ``mapping`` is returned unchanged.
 
     Raises:
-        ConfigError: the tensors of ``module`` lie on several devices, or the replacement has no
+        ConfigError: the tensors of ``module`` are on several devices, or the new type has no
             ``from_dense``.
     """
-    target = mapping.get(_plain_type(module))
+    target = mapping.get(parametrize.type_before_parametrizations(module))
     if target is None:
         return module
     devices = {tensor.device for tensor in chain(module.parameters(), module.buffers())}
@@ -79,6 +81,9 @@ def swap_module(module: nn.Module, mapping: Mapped) -> nn.Module:
     return new.to(devices.pop()) if devices else new
 
 
-def _plain_type(module: nn.Module) -> type[nn.Module]:
-    """The type that ``module`` had before it was parametrized."""
-    return parametrize.type_before_parametrizations(module)
+def replace_modules(model: nn.Module, replacements: Mapping[int, nn.Module]) -> None:
+    """Replace, in place and under every name, the descendants whose ``id`` is a key."""
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():  # named_children omits second names
+            if id(child) in replacements:
+                setattr(parent, name, replacements[id(child)])

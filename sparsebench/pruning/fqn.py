@@ -1,4 +1,4 @@
-"""Fully qualified names: from a module to its dotted name and back."""
+"""Fully qualified names (FQN): from a module to its dotted name and back."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from torch import nn
 
 
 def module_to_fqn(model: nn.Module, module: nn.Module, prefix: str = "") -> str | None:
-    """The dotted name of ``module`` inside ``model``; ``""`` for the model itself, None if absent.
+    """Return the dotted name of ``module`` in ``model``: ``""`` for itself, None if absent.
 
-    A module that is reachable under several names gets the first in depth-first order.
+    A module with several names gets the first in depth-first order.
     """
     if module is model:
         return ""
@@ -20,21 +20,21 @@ def module_to_fqn(model: nn.Module, module: nn.Module, prefix: str = "") -> str 
 
 
 def fqn_to_module(model: nn.Module | None, path: str) -> Any:
-    """The module, tensor or attribute under the dotted ``path``, or None where there is none.
+    """Return the module, tensor or attribute at the dotted ``path``, or None if absent.
 
     Typed ``Any`` because, as upstream, a path may lead to a tensor as well as to a module.
     """
-    found: Any = model
+    attribute: Any = model
     for name in path.split(".") if path else ():
-        found = getattr(found, name, None)
-    return found
+        attribute = getattr(attribute, name, None)
+    return attribute
 
 
 def get_arg_info_from_tensor_fqn(model: nn.Module, tensor_fqn: str) -> dict[str, Any]:
-    """``module_fqn``, ``module``, ``tensor_name`` and ``tensor_fqn`` of a tensor in ``model``.
+    """Return ``module_fqn``, ``module``, ``tensor_name`` and ``tensor_fqn`` of a tensor.
 
-    ``"weight"`` names a tensor of the model itself (``module_fqn`` is then ``""``), and so does
-    ``".weight"``. ``module`` is None where nothing has that name.
+    ``"weight"`` and ``".weight"`` name a tensor of the model itself: ``module_fqn`` is ``""``.
+    ``module`` is None where the model has no such module.
     """
     module_fqn, _, tensor_name = tensor_fqn.rpartition(".")
     return {

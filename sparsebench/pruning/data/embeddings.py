@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
+from sparsebench.pruning.conversion import replace_modules
 from sparsebench.pruning.data.base_data_sparsifier import BaseDataSparsifier
 from sparsebench.pruning.fqn import module_to_fqn
-from sparsebench.pruning.replacement import replace_modules
 
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 _LEVELS = 255  # of an unsigned byte

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sparsebench.errors import ConfigError
+from sparsebench.pruning.conversion import replace_modules
 from sparsebench.pruning.formats.selection import Filter, chosen_linears
 from sparsebench.pruning.masks.pattern import BlockShape, check_block
-from sparsebench.pruning.replacement import replace_modules
 
 Multiply = Callable[[Tensor, Tensor], Tensor]
 _TRITON_ROWS = 16  # the least that its kernels take; above, powers of two
