@@ -1,1 +1,6 @@
-"""The asv suite: thin classes here, the grid and its workloads in ``benchmarks.workloads``."""
+"""The asv suite: small benchmark classes, one module per subject.
+
+Cases, seeded weights and what is measured are in ``benchmarks.workloads``. Read ``step.py`` first.
+Bodies of ``setup``, ``time_*`` and ``track_*`` must not change: asv hashes them into the version of
+a series.
+"""

@@ -1,4 +1,4 @@
-"""What all benchmarks share: devices, threads, a seeded Linear, and waiting for a device."""
+"""Shared by all benchmarks: devices, threads, a seeded Linear, and waiting for a device."""
 
 from collections.abc import Callable
 
@@ -12,19 +12,19 @@ from benchmarks.workloads.weights import weights
 DEVICES = available()
 CUDA = [device for device in DEVICES if device == "cuda"]
 
-# As PyTorch's operator benchmark: more threads gain nothing on small masks, and add noise.
+# As in PyTorch's operator benchmark: more threads do not speed up small masks and add noise.
 THREADS = 1
 
 
 def linear(shape: Shape, dtype: torch.dtype = torch.float32) -> nn.Linear:
-    """A Linear without bias whose weight is the suite's seeded one."""
+    """Return a Linear without bias, with the suite's seeded weight."""
     module = nn.Linear(shape[1], shape[0], bias=False)
     module.weight = nn.Parameter(weights(shape, "random", dtype), requires_grad=False)
     return module
 
 
 def synchronized(call: Callable[[], object], device: str) -> Callable[[], object]:
-    """``call``, followed on CUDA by a wait for its work; on the CPU ``call`` itself."""
+    """Return ``call`` followed, on CUDA, by a wait for its work; on the CPU ``call`` itself."""
     if device == "cpu":
         return call
 

@@ -1,4 +1,4 @@
-"""The step benchmarks of all grids; asv takes no class whose name starts with _."""
+"""Base classes of the step benchmarks; asv ignores classes whose names start with _."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -16,18 +16,18 @@ PARAM_NAMES = ["case", "device", "dtype", "weights", "implementation"]
 
 @lru_cache(maxsize=1)
 def ready(case: str, *axes: str) -> workload.Workload:
-    """The workload, stepped once; asv calls setup before every timed call, so it is kept."""
+    """Return the workload, stepped once; cached, as asv calls setup before every timed call."""
     torch.set_num_threads(THREADS)
-    built = workload.build(by_name(case), *axes)
-    built.step()
-    return built
+    stepped = workload.build(by_name(case), *axes)
+    stepped.step()
+    return stepped
 
 
 class _Step:
-    """One call of ``sparsifier.step()``: times, and what must stay the same beside them.
+    """One call of ``sparsifier.step()``: its time, and the digest, sparsity and memory of its mask.
 
-    A grid sets ``params``. ``setup`` exists, so asv times single calls: many of them, because the
-    median of 150 calls is 2 to 3.5 times steadier than that of asv's usual 5.
+    Subclasses set ``params``. Because ``setup`` exists, asv times single calls. ``repeat`` asks for
+    many: the median of 150 calls varies 2 to 3.5 times less than that of asv's default of 5.
     """
 
     param_names = PARAM_NAMES
@@ -59,7 +59,7 @@ class _Step:
 
 
 class _DeviceTime:
-    """The same step by the device's own clock; only where CUDA exists."""
+    """Device time of the same step; only where CUDA exists."""
 
     param_names = PARAM_NAMES
     params: tuple[list[str], ...] = ()
@@ -75,7 +75,7 @@ class _DeviceTime:
 
 
 def event_time(call: Callable[[], None], repeats: int) -> float:
-    """Median seconds that the current CUDA stream spends on ``call``."""
+    """Return the median seconds that the current CUDA stream spends on ``call``."""
     times: list[float] = []
     for _ in range(repeats):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -90,11 +90,11 @@ def event_time(call: Callable[[], None], repeats: int) -> float:
 def axes(
     cases: list[str], implementation: str, dtypes: list[str], devices: list[str] = DEVICES
 ) -> tuple[list[str], ...]:
-    """``params`` for ``PARAM_NAMES``."""
+    """Return ``params`` for ``PARAM_NAMES``."""
     return cases, devices, dtypes, KINDS, [implementation]
 
 
-# asv's fork server imports this once and forks a process a case: what compiles or loads on the
-# first step (0.7 s, or 9 s where nothing is compiled yet) is then there in all of them. The case
-# is far below the size from which torch starts threads, which would not survive the fork.
+# asv's fork server imports this module once and forks one process per case. A step here compiles
+# and loads everything before the fork (0.7 s, or 9 s where nothing is compiled yet). The case is
+# far smaller than those for which torch starts threads, which a forked process would lack.
 workload.build(SHORT[0]).step()

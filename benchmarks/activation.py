@@ -1,4 +1,4 @@
-"""What an activation sparsifier's hooks cost in a forward, and its step."""
+"""The cost of an activation sparsifier's hooks in a forward, and its step."""
 
 from functools import lru_cache
 
@@ -13,18 +13,18 @@ SHAPE = (64, 4096)  # rows and features of the input
 
 
 def mean(x: Tensor) -> Tensor:
-    """Of each feature over the rows."""
+    """Return the mean of each feature over the rows."""
     return x.mean(dim=0)
 
 
 def above_median(x: Tensor) -> Tensor:
-    """A mask of the larger half."""
+    """Return a mask that keeps the larger half."""
     return (x.abs() > x.abs().median()).to(x.dtype)
 
 
 @lru_cache(maxsize=1)
 def ready(hook: str, device: str) -> tuple[nn.Module, ActivationSparsifier, Tensor]:
-    """A layer that does nothing but run its hook: none, aggregate or sparsify."""
+    """Return a model that only runs its hook (none, aggregate or sparsify), and its input."""
     torch.set_num_threads(THREADS)
     model, x = nn.Sequential(nn.Identity()), weights(SHAPE, "random").to(device)
     sparsifier = ActivationSparsifier(model, torch.add, mean, above_median)

@@ -1,7 +1,7 @@
-"""Where zeros pay: a pruned Linear's forward in every format, over level, block and batch.
+"""The forward of a pruned Linear in every format, over level, block and batch.
 
-`sparsebench devices` and `sparsebench report` turn these times into the level from which a format
-is faster than dense.
+`sparsebench devices` and `sparsebench report` compute from these times the level from which a
+format is faster than dense.
 """
 
 from collections.abc import Callable
@@ -25,11 +25,11 @@ BLOCKS = [(1, 1), (4, 4), (16, 16)]  # BSR on the CPU takes square ones only
 
 
 @dataclass(frozen=True)
-class Case:
-    """A format at one point; ``level`` and ``block`` are None where the format looks at neither.
+class FormatCase:
+    """One format at one point; ``level`` and ``block`` are None where its time depends on neither.
 
-    The dense time, and that of a dense weight times its mask, are the same at every level and for
-    every block, so they are measured once a batch.
+    Times of a dense weight, and of a dense weight times its mask, are the same at every level and
+    for every block, so they are measured once per batch.
     """
 
     format: str
@@ -40,39 +40,42 @@ class Case:
     @property
     def name(self) -> str:
         """For example ``shape=2048x2048,format=bsr,batch=16,level=0.9,block=4x4``."""
-        known = {field.name: getattr(self, field.name) for field in fields(self)}
-        pairs = {"shape": SHAPE} | {key: value for key, value in known.items() if value is not None}
-        return ",".join(f"{key}={_text(value)}" for key, value in pairs.items())
+        values = {"shape": SHAPE} | {
+            field.name: getattr(self, field.name) for field in fields(self)
+        }
+        return ",".join(
+            f"{key}={_text(value)}" for key, value in values.items() if value is not None
+        )
 
 
 def _text(value: object) -> str:
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-DENSE = [Case(form, batch) for form, batch in product(["dense", "masked"], BATCHES)]
+DENSE = [FormatCase(form, batch) for form, batch in product(["dense", "masked"], BATCHES)]
 COMPRESSED = [
-    Case(form, batch, level, block)
+    FormatCase(form, batch, level, block)
     for form, block, level, batch in product(["csr", "bsr"], BLOCKS, LEVELS, BATCHES)
-    if (form, block) != ("bsr", (1, 1))  # that is CSR, stored worse
+    if (form, block) != ("bsr", (1, 1))  # the same as CSR, but larger
 ]
-SEMI_STRUCTURED = [Case("2:4", batch, 0.5, (1, 4)) for batch in BATCHES]
+SEMI_STRUCTURED = [FormatCase("2:4", batch, 0.5, (1, 4)) for batch in BATCHES]
 _BY_NAME = {case.name: case for case in [*DENSE, *COMPRESSED, *SEMI_STRUCTURED]}
 
 
 @lru_cache(maxsize=1)
 def ready(name: str, device: str, dtype: str) -> tuple[nn.Module, Tensor]:
-    """The case's Linear in its format, and an input for it."""
+    """Return the case's Linear in its format, and an input for it."""
     torch.set_num_threads(THREADS)
     case = _BY_NAME[name]
     model = nn.Sequential(linear(SHAPE, DTYPES[dtype])).to(device)
     if case.format != "dense":
         _prune(model, case)
     x = weights((case.batch, SHAPE[1]), "random", DTYPES[dtype]).to(device)
-    return _stored(model, case), x
+    return _convert(model, case), x
 
 
-def _prune(model: nn.Module, case: Case) -> None:
-    """Mask the layer, and, but for "masked", take the mask's zeros into its weight."""
+def _prune(model: nn.Module, case: FormatCase) -> None:
+    """Mask the layer and, unless the format is "masked", write the zeros into its weight."""
     pattern = (1.0, (1, 4), 2) if case.format == "2:4" else (case.level, case.block, None)
     sparsifier = WeightNormSparsifier(*pattern) if case.block else WeightNormSparsifier(0.5)
     sparsifier.prepare(model, None)
@@ -81,7 +84,8 @@ def _prune(model: nn.Module, case: Case) -> None:
         sparsifier.squash_mask()
 
 
-def _stored(model: nn.Module, case: Case) -> nn.Module:
+def _convert(model: nn.Module, case: FormatCase) -> nn.Module:
+    """Return ``model`` with its Linear in the case's format."""
     if case.format == "csr":
         return to_csr(model)
     if case.format == "bsr":
@@ -90,7 +94,7 @@ def _stored(model: nn.Module, case: Case) -> nn.Module:
 
 
 class _Matmul:
-    """2048x2048 on 1, 16 and 256 rows; zeros in whole blocks, chosen by magnitude."""
+    """2048x2048 on 1, 16 and 256 rows; complete blocks are zeroed, those of lowest magnitude."""
 
     param_names = ["case", "device", "dtype"]
     params: tuple[list[str], ...] = ()
@@ -106,7 +110,7 @@ class _Matmul:
         self.run()
 
 
-def _names(cases: list[Case]) -> list[str]:
+def _names(cases: list[FormatCase]) -> list[str]:
     return [case.name for case in cases]
 
 
@@ -119,6 +123,6 @@ class Matmul(_Matmul):
 if CUDA:
 
     class MatmulHalf(_Matmul):
-        """float16 on the GPU, which alone has kernels for 2:4."""
+        """float16 on the GPU; only there are kernels for 2:4."""
 
         params = (_names(DENSE + COMPRESSED + SEMI_STRUCTURED), CUDA, ["float16"])

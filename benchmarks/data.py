@@ -16,13 +16,13 @@ BLOCKS = [(1, 1), (1, 4)]
 
 @lru_cache(maxsize=1)
 def ready(shape: Shape, block: Shape, device: str) -> DataNormSparsifier:
-    """A sparsifier of one table at level 0.5."""
+    """Return a sparsifier of one table at level 0.5."""
     torch.set_num_threads(THREADS)
     return DataNormSparsifier([("table", weights(shape, "random").to(device))], 0.5, block)
 
 
 class Step:
-    """One ``sparsifier.step()``, and the mask it makes."""
+    """One ``sparsifier.step()``: its time, and the digest of its mask."""
 
     param_names = ["shape", "block", "device"]
     params = (SHAPES, BLOCKS, DEVICES)

@@ -1,4 +1,4 @@
-"""The floor below every mask computation: copying the weight once."""
+"""The lower bound of every mask computation: copying the weight once."""
 
 from functools import lru_cache
 
@@ -14,7 +14,7 @@ SHAPES = {"x".join(map(str, case.shape)): case.shape for case in grid.ALL}
 
 @lru_cache(maxsize=1)
 def ready(name: str, device: str) -> tuple[Tensor, Tensor]:
-    """A seeded weight on ``device``, and memory of the same size."""
+    """Return a seeded weight on ``device`` and an uninitialised tensor of the same shape."""
     torch.set_num_threads(THREADS)
     weight = weights(SHAPES[name.removeprefix("shape=")], "random").to(device)
     return weight, torch.empty_like(weight)

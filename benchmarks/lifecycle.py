@@ -1,4 +1,4 @@
-"""Around the step: preparing a model, squashing its masks, and what a mask costs a Linear."""
+"""Around the step: preparing a model, squashing its masks, and a Linear under a mask."""
 
 import copy
 from typing import Any

@@ -1,4 +1,4 @@
-"""The step of a scheduler: what setting the levels of a model's layers costs."""
+"""The step of a scheduler, which sets the levels of a model's layers."""
 
 from functools import lru_cache
 
@@ -12,14 +12,14 @@ from sparsebench.pruning import BaseScheduler
 
 @lru_cache(maxsize=1)
 def ready(scheduler: str, layers: int) -> BaseScheduler:
-    """A scheduler whose sparsifier has stepped, so that its own step does not warn."""
+    """Return a scheduler whose sparsifier has stepped, so that its own step does not warn."""
     torch.set_num_threads(THREADS)
     sparsifier = sparsebench.pruning.WeightNormSparsifier()
     sparsifier.prepare(nn.Sequential(*(linear((16, 16)) for _ in range(layers))), None)
     arguments = (abs,) if scheduler == "LambdaSL" else ()
-    made: BaseScheduler = getattr(sparsebench.pruning, scheduler)(sparsifier, *arguments)
+    instance: BaseScheduler = getattr(sparsebench.pruning, scheduler)(sparsifier, *arguments)
     sparsifier.step()
-    return made
+    return instance
 
 
 class Scheduler:

@@ -1,4 +1,4 @@
-"""Structured pruning: a step of each pruner, a masked forward, and taking the rows out."""
+"""Structured pruning: a step of each pruner, a masked forward, and removing the rows."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ SHAPES: list[Shape] = [(64, 576), (512, 4608)]  # 3x3 convolutions of 64 and of 
 
 
 def pruner(name: str, implementation: str) -> Any:
-    """A pruner of either library; upstream keeps them one level deeper."""
+    """Return a pruner of either library; upstream's are in an experimental module."""
     module: Any = library(implementation)
     if implementation == "torch.ao":
-        import torch.ao.pruning._experimental.pruner  # the reference: only where it is asked for
+        import torch.ao.pruning._experimental.pruner  # imported only where it is needed
 
         module = torch.ao.pruning._experimental.pruner
     kind = getattr(module, name)
@@ -27,7 +27,7 @@ def pruner(name: str, implementation: str) -> Any:
 
 
 def seeded(model: nn.Module) -> nn.Module:
-    """``model`` with every weight from the suite's seeded ones."""
+    """Fill every parameter of ``model`` with the suite's seeded weights; return it."""
     with torch.no_grad():
         for parameter in model.parameters():
             rows, cols = len(parameter), parameter[0].numel()
@@ -36,7 +36,7 @@ def seeded(model: nn.Module) -> nn.Module:
 
 
 def chain(kind: str) -> nn.Sequential:
-    """Five Linears of 512, or five 3x3 convolutions of 64 channels, with activations between."""
+    """Return five Linears of 512 or five 3x3 convolutions of 64 channels, with activations."""
     model = nn.Sequential()
     for _ in range(5):
         model.append(nn.Linear(512, 512) if kind == "mlp" else nn.Conv2d(64, 64, 3))
@@ -46,7 +46,7 @@ def chain(kind: str) -> nn.Sequential:
 
 
 def masked(kind: str, device: str, implementation: str) -> tuple[nn.Module, Any]:
-    """A chain on ``device`` whose layers but the last are masked by half, and its pruner."""
+    """Return a chain on ``device``, all layers but the last masked by half, and its pruner."""
     model = chain(kind).to(device)
     sparsifier = pruner("SaliencyPruner", implementation)
     sparsifier.prepare(model, [{"tensor_fqn": f"{2 * i}.weight"} for i in range(4)])
@@ -74,7 +74,7 @@ class StructuredStep:
 
 
 class MaskedForward:
-    """Inference of a chain while its rows are masked, and after they are taken out."""
+    """Inference of a chain: dense, with masked rows, and after the rows are removed."""
 
     param_names = ["model", "device", "state"]
     params = (["mlp", "convs"], DEVICES, ["dense", "masked", "pruned"])
@@ -99,7 +99,7 @@ class MaskedForward:
 
 
 class Prune:
-    """``pruner.prune()`` on a chain; each call uses its model up, so ``setup`` makes another."""
+    """``pruner.prune()`` on a chain; it changes the model, so ``setup`` builds a new one."""
 
     param_names = ["model", "device", "implementation"]
     params = (["mlp", "convs"], DEVICES, IMPLEMENTATIONS)

@@ -1,1 +1,5 @@
-"""How far a step is from the speed of memory: tables that anyone can measure again."""
+"""The roofline: how far a step is from the speed of memory, as tables.
+
+One module per part of the command (`llm`, `seed`, `growth`, `passes`, `fixed`); each measures and
+renders its table. `clock` times calls. Read `__main__` first.
+"""

@@ -1,4 +1,4 @@
-"""Times that can be divided by each other: calls measured by turns in one run."""
+"""Comparable times: calls that are measured alternately in one run."""
 
 from collections.abc import Callable, Mapping
 from statistics import median
@@ -8,17 +8,19 @@ import torch
 
 Call = Callable[[], object]
 
-_SLICE = 3e-4  # seconds; shorter calls are repeated within one measurement, as the clock asks
+_SLICE = (
+    3e-4  # seconds; shorter calls are repeated within one measurement, for the clock's resolution
+)
 
 
-def by_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, float]:
-    """Median seconds of each call over ``rounds``, one measurement each a round.
+def interleaved_medians(calls: Mapping[str, Call], rounds: int) -> dict[str, float]:
+    """Return the median seconds of each call over ``rounds``, one measurement of each per round.
 
-    Taking turns lets what slows the machine for a while slow all of them. Each call has run twice
-    before, so compiling and first page faults do not count, and once more in its own turn: the
-    caches are the other call's until then, and OpenMP's threads go on spinning for it, for up to
-    5 ms on the core that this one wants. Where PyTorch is set to one thread it is that thread's
-    processor time, to which other processes' turns do not add.
+    A temporary slowdown of the machine then affects all calls. Each call runs twice before the
+    first round, so that compiling and first page faults are not measured, and once untimed before
+    each measurement: the caches hold the other call's data, and its OpenMP threads spin for up to
+    5 ms on a core that this call needs. If PyTorch is set to one thread, the processor time of that
+    thread is measured, which excludes other processes; otherwise wall time.
     """
     numbers = {name: _number(call) for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}

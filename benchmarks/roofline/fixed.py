@@ -1,4 +1,4 @@
-"""What does not grow with a tensor: a layer's share of a step, and the time of an import."""
+"""Fixed costs, which do not depend on a tensor's size: step time per layer, import, first step."""
 
 import subprocess
 import sys
@@ -8,24 +8,24 @@ from time import perf_counter
 import torch
 from torch import nn
 
-from benchmarks.roofline.clock import by_turns
+from benchmarks.roofline.clock import interleaved_medians
 from sparsebench.pruning import WeightNormSparsifier
 
 _LAYERS = 400
-_SIDE = 4  # the mask of so small a layer takes next to nothing itself
+_SIDE = 4  # so small that its mask takes almost no time
 
 
 def layer_seconds(rounds: int) -> float:
-    """Seconds of a step over hundreds of tiny Linears, by layer."""
+    """Return the seconds per layer of a step over hundreds of tiny Linears."""
     torch.set_num_threads(1)
     model = nn.Sequential(*(nn.Linear(_SIDE, _SIDE) for _ in range(_LAYERS)))
     sparsifier = WeightNormSparsifier()
     sparsifier.prepare(model, None)
-    return by_turns({"step": sparsifier.step}, rounds)["step"] / _LAYERS
+    return interleaved_medians({"step": sparsifier.step}, rounds)["step"] / _LAYERS
 
 
 def import_seconds(rounds: int) -> float:
-    """Median seconds that importing sparsebench.pruning adds to torch, over fresh processes."""
+    """Return the median seconds that importing sparsebench.pruning takes after torch."""
     code = (
         "import torch, time; start = time.perf_counter()\n"
         "import sparsebench.pruning; print(time.perf_counter() - start)"
@@ -34,7 +34,7 @@ def import_seconds(rounds: int) -> float:
 
 
 def first_step_seconds() -> float:
-    """Seconds of the first step in a fresh process, loading what is compiled included."""
+    """Return the seconds of the first step of a process, loading compiled code included."""
     code = (
         "import time; from benchmarks.workloads import grid, workload\n"
         "step = workload.build(grid.SHORT[0]).step; start = time.perf_counter()\n"

@@ -1,4 +1,4 @@
-"""Time per pass of the compiled path, and how fast each of them moves its bytes."""
+"""Time per pass of the compiled path, and the memory throughput of each."""
 
 import cProfile
 from collections.abc import Callable, Iterator
@@ -9,21 +9,21 @@ import torch
 
 from benchmarks.roofline.tables import short_name, table
 from benchmarks.workloads import workload
-from benchmarks.workloads.grid import LLM, LLM_SHAPES, NM, Case, Shape, select
+from benchmarks.workloads.grid import LLM, LLM_SHAPES, NM, MaskCase, Shape, select
 
-# The functions of sparsebench/pruning/kernels/cpu.py that are a pass each.
-PASSES = {"bracket": "_bracket", "score": "_score", "rank": "_ranked", "write": "_write"}
+# The function of sparsebench/pruning/kernels/cpu.py that is each pass.
+PASSES = {"bracket": "_bracket", "score": "_score", "rank": "_rank", "write": "_write"}
 
 
 @dataclass(frozen=True)
-class Passes:
-    """Seconds of each pass of one case's step, by the names in PASSES; 0 where it makes none."""
+class PassTimes:
+    """Seconds of each pass in PASSES during one case's step; 0 where there is no such pass."""
 
-    case: Case
+    case: MaskCase
     seconds: dict[str, float]
 
     def moved(self, name: str) -> float:
-        """Bytes that the pass reads and writes, of a float32 weight without zeros in a block."""
+        """Return the bytes that the pass reads and writes, for float32 and complete blocks."""
         weight = 4.0 * self.case.shape[0] * self.case.shape[1]
         keys = weight / (self.case.block[0] * self.case.block[1])
         if name == "score":
@@ -31,36 +31,38 @@ class Passes:
         return weight + (keys if self.seconds["score"] else weight)
 
 
-def measured(shape: Shape, rounds: int) -> Iterator[Passes]:
-    """Every pattern of the LLM grid on ``shape``, float32, on one thread."""
+def measure(shape: Shape, rounds: int) -> Iterator[PassTimes]:
+    """Measure every pattern of the LLM grid on ``shape``, float32, on one thread."""
     torch.set_num_threads(1)
     for case in select([*LLM, *NM], shape=LLM_SHAPES[0]):
-        here = replace(case, shape=shape)
-        step = workload.build(here).step
+        resized = replace(case, shape=shape)
+        step = workload.build(resized).step
         step()
         step()
         profiled = [_seconds(step) for _ in range(rounds)]
-        yield Passes(here, {name: median(each[name] for each in profiled) for name in PASSES})
+        yield PassTimes(
+            resized, {name: median(seconds[name] for seconds in profiled) for name in PASSES}
+        )
 
 
 def _seconds(step: Callable[[], object]) -> dict[str, float]:
     profiler = cProfile.Profile()
     profiler.runcall(step)
     spent = {
-        e.code.co_name: e.totaltime
-        for e in profiler.getstats()
-        if not isinstance(e.code, str) and e.code.co_filename.endswith("kernels/cpu.py")
+        entry.code.co_name: entry.totaltime
+        for entry in profiler.getstats()
+        if not isinstance(entry.code, str) and entry.code.co_filename.endswith("kernels/cpu.py")
     }
     return {name: spent.get(function, 0.0) for name, function in PASSES.items()}
 
 
-def rendered(results: list[Passes]) -> str:
-    """Milliseconds a pass, and GB/s of the two that pass over the weight or the mask."""
+def render(results: list[PassTimes]) -> str:
+    """Return a table of milliseconds per pass, and GB/s of those over the weight or the mask."""
     head = "shape level block", *(f"{name} ms" for name in PASSES), "score GB/s", "write GB/s"
     return table(head, map(_row, results))
 
 
-def _row(result: Passes) -> list[str]:
+def _row(result: PassTimes) -> list[str]:
     times = [f"{result.seconds[name] * 1e3:.2f}" for name in PASSES]
     rates = [
         f"{result.moved(name) / result.seconds[name] / 1e9:.1f}" if result.seconds[name] else "-"

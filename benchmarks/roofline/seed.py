@@ -1,31 +1,32 @@
-"""The seed grid: how many times faster than torch.ao.pruning each case is, on one thread."""
+"""The seed grid: how many times faster each case is than torch.ao.pruning, on one thread."""
 
 from collections.abc import Iterator
+from statistics import geometric_mean
 
 import torch
 
-from benchmarks.roofline.clock import by_turns
-from benchmarks.roofline.tables import geometric_mean, short_name, table
+from benchmarks.roofline.clock import interleaved_medians
+from benchmarks.roofline.tables import short_name, table
 from benchmarks.workloads import workload
-from benchmarks.workloads.grid import LONG, SHORT, Case
+from benchmarks.workloads.grid import LONG, SHORT, MaskCase
 
-Pair = tuple[Case, float, float]
+Pair = tuple[MaskCase, float, float]
 
 
-def measured(rounds: int) -> Iterator[Pair]:
-    """Cases that torch.ao.pruning survives, with seconds of our step and of its."""
+def measure(rounds: int) -> Iterator[Pair]:
+    """Yield each case that torch.ao.pruning supports, with seconds of its step in both libraries."""
     torch.set_num_threads(1)
     for case in filter(workload.runs_upstream, [*SHORT, *LONG]):
         steps = {
             name: workload.build(case, implementation=name).step
             for name in workload.IMPLEMENTATIONS
         }
-        times = by_turns(steps, rounds)
+        times = interleaved_medians(steps, rounds)
         yield case, times["sparsebench"], times["torch.ao"]
 
 
-def rendered(pairs: list[Pair], slowest: int) -> str:
-    """The ``slowest`` cases in comparison, and all of them summed up."""
+def render(pairs: list[Pair], slowest: int) -> str:
+    """Return a table of the ``slowest`` cases by ratio, and a summary of all."""
     ordered = sorted(pairs, key=lambda pair: pair[2] / pair[1])
     rows = [
         [short_name(case), f"{ours * 1e6:.1f}", f"{theirs * 1e6:.1f}", f"{theirs / ours:.2f}x"]

@@ -1,1 +1,4 @@
-"""The one home of the grid: cases, seeded weights, workloads and digests."""
+"""The grid of cases, seeded weights, the workload of a case, and digests of its mask.
+
+A case in (`grid`), a model with a prepared sparsifier out (`workload`). Read `grid` first.
+"""

@@ -1,4 +1,4 @@
-"""The grid as data: cases, the named grids they form, and choosing among them."""
+"""The grid: mask cases, the named grids they form, and their selection."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -8,14 +8,14 @@ Shape = tuple[int, int]
 
 
 @dataclass(frozen=True, order=True)
-class Case:
-    """One point of the grid; its name is stable and says everything.
+class MaskCase:
+    """One point of the grid; its name is stable and gives every field but the tags.
 
     Attributes:
         shape: (rows, cols) of the weight.
         level: fraction of blocks that get zeros.
         block: (rows, cols) of a block.
-        zeros: zeros inside a selected block; None: the whole block.
+        zeros: zeros inside a selected block; None: all of it.
         tags: the grids that the case belongs to.
     """
 
@@ -34,7 +34,7 @@ class Case:
         return self.name
 
 
-FIELDS = [field.name for field in fields(Case) if field.name != "tags"]
+FIELDS = [field.name for field in fields(MaskCase) if field.name != "tags"]
 
 
 def _text(value: object) -> str:
@@ -49,16 +49,15 @@ def _cross(
     levels: Sequence[float],
     blocks: Sequence[Shape],
     zeros: Sequence[int | None],
-) -> list[Case]:
-    return [Case(*point, frozenset(tags)) for point in product(shapes, levels, blocks, zeros)]
+) -> list[MaskCase]:
+    return [MaskCase(*point, frozenset(tags)) for point in product(shapes, levels, blocks, zeros)]
 
 
-# Short and long are the grid of PyTorch's own operator benchmark for this sparsifier, whose
-# N:M meaning here is "N kept of M".
+# Short and long are the grid of PyTorch's own operator benchmark for this sparsifier.
 SHORT = [
-    Case((32, 16), 0.3, (4, 1), 2, frozenset({"short", "seed"})),
-    Case((32, 16), 0.6, (1, 4), 4, frozenset({"short", "seed"})),
-    Case((17, 23), 0.9, (1, 1), 1, frozenset({"short", "seed"})),
+    MaskCase((32, 16), 0.3, (4, 1), 2, frozenset({"short", "seed"})),
+    MaskCase((32, 16), 0.6, (1, 4), 4, frozenset({"short", "seed"})),
+    MaskCase((17, 23), 0.9, (1, 1), 1, frozenset({"short", "seed"})),
 ]
 LONG = _cross(
     {"long", "seed"},
@@ -77,22 +76,24 @@ NM = _cross({"llm", "nm", "2:4"}, LLM_SHAPES, [1.0], [(1, 4)], [2]) + _cross(
 ALL = [*SHORT, *LONG, *LLM, *NM]
 
 
-def by_name(name: str) -> Case:
-    """The case of that name; KeyError where the grid has none."""
+def by_name(name: str) -> MaskCase:
+    """Return the case of that name; KeyError if the grid has none."""
     return _BY_NAME[name]
 
 
-def select(cases: Iterable[Case] = ALL, tag: str | None = None, **wanted: object) -> list[Case]:
-    """The cases with the given tag and field values, in grid order.
+def select(
+    cases: Iterable[MaskCase] = ALL, tag: str | None = None, **values: object
+) -> list[MaskCase]:
+    """Return the cases with the given tag and field values, in grid order.
 
     >>> [case.name for case in select(tag="nm", shape=(4096, 4096))]
     ['shape=4096x4096,level=1,block=1x4,zeros=2', 'shape=4096x4096,level=1,block=1x8,zeros=4']
 
     Raises:
-        ValueError: a field that cases do not have, or a tag that none of them carries.
+        ValueError: a field that cases do not have, or a tag that none of them has.
     """
     cases = list(cases)
-    unknown = set(wanted) - set(FIELDS)
+    unknown = set(values) - set(FIELDS)
     if unknown:
         raise ValueError(
             f"select: fields are {', '.join(FIELDS)}, got {', '.join(sorted(unknown))}"
@@ -104,7 +105,7 @@ def select(cases: Iterable[Case] = ALL, tag: str | None = None, **wanted: object
         case
         for case in cases
         if (tag is None or tag in case.tags)
-        and all(getattr(case, field) == value for field, value in wanted.items())
+        and all(getattr(case, field) == value for field, value in values.items())
     ]
 
 

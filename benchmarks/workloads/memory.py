@@ -1,4 +1,4 @@
-"""The temporary memory of a call: the peak of what it allocates, not the process's RSS."""
+"""The temporary memory of a call: the peak of its allocations, not the process's RSS."""
 
 import json
 import sys
@@ -16,17 +16,16 @@ _NUMPY = np.lib.tracemalloc_domain
 
 
 def temporary_memory(call: Callable[[], None], device: str) -> int:
-    """The most bytes that ``call`` holds at once, above what it found allocated.
+    """Return the peak bytes that ``call`` allocates, above those allocated before it.
 
-    On CUDA, of PyTorch's allocator. On the CPU the peak of PyTorch's allocations plus the peak of
-    NumPy's arrays: their sum is never below the true peak of both, and equals it where both fall
-    together. ``call`` runs once before, so that what it builds only once is not counted.
+    On CUDA, bytes of PyTorch's allocator. On the CPU, the peak of PyTorch's allocations plus the
+    peak of NumPy's arrays: the sum is never below the true peak of both, and equals it where both
+    peaks coincide. ``call`` runs once before, so that what it builds only once is not counted.
 
-    On the CPU three things are left out. Python's own small objects, whose number differs between
-    equal runs (67 bytes were seen), while this number must not. Arrays that compiled loops make for
-    themselves: numba's memory is no allocator's that Python can watch. And what other threads
-    allocate for NumPy while ``call`` waits for them and release before it returns; the benchmarks
-    run on one thread.
+    Three things are not counted on the CPU. Python's own small objects, because their size differs
+    between equal runs (by 67 bytes), and this number must not. Arrays that compiled loops allocate,
+    because Python cannot observe numba's memory. NumPy arrays that other threads allocate and
+    release while ``call`` waits for them; the benchmarks run on one thread.
     """
     call()
     return _cuda_peak(call) if device == "cuda" else _torch_peak(call) + _numpy_peak(call)
@@ -42,7 +41,7 @@ def _cuda_peak(call: Callable[[], None]) -> int:
 
 
 def _torch_peak(call: Callable[[], None]) -> int:
-    """The highest running total of the profiler's allocations and releases on the CPU."""
+    """Return the peak of the profiler's CPU allocations minus releases."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         call()
     with tempfile.TemporaryDirectory() as folder:
@@ -56,29 +55,24 @@ def _torch_peak(call: Callable[[], None]) -> int:
 
 
 def _numpy_peak(call: Callable[[], None]) -> int:
-    """The most bytes of new NumPy arrays at any entry to or return from a function in ``call``.
+    """Return the peak bytes of new NumPy arrays at any function call or return inside ``call``.
 
-    tracemalloc tells NumPy's data from all else, but keeps a peak of the sum alone. So the arrays
-    are added up wherever Python calls or returns, which is after each of them is made.
+    tracemalloc separates NumPy's data from the rest, but records the peak of their sum only. So the
+    arrays are summed at every Python call and return, which follow each allocation.
     """
     peak = 0
 
-    def look(*_: object) -> None:
+    def record(*_: object) -> None:
         nonlocal peak
-        peak = max(peak, _numpy_bytes())
+        traces = tracemalloc.take_snapshot().traces
+        peak = max(peak, sum(trace.size for trace in traces if trace.domain == _NUMPY))
 
-    former = sys.getprofile()
+    previous = sys.getprofile()
     tracemalloc.start()
     try:
-        sys.setprofile(look)
+        sys.setprofile(record)
         call()
     finally:
-        sys.setprofile(former)
+        sys.setprofile(previous)
         tracemalloc.stop()
     return peak
-
-
-def _numpy_bytes() -> int:
-    """Bytes of the arrays that were made since tracemalloc started."""
-    traces = tracemalloc.take_snapshot().traces
-    return sum(trace.size for trace in traces if trace.domain == _NUMPY)

@@ -12,13 +12,13 @@ _BITS = 24  # the width of float32's significand: every integer below 2**24 is e
 
 
 def weights(shape: Shape, kind: str, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A weight of the given shape and dtype on the CPU.
+    """Return a weight of the given shape and dtype on the CPU.
 
-    ``ones``: all 1, as PyTorch's own benchmark has it: every choice is a tie. ``random``: uniform
-    multiples of 2**-23 in [-1, 1), exact in float32; half precisions round them to nearest even.
+    ``ones``: all 1, as in PyTorch's own benchmark: all scores are equal. ``random``: uniform
+    multiples of 2**-23 in [-1, 1), exact in float32; half precisions round to nearest even.
 
-    Not ``torch.randn``: its vector code differs between processors. PCG64's raw stream is
-    guaranteed by NumPy (NEP 19), and everything after it is exact.
+    ``torch.randn`` is not used, because its vector code differs between processors. PCG64's raw
+    stream is guaranteed by NumPy (NEP 19), and every operation on it here is exact.
     """
     if kind == "ones":
         return torch.ones(shape, dtype=dtype)

@@ -1,4 +1,4 @@
-"""From a case to a workload: a model with a prepared sparsifier, ready to step."""
+"""Workloads: from a mask case to a model with a prepared sparsifier."""
 
 from dataclasses import dataclass
 from types import ModuleType
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import sparsebench.pruning
-from benchmarks.workloads.grid import Case
+from benchmarks.workloads.grid import MaskCase
 from benchmarks.workloads.weights import weights
 
 IMPLEMENTATIONS = ["sparsebench", "torch.ao"]
@@ -25,36 +25,36 @@ class Workload:
     """A prepared sparsifier on a model whose one tensor is ``weight``."""
 
     model: nn.Module
-    sparsifier: Any  # ours or torch.ao's: the same public names, no common type
+    sparsifier: Any  # sparsebench's or torch.ao's: the same public names, no common type
 
     def step(self) -> None:
-        """Compute the mask from the weight, the thing that is measured."""
+        """Compute the mask from the weight; this call is measured."""
         self.sparsifier.step()
 
     @property
     def mask(self) -> Tensor:
-        """The mask in force, shape of the weight."""
+        """The current mask, shape of the weight."""
         mask: Tensor = self.model.parametrizations["weight"][0].mask  # type: ignore[index,union-attr]  # as Tensor | Module
         return mask
 
     def measured_sparsity(self) -> float:
-        """Fraction of elements that the mask zeroes."""
+        """Return the fraction of elements that the mask zeroes."""
         return 1.0 - float((self.mask != 0).double().mean())
 
 
 def build(
-    case: Case,
+    case: MaskCase,
     device: str = "cpu",
     dtype: str = "float32",
     kind: str = "random",
     implementation: str = "sparsebench",
 ) -> Workload:
-    """The case's workload: seeded weights on ``device`` and a prepared WeightNormSparsifier.
+    """Return the case's workload: seeded weights on ``device``, a prepared WeightNormSparsifier.
 
     The weight is a buffer of a bare module, as in PyTorch's own benchmark of this step.
 
     Raises:
-        ValueError: an implementation or dtype that does not exist.
+        ValueError: an unknown implementation or dtype.
     """
     if dtype not in DTYPES:
         raise ValueError(f"build: dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
@@ -66,11 +66,11 @@ def build(
 
 
 def library(implementation: str) -> ModuleType:
-    """The module that holds an implementation's public names."""
+    """Return the module with an implementation's public names."""
     if implementation == "sparsebench":
         return sparsebench.pruning
     if implementation == "torch.ao":
-        import torch.ao.pruning  # the reference: only where it is asked for
+        import torch.ao.pruning  # imported only where it is needed
 
         return torch.ao.pruning
     raise ValueError(
@@ -79,11 +79,12 @@ def library(implementation: str) -> ModuleType:
     )
 
 
-def runs_upstream(case: Case) -> bool:
-    """Whether torch.ao.pruning's step gives the case a mask of the weight's shape.
+def runs_upstream(case: MaskCase) -> bool:
+    """Return whether torch.ao.pruning's step computes a mask of the weight's shape for the case.
 
-    It pads to whole blocks and, where only part of a block is zeroed, combines that padded mask
-    with an unpadded one: this fails wherever the block does not divide the shape.
+    It pads the weight to a multiple of the block and, where only part of a block is zeroed,
+    combines the padded mask with an unpadded one. That fails if the block does not divide the
+    shape.
     """
     size = case.block[0] * case.block[1]
     zeros = size if case.zeros is None else case.zeros

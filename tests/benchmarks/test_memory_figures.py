@@ -1,4 +1,4 @@
-"""The temporary memory of a call is one number, however often it is taken."""
+"""The temporary memory of a call is the same number every time it is measured."""
 
 import numpy as np
 import torch
@@ -7,11 +7,11 @@ from benchmarks.workloads import grid, workload
 from benchmarks.workloads.memory import temporary_memory
 
 
-def test_only_arrays_count_and_small_objects_do_not() -> None:
-    kept: list[object] = []
+def test_arrays_are_counted_and_small_objects_are_not() -> None:
+    retained: list[object] = []
 
     def call() -> None:
-        kept.append([str(number) for number in range(1000 + 50 * len(kept))])
+        retained.append([str(number) for number in range(1000 + 50 * len(retained))])
         small = np.zeros(1000)
         del small
         torch.ones(500)
@@ -21,9 +21,9 @@ def test_only_arrays_count_and_small_objects_do_not() -> None:
     assert figures == {500 * 4 + 100_000 * 8}
 
 
-def test_a_step_has_one_figure() -> None:
+def test_the_memory_of_a_step_is_reproducible() -> None:
     torch.set_num_threads(1)
-    step = workload.build(grid.Case((512, 300), 0.5, (1, 1), 1)).step
+    step = workload.build(grid.MaskCase((512, 300), 0.5, (1, 1), 1)).step
     figures = {temporary_memory(step, "cpu") for _ in range(3)}
     assert len(figures) == 1
     assert min(figures) > 0

@@ -17,7 +17,7 @@ def test_the_seed_grid_has_291_cases_and_the_llm_grid_24() -> None:
     assert (len(grid.LLM), len(grid.NM)) == (18, 6)
 
 
-def test_names_are_stable_and_lead_back_to_their_case() -> None:
+def test_names_are_stable_and_identify_their_case() -> None:
     assert grid.SHORT[0].name == "shape=32x16,level=0.3,block=4x1,zeros=2"
     assert grid.LONG[5].name == "shape=128x128,level=0,block=1x4,zeros=all"
     assert [grid.by_name(case.name) for case in grid.ALL] == grid.ALL
@@ -29,7 +29,7 @@ def test_cases_are_selected_by_tag_and_field() -> None:
     assert grid.select(tag="2:4") == [case for case in grid.NM if case.block == (1, 4)]
 
 
-def test_a_wrong_tag_or_field_names_those_that_exist() -> None:
+def test_an_unknown_tag_or_field_lists_the_valid_ones() -> None:
     with pytest.raises(ValueError, match=r"tags are 2:4, 4:8, llm, long, nm, seed, short, got"):
         grid.select(tag="lnog")
     with pytest.raises(ValueError, match="fields are shape, level, block, zeros, got size"):
@@ -37,10 +37,10 @@ def test_a_wrong_tag_or_field_names_those_that_exist() -> None:
 
 
 def test_random_weights_are_the_documented_numbers() -> None:
-    made = weights.weights((4, 5), "random")
+    actual = weights.weights((4, 5), "random")
     raw = [int(value) for value in np.random.PCG64(weights.SEED).random_raw(20)]
     expected = [((value >> 40) - 2**23) * 2.0**-23 for value in raw]
-    assert made.flatten().tolist() == expected
+    assert actual.flatten().tolist() == expected
     assert sha256(weights.weights((255, 324), "random").numpy().tobytes()).hexdigest() == (
         "26c3503017348a860f7921195a464859e1b621a2623fadddda336168a1b282e0"
     )
@@ -49,9 +49,9 @@ def test_random_weights_are_the_documented_numbers() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_dtypes_round_the_same_weights(dtype: torch.dtype) -> None:
     exact = weights.weights((64, 64), "random")
-    made = weights.weights((64, 64), "random", dtype)
-    assert made.dtype == dtype
-    assert torch.equal(made, exact.to(dtype))
+    actual = weights.weights((64, 64), "random", dtype)
+    assert actual.dtype == dtype
+    assert torch.equal(actual, exact.to(dtype))
 
 
 def test_an_unknown_kind_of_weights_is_refused() -> None:
@@ -59,35 +59,35 @@ def test_an_unknown_kind_of_weights_is_refused() -> None:
         weights.weights((2, 2), "randn")
 
 
-def test_digest_is_of_shape_and_bits_alone() -> None:
+def test_digest_depends_on_shape_and_bits_only() -> None:
     mask = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
-    known = sha256(b"\2" + b"\0" * 7 + b"\3" + b"\0" * 7 + bytes([0b10101100])).hexdigest()
-    assert digest.digest(mask) == known
-    assert digest.digest(mask.bool().T.contiguous().T) == known
-    assert digest.digest(mask.view(3, 2)) != known
-    assert digest.tracked(mask) == int(known[:12], 16)
+    expected = sha256(b"\2" + b"\0" * 7 + b"\3" + b"\0" * 7 + bytes([0b10101100])).hexdigest()
+    assert digest.digest(mask) == expected
+    assert digest.digest(mask.bool().T.contiguous().T) == expected
+    assert digest.digest(mask.view(3, 2)) != expected
+    assert digest.tracked(mask) == int(expected[:12], 16)
     assert float(digest.tracked(mask)) == digest.tracked(mask)
 
 
 @pytest.mark.parametrize("case", SEED_GRID, ids=str)
-def test_every_seed_case_has_a_mask_and_equals_upstream_where_that_runs(case: grid.Case) -> None:
-    ours = workload.build(case)
-    ours.step()
-    assert ours.mask.shape == case.shape
-    theirs = upstream_mask(case, "random")
-    assert (theirs is not None) == workload.runs_upstream(case)
-    if theirs is not None:
-        assert digest.digest(ours.mask) == digest.digest(theirs)
+def test_seed_masks_equal_upstream_where_that_runs(case: grid.MaskCase) -> None:
+    built = workload.build(case)
+    built.step()
+    assert built.mask.shape == case.shape
+    upstream = upstream_mask(case, "random")
+    assert (upstream is not None) == workload.runs_upstream(case)
+    if upstream is not None:
+        assert digest.digest(built.mask) == digest.digest(upstream)
 
 
 @pytest.mark.parametrize("case", [c for c in SEED_GRID if workload.runs_upstream(c)], ids=str)
-def test_on_ones_as_many_blocks_are_pruned_as_upstream(case: grid.Case) -> None:
-    """All scores tie, and which block goes is ours to define; how many is not."""
-    ours = workload.build(case, kind="ones")
-    ours.step()
-    theirs = upstream_mask(case, "ones")
-    assert theirs is not None
-    assert pruned_blocks(ours.mask, case) == pruned_blocks(theirs, case)
+def test_on_ones_as_many_blocks_are_pruned_as_upstream(case: grid.MaskCase) -> None:
+    """All scores are equal, so upstream may prune other blocks, but as many."""
+    built = workload.build(case, kind="ones")
+    built.step()
+    upstream = upstream_mask(case, "ones")
+    assert upstream is not None
+    assert pruned_blocks(built.mask, case) == pruned_blocks(upstream, case)
 
 
 def test_upstream_runs_236_of_the_291_cases() -> None:
@@ -96,24 +96,24 @@ def test_upstream_runs_236_of_the_291_cases() -> None:
 
 @pytest.mark.parametrize("kind", weights.KINDS)
 def test_masks_do_not_depend_on_the_number_of_threads(kind: str) -> None:
-    case = grid.Case((1024, 1536), 0.5, (1, 4), None)
+    case = grid.MaskCase((1024, 1536), 0.5, (1, 4), None)
     digests = set()
-    before = torch.get_num_threads()
+    previous = torch.get_num_threads()
     try:
         for threads in (1, 2, 4):
             torch.set_num_threads(threads)
-            ours = workload.build(case, kind=kind)
-            ours.step()
-            digests.add(digest.digest(ours.mask))
+            built = workload.build(case, kind=kind)
+            built.step()
+            digests.add(digest.digest(built.mask))
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(previous)
     assert len(digests) == 1
 
 
 def test_measured_sparsity_counts_elements() -> None:
-    ours = workload.build(grid.Case((8, 8), 1.0, (1, 4), 1))
-    ours.step()
-    assert ours.measured_sparsity() == 0.25
+    built = workload.build(grid.MaskCase((8, 8), 1.0, (1, 4), 1))
+    built.step()
+    assert built.measured_sparsity() == 0.25
 
 
 def test_an_unknown_implementation_or_dtype_is_refused() -> None:
@@ -123,29 +123,29 @@ def test_an_unknown_implementation_or_dtype_is_refused() -> None:
         workload.build(grid.SHORT[0], dtype="int8")
 
 
-def test_temporary_memory_is_the_peak_of_both_allocators() -> None:
-    kept = []
+def test_temporary_memory_is_the_sum_of_both_allocators_peaks() -> None:
+    retained = []
 
     def call() -> None:
         large = torch.ones(1000, 1000)
-        kept[:] = [large.sum() + torch.ones(500).sum()]
+        retained[:] = [large.sum() + torch.ones(500).sum()]
         np.ones(100_000).sum()
 
     assert temporary_memory(call, "cpu") == pytest.approx(4_000_000 + 800_000, rel=0.02)
 
 
-def upstream_mask(case: grid.Case, kind: str) -> torch.Tensor | None:
-    """torch.ao's mask, or None where its step or its forward raises or the shape is wrong."""
-    theirs = workload.build(case, kind=kind, implementation="torch.ao")
+def upstream_mask(case: grid.MaskCase, kind: str) -> torch.Tensor | None:
+    """Return torch.ao's mask; None where its step or forward raises or the shape is wrong."""
+    upstream = workload.build(case, kind=kind, implementation="torch.ao")
     try:
-        theirs.step()
-        _ = theirs.model.weight
+        upstream.step()
+        _ = upstream.model.weight
     except (RuntimeError, ValueError, AssertionError):
         return None
-    return theirs.mask if theirs.mask.shape == case.shape else None
+    return upstream.mask if upstream.mask.shape == case.shape else None
 
 
-def pruned_blocks(mask: torch.Tensor, case: grid.Case) -> int:
+def pruned_blocks(mask: torch.Tensor, case: grid.MaskCase) -> int:
     zeros = (mask == 0).float()[None]
     touched = torch.nn.functional.max_pool2d(zeros, case.block, ceil_mode=True)
     return int(touched.sum())
