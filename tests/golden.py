@@ -1,8 +1,8 @@
-"""The golden digests: what the mask of every grid case must be, and where one is not.
+"""Golden digests: the expected mask of every grid case, and the comparison with computed masks.
 
-``tests/data/golden_digests.tsv`` has a row a case and kind of weights, and a column a dtype with
-the first 64 bits of the mask's digest. The slow oracle computed it: ``oracles.mask``, and for the
-LLM grid its equivalent ``oracles.mask_by_sorting``. ``scripts/verify`` is this module's command.
+``tests/data/golden_digests.tsv`` has one row per case and kind of weights, and one column per dtype
+with the first 64 bits of the mask's digest. It was computed by the slow oracles: ``oracles.mask``,
+and ``oracles.mask_by_sorting`` for the LLM grid. ``scripts/verify`` runs this module.
 """
 
 import csv
@@ -29,8 +29,8 @@ COLUMNS = ("case", "weights", *workload.DTYPES)
 
 
 @dataclass(frozen=True, order=True)
-class Mask:
-    """Which mask a digest is of."""
+class GoldenMask:
+    """The mask that a digest belongs to."""
 
     case: str
     weights: str
@@ -40,99 +40,102 @@ class Mask:
         return f"{self.case} {self.weights} {self.dtype}"
 
 
-Table = dict[Mask, str]
+Table = dict[GoldenMask, str]
 
 
-def read(path: Path = TABLE) -> Table:
-    """The digest of every mask.
+def read(path: Path | None = None) -> Table:
+    """Return the digest of every mask in the file, by default TABLE.
 
     Raises:
-        SparsebenchError: the file is no such table.
+        SparsebenchError: the file has other columns.
     """
+    path = path or TABLE
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file, dialect="excel-tab")
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise SparsebenchError(f"{path}: its first line must be {', '.join(COLUMNS)}")
+            raise SparsebenchError(f"{path}: the first line must be {', '.join(COLUMNS)}")
         return {
-            Mask(row["case"], row["weights"], dtype): row[dtype]
+            GoldenMask(row["case"], row["weights"], dtype): row[dtype]
             for row in reader
             for dtype in workload.DTYPES
         }
 
 
-def write(table: Table, path: Path = TABLE) -> None:
-    """Write the masks that ``table`` has, by case in grid order."""
-    with path.open("w", encoding="utf-8", newline="") as file:
+def write(table: Table, path: Path | None = None) -> None:
+    """Write the digests of ``table``, cases in grid order, by default to TABLE."""
+    with (path or TABLE).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, dialect="excel-tab", lineterminator="\n")
         writer.writerow(COLUMNS)
         for case in grid.ALL:
             for kind in weights.KINDS:
-                row = [table.get(Mask(case.name, kind, dtype), "") for dtype in workload.DTYPES]
+                row = [
+                    table.get(GoldenMask(case.name, kind, dtype), "") for dtype in workload.DTYPES
+                ]
                 if any(row):
                     writer.writerow([case.name, kind, *row])
 
 
-def masks(grids: Iterable[str]) -> Iterator[Mask]:
-    """All masks of some grids."""
+def golden_masks(grids: Iterable[str]) -> Iterator[GoldenMask]:
+    """Yield all masks of the named grids."""
     for name in grids:
         for case in grid.select(tag=name):
             for kind in weights.KINDS:
-                yield from (Mask(case.name, kind, dtype) for dtype in workload.DTYPES)
+                yield from (GoldenMask(case.name, kind, dtype) for dtype in workload.DTYPES)
 
 
-def by_oracle(wanted: Mask) -> str:
-    """The digest of the mask that the oracle computes."""
-    case = grid.by_name(wanted.case)
+def by_oracle(mask: GoldenMask) -> str:
+    """Return the digest of the mask that the oracle computes."""
+    case = grid.by_name(mask.case)
     oracle = oracles.mask_by_sorting if "llm" in case.tags else oracles.mask
-    weight = weights.weights(case.shape, wanted.weights, workload.DTYPES[wanted.dtype])
+    weight = weights.weights(case.shape, mask.weights, workload.DTYPES[mask.dtype])
     keep = oracle(weight, case.level, case.block, case.zeros)
     return digest.digest(torch.from_numpy(keep))[:DIGITS]
 
 
-def by_step(wanted: Mask, device: str, path: str | None) -> str:
-    """The digest of the mask after a step; ``path`` None: the one that a user gets."""
+def by_step(mask: GoldenMask, device: str, path: str | None) -> str:
+    """Return the digest of the mask after a step; ``path`` None: the default path."""
     with ExitStack() as stack:
         if path is not None:
             stack.enter_context(only(path))
-        case = grid.by_name(wanted.case)
-        built = workload.build(case, device, wanted.dtype, wanted.weights)
-        built.step()
-        return digest.digest(built.mask)[:DIGITS]
+        case = grid.by_name(mask.case)
+        stepped = workload.build(case, device, mask.dtype, mask.weights)
+        stepped.step()
+        return digest.digest(stepped.mask)[:DIGITS]
 
 
 @dataclass(frozen=True)
-class Report:
-    """What was compared, and each mask that differs with the digests expected and found."""
+class DigestReport:
+    """The number of masks compared, and each that differs with its expected and actual digest."""
 
     compared: int
-    different: list[tuple[Mask, str, str]]
+    different: list[tuple[GoldenMask, str, str]]
 
 
 def check_device(device: str, path: str | None) -> None:
-    """SparsebenchError where the path computes on the other device, so that no other stands in."""
+    """Raise SparsebenchError if ``path`` does not serve ``device``, as another would be used."""
     if device == "cuda" and path == "compiled":
-        raise SparsebenchError(f"--implementation: {path} computes on the cpu alone, got cuda")
+        raise SparsebenchError(f"--implementation: {path} computes on cpu only, got --device=cuda")
     if device == "cpu" and path == "triton" and not is_interpreted():
         raise SparsebenchError(
-            "--implementation: triton computes on cuda, got cpu; "
-            "TRITON_INTERPRET=1 runs its kernels there, slowly"
+            "--implementation: triton computes on cuda, got --device=cpu; "
+            "set TRITON_INTERPRET=1 to run its kernels on cpu, slowly"
         )
 
 
-def verify(table: Table, grids: Sequence[str], device: str, path: str | None) -> Report:
-    """Compute every mask of some grids and compare it with the table.
+def verify(table: Table, grids: Sequence[str], device: str, path: str | None) -> DigestReport:
+    """Compute every mask of the named grids and compare it with the table.
 
     Raises:
-        SparsebenchError: the table lacks a mask.
+        SparsebenchError: the table has no digest of a mask.
     """
     compared, different = 0, []
-    for wanted in masks(grids):
-        if not table.get(wanted):
-            raise SparsebenchError(f"{TABLE}: has no digest of {wanted}; rebuild it")
-        found, compared = by_step(wanted, device, path), compared + 1
-        if found != table[wanted]:
-            different.append((wanted, table[wanted], found))
-    return Report(compared, different)
+    for mask in golden_masks(grids):
+        if not table.get(mask):
+            raise SparsebenchError(f"{TABLE}: must have a digest of {mask}; add it with --rebuild")
+        actual, compared = by_step(mask, device, path), compared + 1
+        if actual != table[mask]:
+            different.append((mask, table[mask], actual))
+    return DigestReport(compared, different)
 
 
 @click.command()
@@ -140,7 +143,7 @@ def verify(table: Table, grids: Sequence[str], device: str, path: str | None) ->
 @click.option(
     "--implementation",
     type=click.Choice(PATHS),
-    help="One of the ways to the same bits; by default the one that a user gets.",
+    help="Path that computes the masks; by default the one that a user gets.",
 )
 @click.option(
     "--grid",
@@ -149,25 +152,29 @@ def verify(table: Table, grids: Sequence[str], device: str, path: str | None) ->
     multiple=True,
     default=("short", "long"),
     show_default=True,
-    help="Repeatable; llm takes minutes and 3 GB.",
+    help="Repeatable; llm takes minutes and 3 GB of memory.",
 )
-@click.option("--rebuild", is_flag=True, help="Compute those grids' digests by the oracle instead.")
+@click.option(
+    "--rebuild",
+    is_flag=True,
+    help="Compute the digests of the grids by the oracle and write the table.",
+)
 def command(device: str, implementation: str | None, grids: tuple[str, ...], rebuild: bool) -> int:
     """Compare the masks of this machine with the golden digests, bit for bit.
 
     Exit codes: 0 all equal, 1 a mask differs, 2 bad input.
     """
     if rebuild:
-        former = read() if TABLE.exists() else {}
-        write({**former, **{wanted: by_oracle(wanted) for wanted in masks(grids)}})
+        previous = read() if TABLE.exists() else {}
+        write({**previous, **{mask: by_oracle(mask) for mask in golden_masks(grids)}})
         return 0
     if device not in devices.available():
-        raise SparsebenchError("--device: cuda needs a CUDA device, found none")
+        raise SparsebenchError("--device: cuda must be available, but no CUDA device was found")
     check_device(device, implementation)
     click.echo(f"torch {torch.__version__}, NumPy {numpy.__version__}, {processor() or machine()}")
     report = verify(read(), grids, device, implementation)
-    for mask, expected, found in report.different:
-        click.echo(f"{mask}: expected {expected}, got {found}")
+    for mask, expected, actual in report.different:
+        click.echo(f"{mask}: expected {expected}, got {actual}")
     click.echo(f"{report.compared} masks on {device}: {len(report.different) or 'none'} differ")
     return 1 if report.different else 0
 

@@ -1,8 +1,8 @@
-"""Slow reference masks: the sentences of docs/semantics.md, one after the other.
+"""Slow, simple reference implementations of the masks, after ``docs/semantics.md``.
 
-``mask`` is pure Python over NumPy scalars, each operation of which rounds by itself, and takes
-microseconds an element. ``mask_by_sorting`` is the same in whole NumPy arrays, for tensors of
-millions of elements, where blocks divide the shape; a test holds the two against each other.
+``mask`` is pure Python over NumPy scalars, rounds each operation by itself, and takes microseconds
+per element. ``mask_by_sorting`` computes the same with NumPy arrays, for tensors of millions of
+elements whose shape the block divides. A test compares the two.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from torch import Tensor
 
 Array = np.ndarray[Any, Any]
 Norm = Callable[[Any], Any]
-Place = tuple[int, int]
+Index = tuple[int, int]
 
 
 def l1(w: Any) -> Any:
@@ -27,7 +27,7 @@ def l2(w: Any) -> Any:
 
 
 def wide(weight: Tensor) -> Array:
-    """The values in the precision that scores have: float32, or float64 for float64."""
+    """Return the values in the precision of scores: float32, or float64 for float64."""
     dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
     return weight.detach().to(dtype).numpy()
 
@@ -35,22 +35,22 @@ def wide(weight: Tensor) -> Array:
 def mask(
     weight: Tensor, level: float, block: tuple[int, int], zeros: int | None, norm: Norm = l2
 ) -> Array:
-    """True where the weight is kept."""
+    """Return True where the weight is kept."""
     with np.errstate(all="ignore"):
         values = wide(weight)
-        scores = {place: norm(values[place]) for place in np.ndindex(values.shape)}
+        scores = {index: norm(values[index]) for index in np.ndindex(values.shape)}
         blocks = list(_blocks(values.shape, block))
-        lowest = _lowest([_mean([scores[place] for place in inside]) for inside in blocks])
+        lowest = _lowest([_mean([scores[index] for index in inside]) for inside in blocks])
         keep = np.ones(values.shape, dtype=bool)
-        for chosen in lowest[: selected(len(blocks), level)]:
-            inside = blocks[chosen]
-            for element in _lowest([scores[place] for place in inside])[:zeros]:
+        for number in lowest[: selected(len(blocks), level)]:
+            inside = blocks[number]
+            for element in _lowest([scores[index] for index in inside])[:zeros]:
                 keep[inside[element]] = False
     return keep
 
 
 def selected(blocks: int, level: float) -> int:
-    """How many blocks a level selects."""
+    """Return how many blocks a level selects."""
     if level <= 0:
         return 0
     if level >= 1:
@@ -58,8 +58,8 @@ def selected(blocks: int, level: float) -> int:
     return max(0, min(round(level * blocks), blocks - 1))
 
 
-def _blocks(shape: Place, block: Place) -> Iterator[list[Place]]:
-    """The places inside every block, blocks and places in row-major order."""
+def _blocks(shape: Index, block: Index) -> Iterator[list[Index]]:
+    """Yield the indices inside every block, blocks and indices in row-major order."""
     (rows, cols), (height, width) = shape, block
     for top in range(0, rows, height):
         for left in range(0, cols, width):
@@ -78,7 +78,7 @@ def _mean(scores: list[Any]) -> Any:
 
 
 def _lowest(scores: list[Any]) -> list[int]:
-    """Indices from the lowest score to the highest, NaN last, equal ones by index."""
+    """Return indices from the lowest score to the highest, NaN last, ties by index."""
 
     def rank(index: int) -> tuple[bool, float, int]:
         score = scores[index]
@@ -90,20 +90,20 @@ def _lowest(scores: list[Any]) -> list[int]:
 def mask_by_sorting(
     weight: Tensor, level: float, block: tuple[int, int], zeros: int | None, norm: Norm = l2
 ) -> Array:
-    """The same as :func:`mask`, where ``block`` divides the shape."""
+    """Return the same as :func:`mask`, where ``block`` divides the shape."""
     (rows, cols), (height, width) = weight.shape, block
     grid = ceil(rows / height), ceil(cols / width)
     tiles = norm(wide(weight)).reshape(grid[0], height, grid[1], width).swapaxes(1, 2)
-    scores = tiles.reshape(-1, height * width)  # a row a block, its elements in row-major order
+    scores = tiles.reshape(-1, height * width)  # one row per block, its elements in row-major order
     sums = np.zeros(len(scores), scores.dtype)
     for lane in scores.T:
         sums += lane
     order = np.argsort(sums / scores.dtype.type(height * width), kind="stable")
-    chosen = order[: selected(len(scores), level)]
+    blocks = order[: selected(len(scores), level)]
     keep = np.ones(scores.shape, dtype=bool)
     if zeros is None:
-        keep[chosen] = False
+        keep[blocks] = False
     else:
-        lowest = np.argsort(scores[chosen], axis=1, kind="stable")[:, :zeros]
-        keep[chosen[:, None], lowest] = False
+        lowest = np.argsort(scores[blocks], axis=1, kind="stable")[:, :zeros]
+        keep[blocks[:, None], lowest] = False
     return keep.reshape(*grid, height, width).swapaxes(1, 2).reshape(rows, cols)

@@ -14,7 +14,7 @@ Pair = tuple[MaskCase, float, float]
 
 
 def measure(rounds: int) -> Iterator[Pair]:
-    """Yield each case that torch.ao.pruning supports, with seconds of its step in both libraries."""
+    """Yield each case that torch.ao.pruning supports, with both libraries' step seconds."""
     torch.set_num_threads(1)
     for case in filter(workload.runs_upstream, [*SHORT, *LONG]):
         steps = {

@@ -1,6 +1,6 @@
-"""What Triton compiles for an H100, without one: prints the code of the kernels that compute.
+"""Print the code that Triton compiles for an H100; no GPU is needed.
 
-A process of its own, because one whose kernels are interpreted cannot compile them any more.
+It is a process of its own, because a process that interprets kernels cannot compile them.
 """
 
 import json
@@ -31,7 +31,7 @@ FIXED = {
 
 
 def code(kernel: triton.JITFunction, dtype: str) -> str:
-    """The PTX of a kernel for weights of a dtype, after the assembler has taken it."""
+    """Return the PTX of a kernel for weights of a dtype; the assembler has accepted it."""
     pointers = {
         "weight": ELEMENTS[dtype],
         "mask": ELEMENTS[dtype],

@@ -49,7 +49,7 @@ PROBLEMS: list[Problem] = [
 
 @pytest.fixture(autouse=True)
 def quiet() -> Any:
-    """The interpreter computes with NumPy, which warns of what is infinite or not a number."""
+    """The interpreter computes with NumPy, which warns about infinities and NaN."""
     with np.errstate(all="ignore"):
         yield
 
@@ -88,7 +88,9 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
-def test_the_mask_is_the_oracle(problem: Problem, dtype: torch.dtype, launches: list[str]) -> None:
+def test_the_mask_equals_the_oracle(
+    problem: Problem, dtype: torch.dtype, launches: list[str]
+) -> None:
     shape, *pattern = problem
     for kind in ("ties", "special"):
         weight = weights(shape, kind, dtype)
@@ -112,7 +114,7 @@ def test_spans_and_tiles_change_no_bit(
 
 
 @pytest.mark.parametrize("dtype", DTYPES[:2], ids=str)
-def test_signs_of_zero_and_of_nan_do_not_count(dtype: torch.dtype) -> None:
+def test_signs_of_zero_and_nan_are_ignored(dtype: torch.dtype) -> None:
     nan = float("nan")
     weight = torch.tensor([[0.0, -0.0, 1.0, nan, -1.0, nan, nan, nan]], dtype=dtype)
     weight[0, 3::4].neg_()  # NumPy, and so the interpreter, makes negative ones of inf - inf
@@ -142,7 +144,7 @@ def test_blocks_too_large_for_a_tile_are_computed_by_torch(launches: list[str]) 
     assert launches == []
 
 
-def test_autograd_sees_the_write() -> None:
+def test_autograd_detects_the_write() -> None:
     x = torch.ones(4, 4, requires_grad=True, device=DEVICE)
     mask = torch.ones(4, 4, device=DEVICE)
     product = x * mask
@@ -199,7 +201,7 @@ def test_a_graph_replays_the_mask_of_new_weights() -> None:
 
 
 @needs_gpu
-def test_triton_is_the_path_of_a_gpu(launches: list[str]) -> None:
+def test_a_gpu_uses_triton(launches: list[str]) -> None:
     weight = torch.rand(8, 8, device=DEVICE)
     write_mask(torch.empty_like(weight), weight, masks.l2, 1.0, (1, 4), 2)
     assert kernels.is_interpreted() is False

@@ -1,4 +1,4 @@
-"""Weights of any dimensions as matrices, and one level over all tensors."""
+"""Layouts of weights of any dimensions, and one level over all tensors."""
 
 from math import prod
 from typing import Any
@@ -18,14 +18,14 @@ SHAPES = st.lists(st.integers(1, 4), min_size=1, max_size=5).map(tuple)
 
 
 @given(SHAPES, st.sampled_from(LAYOUTS))
-def test_there_and_back(shape: tuple[int, ...], layout: str) -> None:
+def test_from_matrix_inverts_to_matrix(shape: tuple[int, ...], layout: str) -> None:
     tensor = torch.arange(prod(shape)).view(shape)
     matrix = to_matrix(tensor, layout)
     assert matrix.shape == matrix_shape(shape, layout)
     assert torch.equal(from_matrix(matrix.clone(), shape, layout), tensor)
 
 
-def test_the_second_layout_runs_along_the_channels() -> None:
+def test_out_kernel_in_orders_channels_last() -> None:
     tensor = torch.arange(6).view(1, 2, 3)  # two channels, a kernel of three
     assert to_matrix(tensor).tolist() == [[0, 1, 2, 3, 4, 5]]
     assert to_matrix(tensor, "out_kernel_in").tolist() == [[0, 3, 1, 4, 2, 5]]
@@ -71,27 +71,27 @@ def test_an_unknown_layout_is_refused(wrong: Any) -> None:
         WeightNormSparsifier(layout=wrong).prepare(MLP(), None)
 
 
-# --- one level over all --------------------------------------------------------------------------
+# --- level_scope="global" ---------------------------------------------------------------
 
 
-def with_scope(level: float, model: nn.Module, **settings: Any) -> WeightNormSparsifier:
+def global_sparsifier(level: float, model: nn.Module, **settings: Any) -> WeightNormSparsifier:
     sparsifier = WeightNormSparsifier(level, level_scope="global", **settings)
     sparsifier.prepare(model, None)
     return sparsifier
 
 
-def keeps(sparsifier: WeightNormSparsifier) -> list[torch.Tensor]:
+def kept_weights(sparsifier: WeightNormSparsifier) -> list[torch.Tensor]:
     return [group["module"].parametrizations.weight[0].mask != 0 for group in sparsifier.groups]
 
 
 @given(st.floats(0, 1))
-def test_the_lowest_of_all_tensors_go(level: float) -> None:
+def test_global_scope_prunes_the_lowest_of_all_tensors(level: float) -> None:
     model = MLP()
     layers = (model.first, model.middle[0], model.last)
     weights = torch.cat([layer.weight.detach().flatten() for layer in layers])
-    sparsifier = with_scope(level, model, sparse_block_shape=(1, 1))
+    sparsifier = global_sparsifier(level, model, sparse_block_shape=(1, 1))
     sparsifier.step()
-    kept = torch.cat([mask.flatten() for mask in keeps(sparsifier)])
+    kept = torch.cat([mask.flatten() for mask in kept_weights(sparsifier)])
     count = max(0, min(round(level * len(weights)), len(weights) - (level < 1)))
     lowest = weights.abs().argsort(stable=True)[:count]
     expected = torch.ones_like(kept).index_fill(0, lowest, False)
@@ -102,39 +102,39 @@ def test_layers_of_small_weights_lose_more() -> None:
     model = MLP()
     with torch.no_grad():
         model.first.weight.mul_(0.01)
-    sparsifier = with_scope(0.3, model)
+    sparsifier = global_sparsifier(0.3, model)
     sparsifier.step()
-    first, middle, last = (mask.double().mean() for mask in keeps(sparsifier))
+    first, middle, last = (mask.double().mean() for mask in kept_weights(sparsifier))
     assert first < middle
     assert first < last
 
 
-def test_a_single_tensor_is_ranked_as_before() -> None:
+def test_global_scope_of_one_tensor_equals_tensor_scope() -> None:
     masks = []
     for scope in ("tensor", "global"):
         sparsifier = WeightNormSparsifier(0.4, (2, 3), 4, level_scope=scope)
         sparsifier.prepare(seeded(nn.Linear(10, 7)), None)
         sparsifier.step()
-        masks += keeps(sparsifier)
+        masks += kept_weights(sparsifier)
     assert torch.equal(*masks)
 
 
-def test_a_schedule_drives_it() -> None:
-    sparsifier = with_scope(0.8, MLP(), sparse_block_shape=(1, 1))
+def test_a_scheduler_sets_the_global_level() -> None:
+    sparsifier = global_sparsifier(0.8, MLP(), sparse_block_shape=(1, 1))
     scheduler = CubicSL(sparsifier, delta_t=1, total_t=3)
     for _ in range(4):
         sparsifier.step()
         scheduler.step()
-    kept = torch.cat([mask.flatten() for mask in keeps(sparsifier)])
+    kept = torch.cat([mask.flatten() for mask in kept_weights(sparsifier)])
     assert (~kept).sum() == round(0.8 * kept.numel())
 
 
-def test_levels_that_differ_are_refused_and_nothing_moves() -> None:
-    sparsifier = with_scope(0.5, MLP())
+def test_different_levels_are_refused_and_masks_unchanged() -> None:
+    sparsifier = global_sparsifier(0.5, MLP())
     sparsifier.groups[0]["sparsity_level"] = 0.6
     with pytest.raises(ConfigError, match="must be the same in all groups"):
         sparsifier.step()
-    assert all(mask.all() for mask in keeps(sparsifier))
+    assert all(mask.all() for mask in kept_weights(sparsifier))
 
 
 def test_an_unknown_scope_is_refused() -> None:

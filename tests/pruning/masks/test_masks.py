@@ -1,4 +1,4 @@
-"""Masks against the slow oracle: every path, every dtype, any values."""
+"""Masks against the slow oracle: every path and dtype, arbitrary values."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,7 @@ NORMS: dict[str, tuple[masks.Norm, Callable[[Any], Any]]] = {
     "l2": (masks.l2, oracles.l2),
     "signed": (lambda w: -w, lambda w: -w),
 }
-# Few different values make ties; the others are where arithmetic and order are special.
+# Few distinct values give ties; the special ones are edges of arithmetic and order.
 TIES = st.sampled_from([-2.0, -1.0, -0.0, 0.0, 1.0, 2.0])
 SPECIAL = st.sampled_from(
     [float("inf"), -float("inf"), float("nan"), -0.0, 0.0, 1e-45, -1e-40, 1e-38, 6e-8, 3e38, 1e30]
@@ -45,7 +45,7 @@ def problems(draw: st.DrawFn) -> tuple[Tensor, float, tuple[int, int], int | Non
 
 
 def strided(weight: Tensor, layout: str) -> Tensor:
-    """The same values at other strides."""
+    """Return the same values with other strides."""
     if layout == "transposed":
         return weight.t().contiguous().t()
     if layout == "sliced":
@@ -64,7 +64,7 @@ def written(weight: Tensor, norm: masks.Norm, *pattern: Any) -> Any:
 
 @settings(deadline=None, max_examples=100)
 @given(problems(), st.sampled_from(sorted(NORMS)))
-def test_the_mask_of_scores_is_the_oracle(
+def test_sparsity_mask_equals_the_oracle(
     problem: tuple[Tensor, float, tuple[int, int], int | None], norm: str
 ) -> None:
     weight, *pattern = problem
@@ -80,7 +80,7 @@ def test_the_mask_of_scores_is_the_oracle(
     st.sampled_from(["contiguous", "transposed", "sliced"]),
     st.sampled_from(kernels.CPU_PATHS),
 )
-def test_every_path_is_the_oracle(
+def test_every_path_equals_the_oracle(
     problem: tuple[Tensor, float, tuple[int, int], int | None], norm: str, layout: str, path: str
 ) -> None:
     weight, *pattern = problem
@@ -116,13 +116,13 @@ def test_spans_and_samples_change_no_bit(
     np.testing.assert_array_equal(keep, oracles.mask(weight, *pattern, slow))
 
 
-class ReadsBack(TorchDispatchMode):
-    """Fails on every operator that reads from a device to the host, or copies to it from there.
+class HostTransferGuard(TorchDispatchMode):
+    """Fails on every operator that copies between device and host, in either direction.
 
-    A CUDA graph can capture neither.
+    A CUDA graph cannot capture such an operator.
     """
 
-    WAITS = frozenset(
+    FORBIDDEN = frozenset(
         [
             "_local_scalar_dense",
             "nonzero",
@@ -137,13 +137,13 @@ class ReadsBack(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        assert func.overloadpacket.__name__ not in self.WAITS
+        assert func.overloadpacket.__name__ not in self.FORBIDDEN
         return func(*args, **(kwargs or {}))
 
 
 @settings(deadline=None, max_examples=100)
 @given(problems(), st.sampled_from(sorted(NORMS)))
-def test_as_on_a_device_nothing_is_read_back(
+def test_the_device_algorithm_never_transfers_to_the_host(
     problem: tuple[Tensor, float, tuple[int, int], int | None], norm: str
 ) -> None:
     weight, *pattern = problem
@@ -151,20 +151,20 @@ def test_as_on_a_device_nothing_is_read_back(
     mask = torch.full_like(weight, 3)
     with pytest.MonkeyPatch.context() as patch, only("torch"):
         patch.setattr(reference, "kth_smallest", reference.bisected_kth)
-        with ReadsBack():
+        with HostTransferGuard():
             write_mask(mask, weight, fast, *pattern)
     np.testing.assert_array_equal(mask.bool().numpy(), oracles.mask(weight, *pattern, slow))
 
 
 @pytest.mark.parametrize("pattern", [(0.5, (1, 4), None), (1.0, (1, 4), 2), (0.9, (8, 8), 40)])
-def test_a_whole_step_reads_nothing_back(
+def test_a_step_never_transfers_to_the_host(
     pattern: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = torch.nn.Sequential(torch.nn.Linear(32, 20), torch.nn.Linear(20, 9))
     sparsifier = WeightNormSparsifier(*pattern)
     sparsifier.prepare(model, None)
     monkeypatch.setattr(reference, "kth_smallest", reference.bisected_kth)
-    with only("torch"), ReadsBack():
+    with only("torch"), HostTransferGuard():
         sparsifier.step()
     for layer in model:
         keep = oracles.mask(layer.parametrizations.weight.original, *pattern)
@@ -172,8 +172,8 @@ def test_a_whole_step_reads_nothing_back(
 
 
 @pytest.mark.parametrize("read", [lambda x: x.sum().item(), lambda x: x[x > 0], torch.nonzero])
-def test_reading_back_is_noticed(read: Callable[[Tensor], object]) -> None:
-    with ReadsBack(), pytest.raises(AssertionError):
+def test_a_host_transfer_is_detected(read: Callable[[Tensor], object]) -> None:
+    with HostTransferGuard(), pytest.raises(AssertionError):
         read(torch.ones(3))
 
 
@@ -203,7 +203,7 @@ def test_all_paths_agree_on_larger_tensors(
     weight = random_weight(515, 389, dtype)
     if kind == "ones":
         weight.fill_(1)
-    elif kind == "levels":  # quantised: most keys in the bracket are equal
+    elif kind == "levels":  # quantized: most keys in the bracket are equal
         weight = (weight * 2).round()
     elif kind == "special":
         weight[::7, ::5] = float("nan")
@@ -224,8 +224,8 @@ def test_the_two_oracles_agree(block: tuple[int, int], zeros: int | None, level:
     np.testing.assert_array_equal(oracles.mask(*problem), oracles.mask_by_sorting(*problem))
 
 
-def fused_disagrees() -> Tensor:
-    """Rows of two blocks of two that rank one way, and the other with a fused multiply-add."""
+def rows_that_detect_fusing() -> Tensor:
+    """Return rows of two blocks (1, 2) that a fused multiply-add would rank the other way."""
     generator = np.random.default_rng(0)
     a, b, c = generator.random((3, 20_000), dtype=np.float32)
     d = np.sqrt(np.maximum(a * a + b * b - c * c, 0))
@@ -235,13 +235,13 @@ def fused_disagrees() -> Tensor:
     exact = blocks.astype(np.float64) ** 2
     fused = [(exact[..., i] + squares[..., 1 - i]).astype(np.float32) for i in (0, 1)]
     differs = rounded[:, 0] <= rounded[:, 1]
-    for scores in fused:  # whichever of the two products the instruction would not round
+    for scores in fused:  # the instruction leaves either product unrounded
         differs &= scores[:, 0] > scores[:, 1]
     return torch.from_numpy(blocks[differs].reshape(-1, 4)[:24])
 
 
 def test_no_fused_multiply_add() -> None:
-    rows = fused_disagrees()
+    rows = rows_that_detect_fusing()
     assert len(rows) == 24
     for row in rows:
         wide = row.repeat(8, 1)
@@ -253,13 +253,13 @@ def test_no_fused_multiply_add() -> None:
                 np.testing.assert_array_equal(keep, oracles.mask(weight, 0.5, block, None))
 
 
-def test_an_unknown_path_names_those_that_exist() -> None:
+def test_an_unknown_path_suggests_a_similar_one() -> None:
     with pytest.raises(ConfigError, match="unknown path 'tritn'; near: triton"), only("tritn"):
         pass
 
 
-@pytest.mark.filterwarnings("ignore:Dynamo")  # torch says where it breaks its graph
-def test_a_function_that_torch_compiles_gives_the_same_mask() -> None:
+@pytest.mark.filterwarnings("ignore:Dynamo")  # torch reports its graph breaks
+def test_torch_compile_gives_the_same_mask() -> None:
     weight = random_weight(64, 48, torch.float32)
     mask = torch.zeros_like(weight)
     torch.compile(write_mask, backend="aot_eager")(mask, weight, masks.l2, 0.5, (1, 4), 2)
@@ -282,7 +282,7 @@ def test_a_strided_mask_is_written_through() -> None:
 
 
 @pytest.mark.parametrize("path", kernels.CPU_PATHS)
-def test_autograd_sees_the_write(path: str) -> None:
+def test_autograd_detects_the_write(path: str) -> None:
     x = torch.ones(4, 4, requires_grad=True)
     mask = torch.ones(4, 4)
     product = x * mask
@@ -299,7 +299,7 @@ def test_the_weight_is_not_changed() -> None:
     assert torch.equal(weight, before)
 
 
-def test_interrupted_between_passes_it_leaves_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_mask_is_all_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
@@ -312,7 +312,7 @@ def test_interrupted_between_passes_it_leaves_ones(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("norm", [lambda w: w.sum(), lambda w: w > 0])
-def test_a_wrong_norm_is_refused_and_the_mask_kept(norm: masks.Norm) -> None:
+def test_a_wrong_norm_is_refused_and_the_mask_unchanged(norm: masks.Norm) -> None:
     mask = torch.full((4, 4), 5.0)
     with pytest.raises(ConfigError, match="must return floats of the weight's shape"):
         write_mask(mask, torch.rand(4, 4), norm, 0.5, (1, 4), None)
