@@ -50,7 +50,7 @@ class LaunchPlan(NamedTuple):
 
     Attributes:
         height, width: of a block, at most the tensor's.
-        places: the block size, rounded up to a power of two.
+        padded_size: the block size, rounded up to a power of two.
         tile: blocks whose mask is written at a time.
         span: blocks per program.
         programs: number of programs.
@@ -58,7 +58,7 @@ class LaunchPlan(NamedTuple):
 
     height: int
     width: int
-    places: int
+    padded_size: int
     tile: int
     span: int
     programs: int
@@ -104,12 +104,12 @@ def _block_sides(pattern: Pattern) -> tuple[int, int]:
 def launch_plan(pattern: Pattern) -> LaunchPlan:
     """Return how the kernels divide the blocks of a pattern among programs."""
     height, width = _block_sides(pattern)
-    places = 1 << (height * width - 1).bit_length()
-    tile = max(1, TILE_ELEMENTS // places)
+    padded_size = 1 << (height * width - 1).bit_length()
+    tile = max(1, TILE_ELEMENTS // padded_size)
     tiles = ceil(pattern.blocks / tile)
     tiles_per_program = ceil(tiles / MAX_PROGRAMS)
     programs = ceil(tiles / tiles_per_program)
-    return LaunchPlan(height, width, places, tile, tiles_per_program * tile, programs)
+    return LaunchPlan(height, width, padded_size, tile, tiles_per_program * tile, programs)
 
 
 def _select(weight: Tensor, norm: str, pattern: Pattern, plan: LaunchPlan) -> _SelectionBuffers:
@@ -141,7 +141,7 @@ def _write(
     selects = buffers.keys is not None
     ranks = pattern.zeros < plan.height * plan.width
     counts = pattern.selected, pattern.zeros, *pattern.shape, pattern.grid[1], pattern.blocks
-    fixed = plan.height, plan.width, plan.places, norm, selects, ranks, plan.tile, MAX_PROGRAMS
+    fixed = plan.height, plan.width, plan.padded_size, norm, selects, ranks, plan.tile, MAX_PROGRAMS
     launch(
         triton_write.write_blocks,
         plan.programs,

@@ -22,7 +22,7 @@ def _keys_at(weight, row, col, exists, rows, cols, NORM: tl.constexpr):
 def _ranked_before(
     weight,
     keys,
-    place,
+    index,
     top,
     left,
     exists,
@@ -41,7 +41,7 @@ def _ranked_before(
     for other in range(HEIGHT * WIDTH):
         row, col = top + other // WIDTH, left + other % WIDTH
         other_keys, inside = _keys_at(weight, row, col, exists, rows, cols, NORM)
-        lower = (other_keys < keys) | ((other_keys == keys) & (other < place))
+        lower = (other_keys < keys) | ((other_keys == keys) & (other < index))
         before += (lower & inside).to(tl.int32)
     return before
 
@@ -62,7 +62,7 @@ def write_blocks(
     span,
     HEIGHT: tl.constexpr,
     WIDTH: tl.constexpr,
-    PLACES: tl.constexpr,
+    PADDED_SIZE: tl.constexpr,
     NORM: tl.constexpr,
     SELECTS: tl.constexpr,
     RANKS: tl.constexpr,
@@ -75,13 +75,13 @@ def write_blocks(
         weight, mask: shape (rows, cols), contiguous.
         keys, totals, ties, k, span: see ``triton_select.py``.
         zeros: zeros inside a selected block.
-        PLACES: HEIGHT * WIDTH, rounded up to a power of two.
+        PADDED_SIZE: HEIGHT * WIDTH, rounded up to a power of two.
         SELECTS: whether only the k lowest blocks are selected.
         RANKS: whether selected blocks keep some of their elements.
     """
     program = tl.program_id(0)
     stop = tl.minimum((program + 1) * span, blocks)
-    place = tl.arange(0, PLACES)[None, :]
+    index = tl.arange(0, PADDED_SIZE)[None, :]
     if SELECTS:
         threshold, quota = narrowed(totals, keys, k, keys.dtype.element_ty.primitive_bitwidth // 8)
         quota -= ties_before(ties, threshold, MAX_PROGRAMS)
@@ -95,13 +95,13 @@ def write_blocks(
             quota -= tl.sum(tied.to(tl.int32), 0)
         top, left = (block // across * HEIGHT)[:, None], (block % across * WIDTH)[:, None]
         exists = (block < stop)[:, None]
-        row, col = top + place // WIDTH, left + place % WIDTH
-        inside = exists & (place < HEIGHT * WIDTH) & (row < rows) & (col < cols)
+        row, col = top + index // WIDTH, left + index % WIDTH
+        inside = exists & (index < HEIGHT * WIDTH) & (row < rows) & (col < cols)
         keep = ~(pruned[:, None] & inside)
         if RANKS:
             own, _ = _keys_at(weight, row, col, inside, rows, cols, NORM)
             before = _ranked_before(
-                weight, own, place, top, left, exists, rows, cols, HEIGHT, WIDTH, NORM
+                weight, own, index, top, left, exists, rows, cols, HEIGHT, WIDTH, NORM
             )
             keep |= before >= zeros
         # Through float32: the interpreter takes an integer as the bits of a bfloat16.

@@ -1,6 +1,6 @@
 """Reference masks by torch's operators, on any device: weights to scores, scores to a mask.
 
-Every score depends on its own block alone and is summed in a fixed order, each operation rounded
+Every score depends on its own block only and is summed in a fixed order, each operation rounded
 by itself; ties are broken by index. So a mask depends on the weights and the configuration only,
 not on the device, the thread count or the processor.
 """

@@ -21,7 +21,7 @@ FIXED = {
     triton_select.count_bytes: {"TILE": 1024},
     triton_write.write_blocks: {
         **BLOCK,
-        "PLACES": 4,
+        "PADDED_SIZE": 4,
         "SELECTS": True,
         "RANKS": True,
         "TILE": 512,

@@ -177,12 +177,12 @@ def test_the_compiled_code_rounds_every_operation(ptx: dict[str, str]) -> None:
     for name, code in ptx.items():
         floats = set(re.findall(r"\b(?:fma|mad|mul|add|div)\.[\w.]*f(?:32|64)\b", code))
         width = "f64" if "float64" in name else "f32"
-        wanted = {
+        expected = {
             "write_keys": {f"mul.rn.{width}", f"add.rn.{width}", f"div.rn.{width}"},
             "count_bytes": set(),
             "write_blocks": {f"mul.rn.{width}"},
         }
-        assert floats == wanted[name.split()[0]], name
+        assert floats == expected[name.split()[0]], name
         assert ".ftz" not in code  # denormals count
 
 
