@@ -1,3 +1,3 @@
-"""sparsebench: weight sparsifiers, and the tools that measure, keep, judge and show them."""
+"""Weight sparsifiers, and tools that measure, store, compare and show their cost."""
 
 __version__ = "0.1.0"

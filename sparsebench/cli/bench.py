@@ -87,7 +87,7 @@ def _shard(_: click.Context, parameter: click.Parameter, value: str | None) -> S
     "--machine",
     metavar="NAME",
     callback=_plain_name,
-    help="Store under this machine name.  [default: this computer's]",
+    help="Store under this machine name.  [default: this machine's]",
 )
 @options.dataset_option(default=None)
 @click.option(
@@ -108,9 +108,9 @@ def command(
 ) -> int:
     """Measure commits with asv, store the results, draw them, and print a summary.
 
-    Run it in any asv project. What is measured is not measured again, so an interrupted run
-    continues with the same command. Benchmarks are read from the working tree, the code that they
-    measure from each commit.
+    Run it in any asv project. Cases with a stored value are not measured again, so an
+    interrupted run continues with the same command. Benchmarks are read from the working tree,
+    the code that they measure from each commit.
     """
     if grid and bench:
         raise click.UsageError("--grid and --bench exclude each other; give one")

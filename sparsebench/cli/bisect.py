@@ -21,8 +21,8 @@ HELP = """Find the commit that made a case slower or changed its result, by gate
   sparsebench bisect v1.0 main --case 'Long.time_step.*level=0.9,block=1x4' --tolerance 2%
 
 Searches the commits after GOOD up to BAD, first parents only, halving the range with each gate. Of
-several matching cases the worst counts. Exit codes: 0 found, 2 bad input or nothing to find, 3
-narrowed down to several commits.
+several matching cases the worst counts. Finished gates are measured again; built commits are
+reused. Exit codes: 0 found, 2 bad input or nothing to find, 3 narrowed down to several commits.
 """
 
 

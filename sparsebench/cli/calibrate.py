@@ -71,7 +71,13 @@ class Shares(click.ParamType[tuple[float, ...]]):
     show_default=True,
     help="Gates per slow-down, one case slowed, another each time.",
 )
-@click.option("--markdown", "as_markdown", type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "--markdown",
+    "as_markdown",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The table as Markdown.",
+)
 @click.option(
     "--figures", type=click.Path(path_type=Path), metavar="DIR", help="Folder for a power curve."
 )
@@ -119,8 +125,8 @@ def command(
 def _print_trial(console: Console, trial: Trial) -> None:
     say(
         console,
-        f"{trial.kind}, {trial.effect:.0%}: gate found {trial.gate.found} of {trial.slowed}, "
-        f"{trial.gate.alarmed_runs} of {trial.runs} runs with a false alarm; asv's rule found "
-        f"{trial.asv.found}, {trial.asv.alarmed_runs} runs; {trial.undecided} undecided; "
+        f"{trial.kind}, {trial.effect:.0%}: gate detected {trial.gate.found} of {trial.slowed}, "
+        f"{trial.gate.alarmed_runs} of {trial.runs} runs with a false alarm; asv's rule "
+        f"detected {trial.asv.found}, {trial.asv.alarmed_runs} runs; {trial.undecided} undecided; "
         f"{trial.seconds:.0f} s per run",
     )

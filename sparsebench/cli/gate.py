@@ -76,7 +76,7 @@ class FailOn(click.ParamType[frozenset[Verdict]]):
     metavar="VERDICTS",
     default=",".join(word for word, verdict in _VERDICTS.items() if verdict in DEFAULT_FAIL_ON),
     show_default=True,
-    help="Verdicts that fail the gate; also gone, new, none.",
+    help="Verdicts that fail the gate; also possible: gone, new, none.",
 )
 @click.option("--all", "complete", is_flag=True, help="List unchanged cases too.")
 @click.option(

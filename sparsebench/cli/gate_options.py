@@ -1,4 +1,4 @@
-"""The options of gate, calibrate and bisect that say what to measure."""
+"""Options of gate, calibrate and bisect on what to measure."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -185,7 +185,9 @@ _MEASURING_OPTIONS = (
         help="One of asv's environments.  [default: the first of the matrix]",
     ),
     click.option(
-        "--machine", metavar="NAME", help="Store under this machine name.  [default: this one's]"
+        "--machine",
+        metavar="NAME",
+        help="Store under this machine name.  [default: this machine's]",
     ),
 )
 

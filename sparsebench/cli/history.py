@@ -72,7 +72,7 @@ Exit codes: 0 done, 1 with --fail-on if such a change is not reverted, 2 bad inp
     "--json", "target", metavar="FILE", help="Write everything as JSON instead; - is stdout."
 )
 def command(
-    dataset: Path,
+    dataset: str,
     machine: tuple[str, ...],
     benchmark: str | None,
     start: str | None,
@@ -118,7 +118,7 @@ def search_history(frame: pd.DataFrame, tolerance: float = TOLERANCE) -> History
         )
 
 
-def _explained(shifts: list[Shift], dataset: Path) -> list[Shift]:
+def _explained(shifts: list[Shift], dataset: str) -> list[Shift]:
     """Return the shifts with their reasons, for which only the rows of their commits are read."""
     if not shifts:
         return []

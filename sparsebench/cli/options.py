@@ -1,4 +1,4 @@
-"""Options that several verbs share."""
+"""Options that several verbs share; `gate_options` has those of gate, calibrate and bisect."""
 
 from collections.abc import Callable
 from pathlib import Path

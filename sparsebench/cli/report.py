@@ -53,7 +53,7 @@ Prints the path of the first page. Exit code 2 if there is nothing to show.
     "--commit-url", "url", metavar="URL", help="Where commits are shown; the hash follows."
 )
 def command(
-    dataset: Path,
+    dataset: str,
     into: Path,
     benchmark: str | None,
     machine: tuple[str, ...],
@@ -62,7 +62,7 @@ def command(
 ) -> None:
     """Write the site and print the path of its first page."""
     links = _links(url)
-    rows = DatasetRows(str(dataset), machine or None)
+    rows = DatasetRows(dataset, machine or None)
     sizes = rows.sizes(benchmark)
     with progress("reading rows") as count:
         values = read_history(rows, sizes, count)
@@ -76,9 +76,7 @@ def command(
         runs = runs[runs["commit_hash"].isin(commits)]
     if values["status"].eq("skipped").all():
         raise SparsebenchError(f"{dataset}: no rows match; `sparsebench show` lists what there is")
-    content = SiteContent(
-        rows, sizes, collect_rows(rows, values), runs, findings, str(dataset), links
-    )
+    content = SiteContent(rows, sizes, collect_rows(rows, values), runs, findings, dataset, links)
     del values  # millions of rows, while the pages need the memory
     with progress("rendering pages") as count:
         built = build(content, into, count)

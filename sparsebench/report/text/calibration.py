@@ -99,10 +99,10 @@ def _lines(trial: Trial) -> Iterator[list[str]]:
 
 
 def _rule(tally: Tally, trial: Trial) -> list[str]:
-    found = detected_text(tally, trial) if trial.slowed else ""
+    detected = detected_text(tally, trial) if trial.slowed else ""
     if not trial.unslowed:
-        return [found, "", ""]
-    return [found, f"{tally.false_alarms / trial.runs:.3g}", alarm_text(tally, trial.runs)]
+        return [detected, "", ""]
+    return [detected, f"{tally.false_alarms / trial.runs:.3g}", alarm_text(tally, trial.runs)]
 
 
 def _time(trial: Trial) -> str:

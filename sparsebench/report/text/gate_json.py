@@ -9,9 +9,8 @@ from typing import Any, Final
 from sparsebench.gate.findings import DEFAULT_FAIL_ON, GateResult, Verdict
 from sparsebench.report.text.gate_format import outcome
 
-SCHEMA: Final = (
-    "sparsebench.gate/1"  # the number rises if a field changes its meaning or is removed
-)
+# The number rises if a field changes its meaning or is removed.
+SCHEMA: Final = "sparsebench.gate/1"
 
 
 def to_json(

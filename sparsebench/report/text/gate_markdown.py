@@ -98,11 +98,11 @@ def _head(result: GateResult, fail_on: Collection[Verdict], most: int) -> Iterat
 
 
 def _split(
-    found: Sequence[BenchmarkSection], most: int
+    every: Sequence[BenchmarkSection], most: int
 ) -> tuple[list[BenchmarkSection], list[BenchmarkSection]]:
     """Return the first ``most`` rows and the others, both in their sections."""
     first, rest = [], []
-    for section in found:
+    for section in every:
         first.append(section.only(section.rows[:most]))
         rest.append(section.only(section.rows[max(most, 0) :]))
         most = max(most - len(section.rows), 0)
@@ -132,11 +132,11 @@ def _verdict(row: CaseRow, footnotes: Footnotes) -> str:
     return f"{word} <sup>{','.join(map(str, numbers))}</sup>" if numbers else word
 
 
-def _folded(found: list[BenchmarkSection], result: GateResult, footnotes: Footnotes) -> list[str]:
-    if not found:
+def _folded(folded: list[BenchmarkSection], result: GateResult, footnotes: Footnotes) -> list[str]:
+    if not folded:
         return []
-    count = counted(sum(len(section.rows) for section in found), "more case")
-    body = "\n\n".join(_section(section, result, footnotes) for section in found)
+    count = counted(sum(len(section.rows) for section in folded), "more case")
+    body = "\n\n".join(_section(section, result, footnotes) for section in folded)
     return [_details(count, body)]
 
 

@@ -84,7 +84,7 @@ def sections(findings: Sequence[Finding]) -> list[BenchmarkSection]:
     by_benchmark: defaultdict[str, list[Finding]] = defaultdict(list)
     for finding in worst_first(findings):
         by_benchmark[finding.benchmark].append(finding)
-    return [_section(name, found) for name, found in by_benchmark.items()]
+    return [_section(name, group) for name, group in by_benchmark.items()]
 
 
 def notable(every: Sequence[BenchmarkSection]) -> list[BenchmarkSection]:
@@ -108,15 +108,15 @@ def summaries(findings: Sequence[Finding]) -> list[VerdictSummary]:
     by_benchmark: defaultdict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         by_benchmark[finding.benchmark].append(finding)
-    lines = [_summary(name, found) for name, found in by_benchmark.items()]
+    lines = [_summary(name, group) for name, group in by_benchmark.items()]
     timed = [f for f in findings if f.type.startswith("time")]
     if len({f.benchmark for f in timed}) > 1:
         lines.append(_summary("all times", timed))
     return lines
 
 
-def _section(benchmark: str, found: list[Finding]) -> BenchmarkSection:
-    params = _parameter_texts(found)
+def _section(benchmark: str, findings: list[Finding]) -> BenchmarkSection:
+    params = _parameter_texts(findings)
     shared = {
         name: value
         for name, value in params[0].items()
@@ -124,16 +124,16 @@ def _section(benchmark: str, found: list[Finding]) -> BenchmarkSection:
     }
     rows = [
         CaseRow(finding, {k: v for k, v in case.items() if k not in shared}, _numbers(finding))
-        for finding, case in zip(found, params, strict=True)
+        for finding, case in zip(findings, params, strict=True)
     ]
     return BenchmarkSection(one_line(benchmark), shared, tuple(rows))
 
 
-def _parameter_texts(found: list[Finding]) -> list[dict[str, str]]:
+def _parameter_texts(findings: list[Finding]) -> list[dict[str, str]]:
     """Return the cases' parameters; in asv's spelling if two cases would have equal texts."""
-    texts = [parameters(finding.param_names, finding.params) for finding in found]
-    if len({tuple(case.items()) for case in texts}) < len({f.params for f in found}):
-        texts = [{"case": ", ".join(finding.params)} for finding in found]
+    texts = [parameters(finding.param_names, finding.params) for finding in findings]
+    if len({tuple(case.items()) for case in texts}) < len({f.params for f in findings}):
+        texts = [{"case": ", ".join(finding.params)} for finding in findings]
     return [{one_line(k): one_line(v) for k, v in case.items()} for case in texts]
 
 
@@ -144,14 +144,14 @@ def _numbers(finding: Finding) -> dict[str, str]:
     return dict(zip(NUMBERS, shown, strict=True))
 
 
-def _summary(name: str, found: list[Finding]) -> VerdictSummary:
-    detectable = [finding.detectable for finding in found if finding.detectable is not None]
-    unchanged = [finding for finding in found if finding.verdict is Verdict.UNCHANGED]
-    compared = [f for f in found if f.verdict not in (Verdict.GONE, Verdict.NEW)]
-    ratios = [1 + f.change for f in found if f.change is not None and f.type.startswith("time")]
+def _summary(name: str, findings: list[Finding]) -> VerdictSummary:
+    detectable = [finding.detectable for finding in findings if finding.detectable is not None]
+    unchanged = [finding for finding in findings if finding.verdict is Verdict.UNCHANGED]
+    compared = [f for f in findings if f.verdict not in (Verdict.GONE, Verdict.NEW)]
+    ratios = [1 + f.change for f in findings if f.change is not None and f.type.startswith("time")]
     return VerdictSummary(
         name=one_line(name),
-        cases=len(found),
+        cases=len(findings),
         unchanged=len(unchanged),
         doubtful=sum(bool(finding.notes) for finding in unchanged),
         detectable=(float(np.median(detectable)), max(detectable)) if detectable else None,

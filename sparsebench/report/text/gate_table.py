@@ -151,8 +151,8 @@ def summary_cells(line: VerdictSummary) -> list[str]:
         effects = [rough_percent(effect) for effect in line.detectable]
     else:
         effects = ["exact" if line.exact else "-", ""]
-    doubts = f", {line.doubtful} doubtful" if line.doubtful else ""
-    return [line.name, f"{line.unchanged} of {line.cases}{doubts}", *effects, mean_text(line)]
+    doubtful = f", {line.doubtful} doubtful" if line.doubtful else ""
+    return [line.name, f"{line.unchanged} of {line.cases}{doubtful}", *effects, mean_text(line)]
 
 
 def mean_text(line: VerdictSummary) -> str:

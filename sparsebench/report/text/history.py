@@ -146,4 +146,4 @@ def _new_notes(new_series: Sequence[NewSeries]) -> Iterator[str]:
     ]
     yield from lines[:MOST_NEW]
     if len(lines) > MOST_NEW:
-        yield f"and {len(lines) - MOST_NEW} more such places; --json lists them"
+        yield f"and {len(lines) - MOST_NEW} more; --json lists them"
