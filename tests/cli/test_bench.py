@@ -64,7 +64,7 @@ def home(
 
 
 def rows(project: Path) -> pd.DataFrame:
-    """What is stored: nothing where a process of the tests has run none of them before."""
+    """Return the stored rows; none if no test of this process has run before."""
     dataset = project / "results" / "parquet"
     return read(dataset, machine="lab") if dataset.exists() else pd.DataFrame()
 
@@ -73,7 +73,7 @@ def bench(*arguments: str) -> int:
     return cli.main(["bench", "--machine", "lab", *arguments])
 
 
-def test_a_whole_run_then_nothing_to_do_then_what_is_missing(
+def test_a_second_run_measures_only_what_has_no_value(
     home: Path, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert bench("--commits", "HEAD~1") == 0
@@ -151,7 +151,7 @@ def test_a_commit_that_does_not_build_among_others_is_reported(
     assert "(2 of 2): 2 benchmarks measured" in error
 
 
-def test_a_damaged_result_file_is_set_aside_and_measured_again(
+def test_a_damaged_result_file_is_renamed_and_measured_again(
     home: Path, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench("--commits", "HEAD~1")  # nothing is done where it is measured
@@ -164,7 +164,7 @@ def test_a_damaged_result_file_is_set_aside_and_measured_again(
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", ""])
-def test_a_machine_name_is_one_plain_word(
+def test_a_machine_name_that_is_no_folder_name_is_refused(
     name: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["bench", "--machine", name]) == 2
@@ -172,7 +172,7 @@ def test_a_machine_name_is_one_plain_word(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_ends_asv_too_and_keeps_what_was_stored(
+def test_an_interrupted_run_ends_asv_and_keeps_stored_rows(
     number: signal.Signals, home: Path, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = len(rows(project))
@@ -208,13 +208,16 @@ def wait_for_line(log: Path, text: str) -> None:
 
 
 def processes_in(folder: Path) -> list[str]:
-    """Command lines of live processes that name the folder, ours excepted."""
-    found = []
+    """Return the command lines of other live processes that contain the folder."""
+    commands = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            words = entry.read_bytes().decode(errors="replace").split("\0")
+            arguments = entry.read_bytes().decode(errors="replace").split("\0")
         except OSError:  # it ended meanwhile
             continue
-        if any(str(folder) in word for word in words) and int(entry.parent.name) != os.getpid():
-            found.append(" ".join(words))
-    return found
+        if (
+            any(str(folder) in argument for argument in arguments)
+            and int(entry.parent.name) != os.getpid()
+        ):
+            commands.append(" ".join(arguments))
+    return commands

@@ -8,7 +8,7 @@ from sparsebench.results import ingest, read
 DATA = Path(__file__).parents[1] / "data" / "asv"
 
 
-def test_small_files_become_one_a_machine(tmp_path, capsys, monkeypatch):
+def test_small_files_become_one_per_machine(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for path in sorted((DATA / "v2" / "workstation").glob("*-*.json")):
         ingest([path], "results/parquet")
@@ -24,7 +24,7 @@ def test_small_files_become_one_a_machine(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out == "results/parquet: 1 files became 1; 74 rows\n"
 
 
-def test_a_file_that_is_no_parquet_is_reported_and_stays(tmp_path, capsys):
+def test_a_file_that_is_not_parquet_is_reported_and_not_deleted(tmp_path, capsys):
     ingest([DATA / "v2"], tmp_path)
     odd = tmp_path / "odd.parquet"
     odd.write_bytes(b"no")

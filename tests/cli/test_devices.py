@@ -35,8 +35,8 @@ def devices(dataset: Path, *arguments: str) -> int:
     return main(["devices", "--dataset", str(dataset), "--into", into, *arguments])
 
 
-def words(capsys: pytest.CaptureFixture[str]) -> str:
-    """What was printed, without the lines' ends."""
+def printed_text(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the printed text in one line."""
     return " ".join(capsys.readouterr().out.split())
 
 
@@ -58,7 +58,7 @@ def test_two_implementations_are_compared_at_their_newest_commit(
 def test_a_commit_can_be_chosen(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     oldest = hashes(2)[0][:10]
     assert devices(dataset, "--by", "implementation", "--commit", oldest, "--format", "svg") == 0
-    assert "slower in all 144 cases; geometric mean 2x slower" in words(capsys)
+    assert "slower in all 144 cases; geometric mean 2x slower" in printed_text(capsys)
 
 
 def test_a_later_skip_does_not_hide_a_value(
@@ -74,7 +74,7 @@ def test_a_later_skip_does_not_hide_a_value(
     assert f"1 pair with another commit: {new} against {old}" in out
 
 
-def test_a_grid_too_small_for_a_heat_map_says_so_beside_the_paths(
+def test_a_grid_too_small_for_a_heat_map_is_reported_on_stderr(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frame = history(axes={"case": SHORT, "device": ["cpu", "cuda"]})
@@ -104,7 +104,7 @@ def test_a_grid_too_small_for_a_heat_map_says_so_beside_the_paths(
         (["--commit", "zz"], "unknown commit 'zz'; known: "),
     ],
 )
-def test_what_cannot_be_compared_is_one_line_and_code_2(
+def test_bad_input_is_one_line_and_code_2(
     dataset: Path, arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert devices(dataset, *arguments) == 2
@@ -114,7 +114,7 @@ def test_what_cannot_be_compared_is_one_line_and_code_2(
     assert captured.err.count("\n") == 1
 
 
-def test_an_unknown_side_is_answered_with_what_can_be_compared(
+def test_an_unknown_side_is_answered_with_a_possible_command(
     dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert devices(dataset, "cpu", "cuda") == 2

@@ -54,7 +54,7 @@ COMMITS = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with a tag a commit; each differs from the first in one way."""
+    """A repository with one tag per commit; each differs from the first in one way."""
     folder = tmp_path_factory.mktemp("gated")
     make_project(folder, BENCHMARKS, ["Short"], COMMITS)
     git(folder, "checkout", "--quiet", "-B", "main", "base")
@@ -88,7 +88,7 @@ def verdicts(path: Path) -> dict[str, str]:
     }
 
 
-def test_the_same_code_passes_and_gives_the_same_from_its_record(
+def test_equal_commits_pass_and_replay_gives_equal_findings(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, again, journal = (tmp_path / name for name in ("a.json", "b.json", "c.json"))
@@ -99,14 +99,14 @@ def test_the_same_code_passes_and_gives_the_same_from_its_record(
     assert "PASS: 4 unchanged" in shown.out
     assert "installing" in shown.err
 
-    (kept,) = Path(".asv/gate").glob("*.jsonl")
+    (record,) = Path(".asv/gate").glob("*.jsonl")
     assert gate("--replay", str(first), "--json", str(again)) == 0
     assert capsys.readouterr().out == shown.out
-    assert gate("--replay", str(kept), "--json", str(journal)) == 0
+    assert gate("--replay", str(record), "--json", str(journal)) == 0
     assert first.read_bytes() == again.read_bytes() == journal.read_bytes()
 
 
-def test_a_slow_down_fails_and_installs_only_what_is_new(
+def test_a_slow_down_fails_and_installs_only_new_commits(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "gate.json"
@@ -143,7 +143,7 @@ def test_an_improvement_passes(home: Path, tmp_path: Path) -> None:
     assert set(verdicts(path).values()) == {"IMPROVED"}
 
 
-def test_uncommitted_changes_are_measured_and_said(
+def test_uncommitted_changes_are_measured_and_printed(
     home: Path, project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / "tiny.py").write_text(COMMITS["changed"])
@@ -212,10 +212,10 @@ def test_an_interrupted_gate_ends_its_workers_and_excludes_others_while_it_runs(
         start_new_session=True,
     ) as child:
         assert child.stderr
-        said = [child.stderr.readline()]
-        while "round 1" not in said[-1]:
-            assert said[-1], said
-            said.append(child.stderr.readline())
+        lines = [child.stderr.readline()]
+        while "round 1" not in lines[-1]:
+            assert lines[-1], lines
+            lines.append(child.stderr.readline())
         assert gate("base", "base") == 2
         assert "another run is in progress here" in capsys.readouterr().err
         os.kill(child.pid, number)
@@ -243,7 +243,7 @@ def test_an_editable_install_keeps_commits_apart(home: Path, project: Path, tmp_
 def test_bisect_names_the_commit_that_changed_a_result(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Between base and changed lies slower, whose digests are the base's."""
+    """The commits are base, slower (with the digests of base), changed."""
     changed = git(Path.cwd(), "rev-parse", "changed")
     assert cli.main(["bisect", "base", "changed", "--case", "suite.Short.track_digest(2)"]) == 0
     shown = capsys.readouterr()
@@ -257,7 +257,7 @@ def test_bisect_names_the_commit_that_changed_a_result(
     ]
 
 
-def test_bisect_finds_nothing_where_nothing_changed(
+def test_bisect_refuses_commits_without_a_change(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["bisect", "base", "slower", "--case", "track_digest"]) == 2

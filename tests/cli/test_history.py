@@ -39,7 +39,7 @@ def history(dataset: Path, *arguments: str) -> int:
     return main(["history", "--dataset", str(dataset), *arguments])
 
 
-def test_the_table_says_how_much_when_and_where_and_fits_into_80_columns(
+def test_the_table_has_change_commit_and_case_within_80_columns(
     dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert history(dataset) == 0
@@ -56,25 +56,25 @@ def test_the_table_says_how_much_when_and_where_and_fits_into_80_columns(
     ]
 
 
-def test_the_rest_of_a_long_list_is_counted(
+def test_lines_beyond_the_limit_are_counted(
     dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert history(dataset, "--limit", "1") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "1 more; --limit 0 shows all"
 
 
-def test_json_holds_every_step(
+def test_json_has_all_steps(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert history(dataset, "--json", "-") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [step["undone_at"] for step in found["steps"]] == [None, None, f"{90:08x}{'0' * 32}"]
-    first = found["steps"][0]
+    printed = json.loads(capsys.readouterr().out)
+    assert [step["undone_at"] for step in printed["steps"]] == [None, None, f"{90:08x}{'0' * 32}"]
+    first = printed["steps"][0]
     assert first["commit"] == f"{120:08x}{'0' * 32}"
     assert first["change"]["interval"]["low"] == pytest.approx(0.5, abs=0.03)
     assert (first["status"], first["worse"]) == ("there", True)
-    assert history(dataset, "--json", str(tmp_path / "found.json")) == 0
-    assert json.loads((tmp_path / "found.json").read_text()) == found
+    assert history(dataset, "--json", str(tmp_path / "history.json")) == 0
+    assert json.loads((tmp_path / "history.json").read_text()) == printed
     assert capsys.readouterr().out == ""
 
 
@@ -88,13 +88,13 @@ def test_json_holds_every_step(
         (["--fail-on", "worse", "--tolerance", "0.6"], 0),
     ],
 )
-def test_fail_on_asks_for_changes_that_are_still_there(
+def test_fail_on_counts_changes_that_are_not_reverted(
     dataset: Path, arguments: list[str], code: int
 ) -> None:
     assert history(dataset, *arguments) == code
 
 
-def test_categories_hold_the_same_rows(dataset: Path) -> None:
+def test_rows_read_as_categories_are_equal_to_plain_rows(dataset: Path) -> None:
     plain = read(dataset, columns=COLUMNS)
     for machine in (None, ["m"]):
         for benchmark in (None, "time_work"):
@@ -105,17 +105,19 @@ def test_categories_hold_the_same_rows(dataset: Path) -> None:
             assert_frame_equal(frame.astype(plain.dtypes), plain)
 
 
-def test_reverted_steps_and_improvements_does_not_fail_on_worse(tmp_path: Path) -> None:
+def test_a_reverted_step_does_not_fail(tmp_path: Path) -> None:
     frame = history_frame()
     rows = frame["case"].eq("n=2")
-    over = write_dataset(frame[rows], tmp_path / "over")
+    reverted = write_dataset(frame[rows], tmp_path / "reverted")
     lasting = write_dataset(frame[rows & (frame["commit_hash"] < f"{90:08x}")], tmp_path / "now")
-    assert history(over, "--fail-on", "worse") == 0
-    assert history(over, "--fail-on", "any") == 0
+    assert history(reverted, "--fail-on", "worse") == 0
+    assert history(reverted, "--fail-on", "any") == 0
     assert history(lasting, "--fail-on", "worse") == 1
 
 
-def test_nothing_found_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_history_without_changes_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     frame = history_frame()
     quiet = write_dataset(frame[frame["case"].eq("n=4")], tmp_path / "quiet")
     assert history(quiet) == 0
@@ -123,7 +125,7 @@ def test_nothing_found_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize("commits", [1, 2, 3])
-def test_a_history_of_a_few_commits_is_reported_to_be_too_short(
+def test_series_that_are_too_short_are_counted(
     commits: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frame = history_frame()

@@ -97,7 +97,7 @@ def test_an_empty_file_of_results_is_reported(project, capsys):
         (["--into", "/proc/x"], "/proc/x/"),
     ],
 )
-def test_what_cannot_work_is_one_line_and_exit_code_2(project, capsys, arguments, message):
+def test_bad_input_is_one_line_and_exit_code_2(project, capsys, arguments, message):
     (project / "empty").mkdir()
     (project / "file").touch()
     assert main(["ingest", *arguments]) == 2
@@ -107,7 +107,7 @@ def test_what_cannot_work_is_one_line_and_exit_code_2(project, capsys, arguments
     assert err.count("\n") == 1
 
 
-def test_an_interrupt_is_one_line_and_keeps_what_was_stored(project, capsys, monkeypatch):
+def test_an_interrupt_is_one_line_and_keeps_stored_rows(project, capsys, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 

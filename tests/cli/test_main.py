@@ -1,4 +1,4 @@
-"""The command line as a whole: help, unknown verbs, and how errors end."""
+"""Help, unknown verbs, errors and exit codes of all verbs."""
 
 import errno
 import subprocess
@@ -52,7 +52,7 @@ def test_bad_usage_is_one_line_and_exit_code_2(
         (OSError("odd"), 2, "sparsebench: odd"),
     ],
 )
-def test_what_goes_wrong_under_way_is_one_line(
+def test_an_error_of_a_verb_is_one_line(
     raised: BaseException,
     code: int,
     line: str,
@@ -84,19 +84,19 @@ def test_the_exit_code_of_a_verb_is_passed_on(monkeypatch: pytest.MonkeyPatch) -
     assert isinstance(cli.command, click.Group)
 
 
-def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
+def test_a_closed_pipe_ends_the_command_without_an_error() -> None:
     command = f"{sys.executable} -m sparsebench --help | true; echo ${{PIPESTATUS[0]}}"
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() in {"0", "141"}  # 0: all was written before the reader went
+    assert ran.stdout.strip() in {"0", "141"}  # 0: all was written before the pipe closed
     assert ran.stderr == ""
 
 
-def test_a_doubt_is_one_line_and_other_warnings_stay(
+def test_a_sparsebench_warning_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def doubts(**kwargs: object) -> None:
+    def warns(**kwargs: object) -> None:
         warnings.warn("one file is damaged", SparsebenchWarning, stacklevel=1)
 
-    monkeypatch.setattr(cli.command, "main", doubts)
+    monkeypatch.setattr(cli.command, "main", warns)
     assert cli.main([]) == 0
     assert capsys.readouterr().err == "sparsebench: one file is damaged\n"

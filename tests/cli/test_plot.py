@@ -41,8 +41,8 @@ def test_filters_reach_the_figure(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--benchmark", "time_", "--machine", "ci", "--since", hashes(4)[2][:8]]
-    places = ["--dataset", str(dataset), "--into", str(tmp_path)]
-    assert main(["plot", *places, *arguments, "--format", "svg"]) == 0
+    paths = ["--dataset", str(dataset), "--into", str(tmp_path)]
+    assert main(["plot", *paths, *arguments, "--format", "svg"]) == 0
     (path,) = capsys.readouterr().out.split()
     svg = Path(path).read_text()
     assert "over 2 commits" in svg

@@ -1,4 +1,4 @@
-"""What a log without a terminal shows of long work."""
+"""Progress lines in a log."""
 
 import io
 import time
@@ -9,16 +9,16 @@ from rich.console import Console
 from sparsebench.cli.progress import rounds
 
 
-def test_a_log_gets_a_line_in_ten_seconds_however_many_rounds_there_are(
+def test_a_log_gets_at_most_one_line_per_ten_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     console = Console(file=io.StringIO(), width=80)
-    with rounds(console) as tell:
+    with rounds(console) as show_round:
         for number in range(100):
             for done in range(2):
-                tell(number, done, 2)
+                show_round(number, done, 2)
                 now += 0.25
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue().splitlines()

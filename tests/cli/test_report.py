@@ -16,8 +16,8 @@ def dataset(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cache of `sparsebench history` is kept out of the user's own folder."""
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the folder of the history cache to a temporary one."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
@@ -26,7 +26,7 @@ def report(dataset: Path, *arguments: str) -> int:
     return main(["report", "--dataset", str(dataset), "--into", into, *arguments])
 
 
-def test_the_site_is_made_and_its_first_page_printed(
+def test_the_site_is_written_and_its_first_page_printed(
     dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert report(dataset, "--commit-url", "https://example.org/c/") == 0
@@ -39,7 +39,9 @@ def test_the_site_is_made_and_its_first_page_printed(
     assert f"sparsebench plot --dataset {dataset} --benchmark" in page
 
 
-def test_a_later_begin_is_another_page(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_since_limits_the_pages_to_later_commits(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert report(dataset) == 0
     assert report(dataset, "--since", hashes(3)[1]) == 0
     assert "1 picture drawn, 0 reused" in capsys.readouterr().err.splitlines()[-1]
@@ -53,16 +55,16 @@ def test_the_commands_in_the_pages_work_as_printed(
     assert report(dataset) == 0
     monkeypatch.chdir(tmp_path)
     pages = (dataset.parent / "site").rglob("*.html")
-    found = {
+    printed = {
         html.unescape(command)
         for page in pages
         for command in re.findall(r'class="command"><code>(.*?)</code>', page.read_text())
     }
-    verbs = [shlex.split(command) for command in sorted(found)]
-    assert {words[:2][-1] for words in verbs} >= {"plot", "show"}
-    for program, *words in verbs:
+    verbs = [shlex.split(command) for command in sorted(printed)]
+    assert {arguments[:2][-1] for arguments in verbs} >= {"plot", "show"}
+    for program, *arguments in verbs:
         assert program == "sparsebench"
-        assert main(words) == 0
+        assert main(arguments) == 0
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ def test_the_commands_in_the_pages_work_as_printed(
         (["--since", "2030-01-01"], "no rows match; `sparsebench show` lists what there is"),
     ],
 )
-def test_what_cannot_be_shown_is_one_line_and_code_2(
+def test_bad_input_is_one_line_and_code_2(
     dataset: Path, arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert report(dataset, *arguments) == 2
@@ -101,7 +103,7 @@ def test_what_cannot_be_shown_is_one_line_and_code_2(
         ("", None),
     ],
 )
-def test_a_remote_becomes_a_web_address_without_its_secrets(
+def test_a_remote_becomes_a_web_address_without_credentials(
     remote: str, address: str | None
 ) -> None:
     assert web_address(remote) == address

@@ -31,7 +31,7 @@ def show(dataset, capsys, monkeypatch):
     return run
 
 
-def test_a_table_in_human_units_a_parameter_a_column(show):
+def test_a_table_has_scaled_units_and_one_column_per_parameter(show):
     code, out, err = show("--benchmark", "Grid.*(step|digest)", "--device", "cpu", "--limit", "3")
     lines = [line.rstrip() for line in out.splitlines()]
     assert code == 0
@@ -53,7 +53,7 @@ def test_the_newest_commit_comes_first_and_nothing_is_wider_than_80(show):
     assert commits == ["5fef74f4"] * 37 + ["a9f6fd0a"] * 37
 
 
-def test_rows_of_several_machines_and_environments_say_so(show):
+def test_several_projects_and_environments_are_reported(show):
     code, out, _ = show("--limit", "0", "--benchmark", "time_step|time_lat")
     assert code == 0
     assert max(map(len, out.splitlines())) <= 80
@@ -65,14 +65,14 @@ def test_rows_of_several_machines_and_environments_say_so(show):
     ]
 
 
-def test_too_many_parameters_for_the_width_are_one_column(show, monkeypatch):
+def test_parameters_that_do_not_fit_are_one_column(show, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     _, out, _ = show("--benchmark", "Grid.time_step", *ALL)
     assert max(map(len, out.splitlines())) <= 60
     assert out.split()[:4] == ["commit", "benchmark", "case", "value"]
 
 
-def test_what_has_no_value_shows_its_status(show):
+def test_a_row_without_a_value_shows_its_status(show):
     _, out, _ = show("--status", "timeout", "--status", "failed", "--machine", "workstation")
     assert out.splitlines()[2].split() == ["5fef74f4", "Edges.time_fails", "failed"]
     assert ["5fef74f4", "Edges.track_slow", "timeout"] in map(str.split, out.splitlines())
@@ -86,7 +86,7 @@ def test_a_case_whose_parameters_have_no_names_is_one_column(show):
     assert out.split()[:4] == ["commit", "benchmark", "case", "value"]
 
 
-def test_csv_holds_every_row_and_column_in_base_units(show):
+def test_csv_has_all_rows_and_columns_in_base_units(show):
     code, out, err = show("--benchmark", "time_step", "--format", "csv", *ALL)
     rows = list(csv.DictReader(io.StringIO(out)))
     assert (code, err, len(rows)) == (0, "", 8)
@@ -122,7 +122,7 @@ def test_columns_and_limit_apply_to_every_format(show):
     )
 
 
-def test_skipped_rows_are_hidden_unless_asked_for(show):
+def test_skipped_rows_are_hidden_unless_selected(show):
     code, out, err = show("--limit", "0", "--columns", "status")
     assert (code, "skipped" in out) == (0, False)
     assert err == "16 skipped rows hidden; --status skipped shows them\n"
@@ -134,7 +134,7 @@ def test_skipped_rows_are_hidden_unless_asked_for(show):
     assert "skipped ones, hidden; --status skipped shows them\n" in err
 
 
-def test_zeros_all_shows_the_whole_blocks(show):
+def test_zeros_all_selects_whole_blocks(show):
     code, out, _ = show("--zeros", "all", "--benchmark", "time_step", "--columns", "case")
     assert code == 0
     assert "zeros=all" in out
@@ -163,14 +163,14 @@ def test_zeros_all_shows_the_whole_blocks(show):
         (["--limit", "-1"], "Invalid value for '--limit'"),
     ],
 )
-def test_an_unknown_value_is_one_line_with_near_ones_and_exit_code_2(show, arguments, message):
+def test_an_unknown_value_is_one_line_with_similar_ones_and_exit_code_2(show, arguments, message):
     code, out, err = show(*arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("sparsebench: ")
     assert message in err
 
 
-def test_no_dataset_is_one_line(capsys, tmp_path, monkeypatch):
+def test_a_missing_dataset_is_one_line(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["show"]) == 2
     assert capsys.readouterr().err == (

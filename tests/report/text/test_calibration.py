@@ -3,7 +3,7 @@ from sparsebench.report.text.calibration import calibration_markdown, detected_t
 from tests.gate_results import calibration
 
 
-def test_trials_are_listed_by_what_was_slowed_and_by_how_much() -> None:
+def test_trials_are_ordered_by_kind_and_effect() -> None:
     listed = [(trial.kind, trial.effect) for trial in ordered(calibration())]
     assert listed == [
         ("A/A", 0.0),
@@ -12,12 +12,12 @@ def test_trials_are_listed_by_what_was_slowed_and_by_how_much() -> None:
     ]
 
 
-def test_a_hundred_percent_are_all_and_nothing_is_none() -> None:
-    def found(count: int) -> str:
+def test_only_all_is_100_percent_and_only_none_is_0_percent() -> None:
+    def text(count: int) -> str:
         trial = Trial(0.1, 10, 10_000, 0, Tally(count), Tally())
         return detected_text(trial.gate, trial)
 
-    assert [found(count) for count in (0, 1, 9_999, 10_000)] == [
+    assert [text(count) for count in (0, 1, 9_999, 10_000)] == [
         "0.0 %",
         "0.1 %",
         "99.9 %",
@@ -25,7 +25,7 @@ def test_a_hundred_percent_are_all_and_nothing_is_none() -> None:
     ]
 
 
-def test_the_markdown_has_two_lines_a_trial_and_exact_intervals() -> None:
+def test_the_markdown_has_two_lines_per_trial_and_exact_intervals() -> None:
     lines = calibration_markdown(calibration()).splitlines()
     assert lines[0].startswith("`sparsebench 2744ec7f")
     assert "| A/A |  | 100 | gate |  | 0.01 | 1 of 100 (0.0..5.4 %) | 18.3 s |" in lines

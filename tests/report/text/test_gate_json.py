@@ -17,7 +17,7 @@ def strict(text: str) -> dict[str, object]:
     return loaded
 
 
-def test_every_finding_is_there_with_everything_in_it() -> None:
+def test_all_findings_are_written_with_all_fields() -> None:
     gate = one_of_each()
     loaded = strict(to_json(gate))
     assert loaded["schema"] == SCHEMA
@@ -27,7 +27,7 @@ def test_every_finding_is_there_with_everything_in_it() -> None:
     }  # fmt: skip
     listed = loaded["findings"]
     assert isinstance(listed, list)
-    assert [one["verdict"] for one in listed] == [f.verdict.value for f in gate.findings]
+    assert [entry["verdict"] for entry in listed] == [f.verdict.value for f in gate.findings]
     assert set(listed[0]) == {field.name for field in fields(Finding)}
     first = gate.findings[0]
     assert first.interval is not None
@@ -35,7 +35,7 @@ def test_every_finding_is_there_with_everything_in_it() -> None:
     assert listed[0]["change"] == first.change
 
 
-def test_what_is_no_number_in_json_is_a_word_and_text_is_kept() -> None:
+def test_numbers_that_json_lacks_are_strings_and_texts_are_unchanged() -> None:
     odd = finding(base=float("nan"), head=float("-inf"), unit=NASTY + "\ud800", notes=(NASTY,))
     text = to_json(result(odd), {Verdict.GONE})
     text.encode("ascii")

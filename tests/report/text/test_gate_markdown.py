@@ -10,8 +10,8 @@ from tests.gate_results import NASTY, one_of_each, quiet, result, timed
 PARSER = MarkdownIt("commonmark").enable("table")
 
 
-def interpreted(text: str) -> tuple[str, list[str]]:
-    """What a reader sees outside code spans, tags of HTML included, and the code spans."""
+def rendered(text: str) -> tuple[str, list[str]]:
+    """Return the text outside code spans, HTML tags included, and the code spans."""
     inline = [token for token in PARSER.parse(text) if token.type == "inline"]
     pieces = [piece for token in inline for piece in token.children or []]
     spans = [piece.content for piece in pieces if piece.type == "code_inline"]
@@ -27,7 +27,7 @@ def interpreted(text: str) -> tuple[str, list[str]]:
     return "".join(p.content for p in pieces if p.type in ("text", "html_inline")), spans
 
 
-def test_ci_finds_its_comment_by_the_first_line_and_the_outcome_follows() -> None:
+def test_the_first_line_is_the_marker_and_the_second_the_outcome() -> None:
     lines = markdown(one_of_each()).splitlines()
     assert lines[0] == MARKER
     assert lines[1].startswith("### ❌ FAIL: 1 changed result, 2 regressed")
@@ -35,9 +35,9 @@ def test_ci_finds_its_comment_by_the_first_line_and_the_outcome_follows() -> Non
 
 @pytest.mark.parametrize("text", ["a", "`", "a`b", "``a`", "|", r"\|", "<b>", "x`y``z", "@me #1"])
 @pytest.mark.parametrize("where", ["{}", "| a | b |\n| :-- | --: |\n| {} | 1 |"])
-def test_a_code_span_holds_any_text(text: str, where: str) -> None:
+def test_a_code_span_shows_any_text_literally(text: str, where: str) -> None:
     span = code(text).replace("|", r"\|") if where.startswith("|") else code(text)
-    seen, spans = interpreted(where.format(span))
+    seen, spans = rendered(where.format(span))
     assert spans == [text]
     assert seen in ("", "ab1")
 
@@ -49,7 +49,7 @@ def test_names_and_errors_can_neither_format_nor_link_nor_mention() -> None:
     )
     gate = result(bad, replace(bad, params=("2", "2")), project=NASTY, notes=(NASTY,))
     text = markdown(gate)
-    seen, spans = interpreted(text)
+    seen, spans = rendered(text)
     assert sum("@someone #1" in span and "<script>*_[x](y)" in span for span in spans) >= 6
     for harm in ("script", "@", "#", "](y)", "k|y", "$"):
         assert harm not in seen
@@ -61,8 +61,8 @@ def test_names_and_errors_can_neither_format_nor_link_nor_mention() -> None:
 
 
 def test_a_long_list_is_folded_after_the_worst() -> None:
-    found = [timed(f"n={n}", Verdict.REGRESSED, n / 100) for n in range(10, 70)]
-    text = markdown(result(*found))
+    regressed = [timed(f"n={n}", Verdict.REGRESSED, n / 100) for n in range(10, 70)]
+    text = markdown(result(*regressed))
     opened, _, folded = text.partition(f"<details><summary>{60 - UNFOLDED} more cases</summary>")
     assert opened.count("**REGRESSED**") == UNFOLDED
     assert folded.count("**REGRESSED**") == 60 - UNFOLDED
@@ -70,16 +70,16 @@ def test_a_long_list_is_folded_after_the_worst() -> None:
     assert text.count("<details>") == text.count("</details>") == 1
 
 
-@pytest.mark.parametrize("several", [False, True], ids=["one benchmark", "a benchmark a case"])
-def test_a_comment_never_passes_the_limit_and_says_what_is_missing(several: bool) -> None:
-    found = [
+@pytest.mark.parametrize("several", [False, True], ids=["one benchmark", "one benchmark per case"])
+def test_a_comment_is_within_the_limit_and_counts_omitted_lines(several: bool) -> None:
+    regressed = [
         timed(
             f"n={n}", Verdict.REGRESSED, n / 100, notes=(f"{n} " * 40,),
             benchmark=f"b{n if several else 0:080}",
         )
         for n in range(600)
     ]  # fmt: skip
-    text = markdown(result(*found, notes=("odd " * 50,) * 600))
+    text = markdown(result(*regressed, notes=("odd " * 50,) * 600))
     assert 0.9 * LIMIT < len(text) <= LIMIT - RESERVED
     shown = text.count("**REGRESSED**")
     assert f"holds 65,536 characters: {600 - shown:,} cases, " in text
@@ -88,12 +88,12 @@ def test_a_comment_never_passes_the_limit_and_says_what_is_missing(several: bool
     assert text.count("<details>") == text.count("</details>")
 
 
-def test_nothing_is_left_out_where_all_fits() -> None:
+def test_nothing_is_omitted_if_all_fits() -> None:
     text = markdown(result(*quiet(288)))
     assert "Left out" not in text
     assert "288 of 288" in text
     assert len(text) < 1000
 
 
-def test_an_empty_gate_is_no_pass() -> None:
+def test_a_gate_without_cases_does_not_pass() -> None:
     assert "NOTHING MEASURED: no case was selected" in markdown(result())

@@ -28,9 +28,9 @@ from tests.synthetic import LONG
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def printed(what: RenderableType, width: int = 80) -> str:
+def printed(renderable: RenderableType, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(what)
+    console.print(renderable)
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 
@@ -44,23 +44,25 @@ def printed(what: RenderableType, width: int = 80) -> str:
         ("calibration.txt", printed(calibration_text(calibration()))),
     ],
 )
-def test_what_is_printed_is_the_golden_one(name: str, text: str) -> None:
+def test_the_output_is_equal_to_the_golden_file(name: str, text: str) -> None:
     golden = (GOLDEN / name).read_text(encoding="utf-8").splitlines()
     assert "\n".join(unified_diff(golden, text.splitlines(), name, "printed", lineterm="")) == ""
 
 
-def test_unchanged_cases_are_counted_with_what_would_have_been_found_and_all_lists_them() -> None:
-    found = [replace(f, detectable=0.01 * (1 + place % 3)) for place, f in enumerate(quiet(300))]
-    short, long = (printed(gate_text(result(*found), complete=all_)) for all_ in (False, True))
+def test_unchanged_cases_are_counted_with_their_mde_and_listed_by_all() -> None:
+    findings = [replace(f, detectable=0.01 * (1 + index % 3)) for index, f in enumerate(quiet(300))]
+    short, long = (
+        printed(gate_text(result(*findings), complete=complete)) for complete in (False, True)
+    )
     assert "300 of 300      2.0 % 3.0 %" in short
     assert "UNCHANGED" not in short
     assert long.count("UNCHANGED") == 300
 
 
-def test_a_doubt_about_a_case_that_is_only_counted_is_counted_too() -> None:
+def test_notes_on_unchanged_cases_are_counted() -> None:
     one, *rest = quiet(24)
     gate = result(replace(one, notes=("bimodal",)), *rest)
-    short, long = (printed(gate_text(gate, complete=every)) for every in (False, True))
+    short, long = (printed(gate_text(gate, complete=complete)) for complete in (False, True))
     assert "24 of 24, 1 doubtful" in short
     assert "bimodal" not in short
     assert "UNCHANGED ¹" in long
@@ -68,8 +70,8 @@ def test_a_doubt_about_a_case_that_is_only_counted_is_counted_too() -> None:
 
 
 def test_six_hundred_regressions_are_all_listed_worst_first() -> None:
-    found = [timed(f"n={n}", Verdict.REGRESSED, n / 1000) for n in range(100, 700)]
-    text = printed(gate_text(result(*found)), 100)
+    findings = [timed(f"n={n}", Verdict.REGRESSED, n / 1000) for n in range(100, 700)]
+    text = printed(gate_text(result(*findings)), 100)
     assert text.count("REGRESSED") == 600
     assert text.index("+69.9 %") < text.index("+30.0 %") < text.index("+10.0 %")
     assert text.endswith("FAIL: 600 regressed\n")
@@ -84,7 +86,7 @@ def test_no_line_is_wider_than_the_terminal_and_no_text_is_lost(width: int) -> N
     assert "…" not in text
 
 
-def test_hostile_names_stay_one_line_and_send_no_terminal_codes() -> None:
+def test_names_are_printed_in_one_line_without_terminal_codes() -> None:
     bad = Finding(NASTY, ("k|y", NASTY), (NASTY, "\ud800"), "time", NASTY, Verdict.FAILED, base=3)
     text = printed(gate_text(result(bad, machine=NASTY, notes=(NASTY,))), 200)
     assert "\x1b" not in text
@@ -92,7 +94,7 @@ def test_hostile_names_stay_one_line_and_send_no_terminal_codes() -> None:
     assert "a|b`c<script>*_[x](y) @someone #1 $x$ \N{REPLACEMENT CHARACTER}[31m" in text
 
 
-def test_what_a_cut_text_lost_is_reported() -> None:
+def test_a_shortened_text_has_the_number_of_omitted_characters() -> None:
     assert one_line("a\n b\tc") == "a b c"
     assert one_line("x" * (LONGEST_TEXT + 7)).endswith("x... (7 characters more in the JSON)")
 
@@ -113,16 +115,18 @@ def test_parameters_that_all_cases_share_are_printed_above_them_once() -> None:
     assert section.dims == ["block", "zeros"]
 
 
-def test_cases_that_would_look_alike_are_spelled_as_asv_spells_them() -> None:
+def test_cases_with_equal_texts_have_asvs_spelling() -> None:
     names = ("a", "b")
-    found = [finding(param_names=names, params=p) for p in (("'x=1'", "'x=2'"), ("'x=3'", "'x=2'"))]
-    assert [row.label for row in sections(found)[0].rows] == [
+    findings = [
+        finding(param_names=names, params=p) for p in (("'x=1'", "'x=2'"), ("'x=3'", "'x=2'"))
+    ]
+    assert [row.label for row in sections(findings)[0].rows] == [
         "case='x=1', 'x=2'",
         "case='x=3', 'x=2'",
     ]
 
 
-def test_a_sign_is_printed_only_where_it_is_known() -> None:
+def test_a_sign_is_printed_only_if_the_interval_excludes_zero() -> None:
     unsure = timed(LONG[0], Verdict.UNCHANGED, 0.01, half=0.02)
     sure = timed(LONG[1], Verdict.UNCHANGED, 0.01, half=0.002)
     unknown = finding(LONG[2], Verdict.UNDECIDED, base=1.0, head=2.0)
@@ -131,7 +135,7 @@ def test_a_sign_is_printed_only_where_it_is_known() -> None:
     assert shown == {unsure: "~", sure: "+1.0 %", unknown: "~"}
 
 
-def test_a_changed_result_never_looks_the_same() -> None:
+def test_the_values_of_a_changed_result_look_different() -> None:
     assert values(digest("a", Verdict.CHANGED_RESULT, 2.0**47, 2.0**47 + 1)) == (
         "800000000000",
         "800000000001",
@@ -141,7 +145,7 @@ def test_a_changed_result_never_looks_the_same() -> None:
     assert values(finding(base=float("nan"), head=None)) == ("nan", "-")
 
 
-def test_the_geometric_mean_is_over_the_times_and_over_all_benchmarks_last() -> None:
+def test_geometric_means_cover_times_only_and_the_last_line_all_benchmarks() -> None:
     one = timed("n=1", Verdict.REGRESSED, 1.0)
     two = timed("n=1", Verdict.IMPROVED, -0.5, benchmark="b.time_it")
     memory = timed("n=1", Verdict.REGRESSED, 9.0, benchmark="b.mem_it", type="memory", unit="bytes")
@@ -153,7 +157,7 @@ def test_the_geometric_mean_is_over_the_times_and_over_all_benchmarks_last() -> 
 
 
 @pytest.mark.parametrize(
-    ("gate", "said"),
+    ("gate", "text"),
     [
         (result(), "NOTHING MEASURED: no case was selected"),
         (result(skipped=3), "NOTHING MEASURED: all cases were skipped"),
@@ -172,12 +176,12 @@ def test_the_geometric_mean_is_over_the_times_and_over_all_benchmarks_last() -> 
         ),
     ],
 )
-def test_the_last_line_says_the_outcome_in_words(gate: GateResult, said: str) -> None:
-    assert printed(gate_text(gate)).rstrip().splitlines()[-1] == said
-    assert str(outcome(gate)) == said
+def test_the_last_line_is_the_outcome(gate: GateResult, text: str) -> None:
+    assert printed(gate_text(gate)).rstrip().splitlines()[-1] == text
+    assert str(outcome(gate)) == text
 
 
-def test_what_fails_the_gate_is_the_callers_choice() -> None:
+def test_fail_on_selects_the_verdicts_that_fail() -> None:
     gate = result(*quiet(1), finding(verdict=Verdict.GONE), finding(verdict=Verdict.UNDECIDED))
     assert str(outcome(gate, {Verdict.GONE})) == "FAIL: 1 gone; besides: 1 undecided, 1 unchanged"
     assert str(outcome(gate, set())) == "PASS: 1 undecided, 1 gone, 1 unchanged"
@@ -192,13 +196,13 @@ def test_shares_are_printed_in_percent(share: float, text: str) -> None:
     assert percent(share) == text
 
 
-def test_an_endless_interval_is_printed() -> None:
+def test_an_unbounded_interval_is_printed() -> None:
     wide = timed("n=1", Verdict.UNDECIDED, 0.1, interval=Interval(-0.99, float("inf")))
     assert "-99..+inf" in printed(gate_text(result(wide)), 120)
 
 
-def test_a_time_that_is_gone_is_not_called_exact() -> None:
-    """Of a benchmark that one side alone has, no type is known, and nothing was compared."""
+def test_a_benchmark_on_one_side_only_is_not_called_exact() -> None:
+    """A benchmark on one side only has no type, and nothing was compared."""
     gone = Finding("old.time_it", (), (), "track", "", Verdict.GONE)
     same = Finding("old.track_it", (), (), "track", "", Verdict.UNCHANGED, 1.0, 1.0, 0.0)
     assert [line.exact for line in summaries([gone, same])] == [False, True]
