@@ -43,7 +43,7 @@ class Planted:
     """A true change: of one series, or of the whole machine where ``series`` is None."""
 
     series: int | None
-    place: int  # of the first value after it
+    index: int  # of the first value after it
     size: float  # log(after / before); of a machine's shift, the median series'
 
 
@@ -84,11 +84,11 @@ def eventful(series: int, snapshots: int, seed: int, noise: Noise = CPU) -> Hist
     return History(logs, tuple(planted), harness)
 
 
-def with_step(history: History, size: float, place: int, after: int = 8) -> History:
-    """Return the history cut ``after`` values behind ``place``, all series slower by ``size``."""
-    logs = history.logs[:, : place + after].copy()
-    logs[:, place:] += np.log1p(size)
-    return History(logs, tuple(Planted(s, place, np.log1p(size)) for s in range(len(logs))))
+def with_step(history: History, size: float, index: int, after: int = 8) -> History:
+    """Return the history cut ``after`` values behind ``index``, all series slower by ``size``."""
+    logs = history.logs[:, : index + after].copy()
+    logs[:, index:] += np.log1p(size)
+    return History(logs, tuple(Planted(s, index, np.log1p(size)) for s in range(len(logs))))
 
 
 def as_frame(
@@ -138,17 +138,17 @@ def _steps(rng: np.random.Generator, logs: Floats) -> list[Planted]:
     series, snapshots = logs.shape
     planted = []
     for _ in range(series // 6):
-        place = int(rng.integers(10, snapshots - 10))
+        index = int(rng.integers(10, snapshots - 10))
         first = int(rng.integers(series))
         rows = range(first, min(first + CASES, series)) if rng.random() < 0.4 else [first]
         size = float(np.exp(rng.uniform(np.log(0.04), np.log(0.7))) * rng.choice([-1, 1]))
         end = snapshots
         if rng.random() < 1 / 3:
-            end = min(place + 4 + int(rng.geometric(0.03)), snapshots)
+            end = min(index + 4 + int(rng.geometric(0.03)), snapshots)
         for row in rows:
             one = size * rng.uniform(0.8, 1.2)
-            logs[row, place:end] += one
-            planted.append(Planted(row, place, one))
+            logs[row, index:end] += one
+            planted.append(Planted(row, index, one))
             if end < snapshots:
                 planted.append(Planted(row, end, -one))
     return planted
@@ -159,10 +159,10 @@ def _shifts(rng: np.random.Generator, logs: Floats) -> list[Planted]:
     series, snapshots = logs.shape
     planted = []
     for share in (0.3, 0.7):
-        place = int(snapshots * share) + int(rng.integers(-10, 10))
+        index = int(snapshots * share) + int(rng.integers(-10, 10))
         size = float(rng.uniform(0.08, 0.3) * rng.choice([-1, 1]))
-        logs[:, place:] += size * rng.uniform(0.6, 1.4, (series, 1))
-        planted.append(Planted(None, place, size))
+        logs[:, index:] += size * rng.uniform(0.6, 1.4, (series, 1))
+        planted.append(Planted(None, index, size))
     return planted
 
 
@@ -170,14 +170,14 @@ def _new_harness(rng: np.random.Generator, logs: Floats, harness: NDArray[np.int
     """Measure one series in twelve in another way from some snapshot on, which moves its values."""
     series, snapshots = logs.shape
     for row in rng.choice(series, series // 12, replace=False):
-        place = int(rng.integers(20, snapshots - 20))
-        logs[row, place:] += rng.uniform(-1, 1)
-        harness[row, place:] = 1
+        index = int(rng.integers(20, snapshots - 20))
+        logs[row, index:] += rng.uniform(-1, 1)
+        harness[row, index:] = 1
 
 
 def _rows(machine: str, history: History, benchmark: str) -> pd.DataFrame:
     series, snapshots = history.logs.shape
-    commits = [f"{place:08x}{'0' * 32}" for place in range(snapshots)]
+    commits = [f"{index:08x}{'0' * 32}" for index in range(snapshots)]
     numbers = np.arange(series)
     names = np.array([f"{benchmark}_{n // CASES}" for n in numbers], dtype=object)
     cases = np.array([f"n={n % CASES}" for n in numbers], dtype=object)

@@ -28,7 +28,7 @@ class BreakEven:
 
     Attributes:
         benchmark: asv's name.
-        place: every other parameter, the machine among them: {"batch": "16", "device": "cpu", ...}.
+        setting: all other parameters and the machine: {"batch": "16", "device": "cpu", ...}.
         format: its name, such as "csr".
         block: "16x16"; "" if the format has none.
         level: from which the format is faster; `ALWAYS` (at least from the lowest measured level),
@@ -39,7 +39,7 @@ class BreakEven:
     """
 
     benchmark: str
-    place: dict[str, str]
+    setting: dict[str, str]
     format: str
     block: str
     level: float
@@ -67,11 +67,11 @@ class BreakEven:
 
 
 def break_evens(frame: pd.DataFrame) -> list[BreakEven]:
-    """Return one result per benchmark, place, format and block, in natural order.
+    """Return one result per benchmark, setting, format and block, in natural order.
 
     Args:
         frame: the newest row of each case, in the columns of the dataset's schema. Rows without a
-            value, and formats in a place without a dense value, are left out.
+            value, and formats in a setting without a dense value, are left out.
 
     The level is where the line through the measured ratios last crosses 1; its interval is where
     the lines through the ends of their 95 % intervals do. These are intervals of single points, and
@@ -106,12 +106,12 @@ def crossing(levels: Floats, ratios: Floats) -> float:
 
 
 def as_table(found: list[BreakEven]) -> pd.DataFrame:
-    """Return one row per measured point: place, format, block, level, ratio, low, high."""
+    """Return one row per measured point: setting, format, block, level, ratio, low, high."""
     parts = []
     for result in found:
         own = {
             "benchmark": result.benchmark,
-            **result.place,
+            **result.setting,
             FORMAT: result.format,
             BLOCK: result.block,
         }
@@ -146,15 +146,17 @@ def _of_benchmark(benchmark: str, rows: pd.DataFrame) -> Iterator[BreakEven]:
     if BLOCK not in dims:
         dims[BLOCK] = ""
     names = [str(name) for name in dims if name not in (FORMAT, LEVEL, BLOCK)]
-    place = labels(dims, names)
-    dense = rows[dims[FORMAT] == DENSE].assign(place=place).drop_duplicates("place", keep="last")
-    base = _samples(dense).set_axis(dense["place"])
+    setting = labels(dims, names)
+    dense = (
+        rows[dims[FORMAT] == DENSE].assign(setting=setting).drop_duplicates("setting", keep="last")
+    )
+    base = _samples(dense).set_axis(dense["setting"])
     order = natural_ranks(dims, [*names, FORMAT, BLOCK]).sort_values([*names, FORMAT, BLOCK]).index
     ordered = dims.loc[order]
-    sparse = ordered[(ordered[FORMAT] != DENSE) & place.loc[order].isin(base.index)]
+    sparse = ordered[(ordered[FORMAT] != DENSE) & setting.loc[order].isin(base.index)]
     for _, points in sparse.groupby([*names, FORMAT, BLOCK], sort=False):
         first = points.iloc[0]
-        dense_samples = base[str(place.loc[points.index].iloc[0])]
+        dense_samples = base[str(setting.loc[points.index].iloc[0])]
         curve = _curve(rows.loc[points.index], points[LEVEL], dense_samples)
         where = {str(name): str(first[name]) for name in names if first[name]}
         yield _break_even(benchmark, where, str(first[FORMAT]), str(first[BLOCK]), curve)
@@ -183,16 +185,16 @@ def _samples(rows: pd.DataFrame) -> pd.Series:
 
 
 def _break_even(
-    benchmark: str, place: dict[str, str], form: str, block: str, curve: pd.DataFrame
+    benchmark: str, setting: dict[str, str], form: str, block: str, curve: pd.DataFrame
 ) -> BreakEven:
     levels = curve[LEVEL].to_numpy(dtype=float)
     low, middle, high = (
         crossing(levels, curve[name].to_numpy(dtype=float)) for name in ("low", "ratio", "high")
     )
     low = ALWAYS if curve["low"].isna().any() else low
-    return BreakEven(benchmark, place, form, block, middle, low, high, curve)
+    return BreakEven(benchmark, setting, form, block, middle, low, high, curve)
 
 
-def varying_places(found: list[BreakEven]) -> dict[str, list[str]]:
-    """Return the parameters of ``place`` with several values, and these in natural order."""
-    return varying(pd.DataFrame([result.place for result in found]).fillna(""))
+def varying_settings(found: list[BreakEven]) -> dict[str, list[str]]:
+    """Return the parameters of ``setting`` with several values, and these in natural order."""
+    return varying(pd.DataFrame([result.setting for result in found]).fillna(""))

@@ -91,10 +91,10 @@ def _column_with(frame: pd.DataFrame, names: tuple[str, ...]) -> str:
         raise SparsebenchError(f"{names[0]}, {names[1]}: found in {', '.join(both)}; give --by")
     for name in names:
         if not any(name in values for values in values_by_column.values()):
-            known = set().union(
+            names_known = set().union(
                 *(values_by_column[column] for column in COMPARABLE if column != "env_name")
             )
-            unknown = unknown_name("side", name, known)
+            unknown = unknown_name("side", name, names_known)
             raise SparsebenchError(f"{unknown}; {_alternatives(frame)}")
     where = " and ".join(
         f"{name} (of {next(column for column in COMPARABLE if name in values_by_column[column])})"

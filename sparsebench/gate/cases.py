@@ -111,8 +111,8 @@ def cases(
             for case in _combinations(benchmark, side, timeout):
                 by_name.setdefault(case.name, case).indices.update(case.indices)
     _mark_broken(by_name, discovered)
-    known = {case.benchmark for case in by_name.values()}
-    for name in sorted(set(base_names) - known):  # only the name is known; it is not measured
+    names = {case.benchmark for case in by_name.values()}
+    for name in sorted(set(base_names) - names):  # only the name is known; it is not measured
         by_name[name] = BenchmarkCase(
             name, (), (), "track", "", 0.0, None, 0.0, None, indices={"base": None}
         )
@@ -154,12 +154,12 @@ def _mark_broken(cases: dict[str, BenchmarkCase], discovered: Mapping[str, Reply
 
 def unimportable(discovered: Mapping[str, Reply]) -> list[str]:
     """Return one line per module that no known benchmark is in, since it cannot be imported."""
-    known = {str(b["name"]) for reply in discovered.values() for b in reply["benchmarks"]}
+    names = {str(b["name"]) for reply in discovered.values() for b in reply["benchmarks"]}
     return [
         f"{module or 'the benchmarks'}: does not import at {side}: {error}"
         for side, reply in discovered.items()
         for module, error in reply["broken"].items()
-        if not any(_contains(module, name) for name in known)
+        if not any(_contains(module, name) for name in names)
     ]
 
 

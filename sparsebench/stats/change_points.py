@@ -42,13 +42,13 @@ _MEDIAN_VARIANCE: Final = np.pi / 2  # of a median, relative to that of the mean
 
 @dataclass(frozen=True)
 class ChangePoint:
-    """A lasting change: ``place`` is the index of the first value after it.
+    """A lasting change: ``index`` is the index of the first value after it.
 
     ``before`` and ``after`` are the levels on both sides, logs as the input; ``change`` is
     after / before - 1 of the values themselves. ``doubt`` is half its interval's width, as a log.
     """
 
-    place: int
+    index: int
     before: float
     after: float
     doubt: float
@@ -74,30 +74,30 @@ def change_points(
     numbers = np.asarray(logs, dtype=np.float64).ravel()
     if numbers.size < 2 * PERSISTENCE:
         return []
-    places = search(numbers) if candidates is None else sorted(candidates)
-    if not places:
+    indices = search(numbers) if candidates is None else sorted(candidates)
+    if not indices:
         return []
     series = _Series(numbers, tolerance)
-    kept = _without_returns(numbers, _passing(series, places))
+    kept = _without_returns(numbers, _passing(series, indices))
     return series.points(series.aligned(_passing(series, kept)))
 
 
-def change_at(logs: Floats, place: int) -> ChangePoint:
-    """Return the change at index ``place``, whether or not it passes the rules."""
-    return _Series(logs, TOLERANCE).point(0, place, logs.size)
+def change_at(logs: Floats, index: int) -> ChangePoint:
+    """Return the change at index ``index``, whether or not it passes the rules."""
+    return _Series(logs, TOLERANCE).point(0, index, logs.size)
 
 
-def change_point(place: int, before: float, after: float, doubt: float, count: int) -> ChangePoint:
+def change_point(index: int, before: float, after: float, doubt: float, count: int) -> ChangePoint:
     """Return a change point from its numbers; ``count`` values are on its shorter side."""
     step = after - before
     interval = Interval(_relative(step - doubt), _relative(step + doubt))
     few = (f"only {count} values on one side",) if count < 2 * PERSISTENCE else ()
-    return ChangePoint(place, before, after, doubt, Estimate(_relative(step), interval, count, few))
+    return ChangePoint(index, before, after, doubt, Estimate(_relative(step), interval, count, few))
 
 
 def search(logs: Floats) -> list[int]:
     """Return the candidates of all windows of a series, sorted."""
-    return sorted({place for begin, values in windows(logs) for place in within(values, begin)})
+    return sorted({index for begin, values in windows(logs) for index in within(values, begin)})
 
 
 def windows(logs: Floats) -> Iterator[tuple[int, Floats]]:
@@ -119,8 +119,8 @@ def within(logs: Floats, begin: int = 0) -> list[int]:
     scaled = (logs - logs[0]) / noise(logs)
     model = KernelCPD(kernel="rbf", min_size=PERSISTENCE, params={"gamma": _WIDTH})
     penalty = _PENALTY * np.log(logs.size) / np.log(WINDOW)  # fewer values can save less
-    *places, _end = model.fit(scaled).predict(pen=penalty)
-    return [begin + int(place) for place in places]
+    *indices, _end = model.fit(scaled).predict(pen=penalty)
+    return [begin + int(index) for index in indices]
 
 
 def noise(logs: Floats) -> float:
@@ -145,75 +145,75 @@ class _Series:
         self.detection_factor = _quantile(_FALSE_ALARMS / logs.size / 2, freedom)
         self.interval_factor = _quantile((1 - CONFIDENCE_LEVEL) / 2, freedom)
 
-    def levels(self, low: int, place: int, high: int) -> tuple[float, float, float]:
-        """Return the level before and after ``place``, and the standard error of the step."""
-        left = self.logs[max(low, place - _REACH) : place]
-        right = self.logs[place : min(high, place + _REACH)]
+    def levels(self, low: int, index: int, high: int) -> tuple[float, float, float]:
+        """Return the level before and after ``index``, and the standard error of the step."""
+        left = self.logs[max(low, index - _REACH) : index]
+        right = self.logs[index : min(high, index + _REACH)]
         before, after = _median(left), _median(right)
         residual = np.abs(np.concatenate([left - before, right - after]))
         spread = max(self.noise, _median(residual) / _MEDIAN_DEVIATION)
         share = 1 / left.size + 1 / right.size
         return before, after, float(spread * np.sqrt(_MEDIAN_VARIANCE * share))
 
-    def doubt(self, factor: float, place: int, error: float) -> float:
+    def doubt(self, factor: float, index: int, error: float) -> float:
         """Return the step that noise and drift alone can cause, at ``factor`` standard errors."""
         if not self.drift:
             return factor * error
-        reach = min(factor * np.sqrt(self.drift), self._band(place))
+        reach = min(factor * np.sqrt(self.drift), self._band(index))
         return float(np.hypot(factor * error, reach))
 
-    def _band(self, place: int) -> float:
+    def _band(self, index: int) -> float:
         """Return the range of medians of neighbouring stretches, on the longer side."""
-        near = self.medians[max(0, place - _BAND) : max(place - _STRETCH // 2, 1)]
-        if 2 * place < self.logs.size:
-            near = self.medians[place + _STRETCH // 2 : place + _BAND]
+        near = self.medians[max(0, index - _BAND) : max(index - _STRETCH // 2, 1)]
+        if 2 * index < self.logs.size:
+            near = self.medians[index + _STRETCH // 2 : index + _BAND]
         return float(np.ptp(near))
 
-    def margin(self, low: int, place: int, high: int) -> float:
+    def margin(self, low: int, index: int, high: int) -> float:
         """Return by how much a change passes the rules; negative if it fails one."""
-        if min(place - low, high - place) < PERSISTENCE:
+        if min(index - low, high - index) < PERSISTENCE:
             return -np.inf
-        before, after, error = self.levels(low, place, high)
+        before, after, error = self.levels(low, index, high)
         step = abs(after - before)
-        beyond = (step - self.doubt(self.interval_factor, place, error)) / self.tolerance
-        return float(min(step / self.doubt(self.detection_factor, place, error), beyond) - 1)
+        beyond = (step - self.doubt(self.interval_factor, index, error)) / self.tolerance
+        return float(min(step / self.doubt(self.detection_factor, index, error), beyond) - 1)
 
-    def aligned(self, places: list[int]) -> list[int]:
+    def aligned(self, indices: list[int]) -> list[int]:
         """Return the indices moved to the best split nearby, since outliers shift candidates."""
-        ends = [0, *places, self.logs.size]
+        ends = [0, *indices, self.logs.size]
         for number in range(1, len(ends) - 1):
             ends[number] = self._best_split(*ends[number - 1 : number + 2])
         return ends[1:-1]
 
-    def _best_split(self, low: int, place: int, high: int) -> int:
-        before, after, _ = self.levels(low, place, high)
-        first = max(low + PERSISTENCE, place - _SHIFT)
-        last = min(high - PERSISTENCE, place + _SHIFT)
+    def _best_split(self, low: int, index: int, high: int) -> int:
+        before, after, _ = self.levels(low, index, high)
+        first = max(low + PERSISTENCE, index - _SHIFT)
+        last = min(high - PERSISTENCE, index + _SHIFT)
         values = self.logs[first:last]
         # what is saved by assigning one value more to the left side
         saved = np.abs(values - after) - np.abs(values - before)
         cost = np.concatenate([[0.0], np.cumsum(-saved)])
         return first + int(np.argmin(cost))
 
-    def points(self, places: list[int]) -> list[ChangePoint]:
-        ends = [0, *places, self.logs.size]
-        return [self.point(*ends[number : number + 3]) for number in range(len(places))]
+    def points(self, indices: list[int]) -> list[ChangePoint]:
+        ends = [0, *indices, self.logs.size]
+        return [self.point(*ends[number : number + 3]) for number in range(len(indices))]
 
-    def point(self, low: int, place: int, high: int) -> ChangePoint:
-        before, after, error = self.levels(low, place, high)
-        count = min(place - low, high - place, _REACH)
+    def point(self, low: int, index: int, high: int) -> ChangePoint:
+        before, after, error = self.levels(low, index, high)
+        count = min(index - low, high - index, _REACH)
         return change_point(
-            place, before, after, self.doubt(self.interval_factor, place, error), count
+            index, before, after, self.doubt(self.interval_factor, index, error), count
         )
 
 
-def _passing(series: _Series, places: Sequence[int]) -> list[int]:
+def _passing(series: _Series, indices: Sequence[int]) -> list[int]:
     """Return the candidates that pass every rule, dropping the worst one until all pass.
 
     A candidate is tested against the levels up to its neighbours, so each drop changes their tests.
     """
-    ends = [0, *places, series.logs.size]
-    margins = [series.margin(*ends[number : number + 3]) for number in range(len(places))]
+    ends = [0, *indices, series.logs.size]
+    margins = [series.margin(*ends[number : number + 3]) for number in range(len(indices))]
     while margins and (worst := min(margins)) < 0:
         number = margins.index(worst)
         del ends[number + 1], margins[number]
@@ -222,18 +222,18 @@ def _passing(series: _Series, places: Sequence[int]) -> list[int]:
     return ends[1:-1]
 
 
-def _without_returns(logs: Floats, places: list[int]) -> list[int]:
+def _without_returns(logs: Floats, indices: list[int]) -> list[int]:
     """Return the candidates without those that lead to a level that the series had before.
 
     A series that had this level before and left it again must stay longer this time than on any
     earlier occasion. Read backwards, the same holds for the level that it leaves.
     """
-    ends = [0, *places, logs.size]
+    ends = [0, *indices, logs.size]
     lengths = np.diff(ends)
     levels = np.array([_median(logs[low:high]) for low, high in pairwise(ends)])
     return [
-        place
-        for number, place in enumerate(places, start=1)
+        index
+        for number, index in enumerate(indices, start=1)
         if _lasts_longer_than_returns(levels[::-1], lengths[::-1], levels.size - number)
         and _lasts_longer_than_returns(levels, lengths, number)
     ]

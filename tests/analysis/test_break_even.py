@@ -45,7 +45,7 @@ def test_the_level_is_where_the_line_through_the_ratios_crosses_one() -> None:
     assert found.low < found.level < found.high
     assert found.high - found.low < 0.01
     assert found.text.startswith("0.87 (0.86-0.87") or found.text.startswith("0.87 (0.87-0.87")
-    assert found.place == {
+    assert found.setting == {
         "machine": "workstation", "environment": "virtualenv-py3.11", "batch": "1", "device": "cpu",
     }  # fmt: skip
 

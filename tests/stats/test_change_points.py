@@ -18,7 +18,7 @@ def test_a_step_is_found_at_its_place_and_its_interval_holds_the_truth() -> None
         logs = series(120, seed=seed)
         logs[70:] += np.log(1.1)
         (point,) = change_points(logs)
-        assert abs(point.place - 70) <= 1
+        assert abs(point.index - 70) <= 1
         assert point.change.interval is not None
         held += 0.1 in point.change.interval
         assert point.after - point.before == pytest.approx(np.log1p(point.change.value))
@@ -34,7 +34,7 @@ def test_a_change_counts_once_it_lasted_four_values(after: int, found: int) -> N
     logs = series(60 + after)
     logs[60:] += 0.3
     points = change_points(logs)
-    assert [point.place for point in points] == [60] * found
+    assert [point.index for point in points] == [60] * found
     for point in points:
         assert point.change.warnings == (("only 4 values on one side",) if after == 4 else ())
 
@@ -58,7 +58,7 @@ def test_a_mode_that_comes_and_goes_is_drift_and_a_level_beyond_it_is_a_change()
     logs = series(300, noise=0.004) + modes
     assert len(change_points(logs)) <= 1
     logs[250:] += 0.3
-    assert 250 in [point.place for point in change_points(logs)]
+    assert 250 in [point.index for point in change_points(logs)]
 
 
 def visits(*lengths: int) -> np.ndarray:
@@ -81,7 +81,7 @@ def visits(*lengths: int) -> np.ndarray:
 def test_where_a_series_was_before_it_must_stay_longer(
     lengths: tuple[int, ...], found: list[int]
 ) -> None:
-    assert [point.place for point in change_points(visits(*lengths))] == found
+    assert [point.index for point in change_points(visits(*lengths))] == found
 
 
 @pytest.mark.parametrize("before", [4, 8, 16])
@@ -89,7 +89,7 @@ def test_a_great_step_is_found_in_a_young_history(before: int) -> None:
     for seed in range(20):
         logs = series(before + 4, seed=seed)
         logs[before:] += np.log(2)
-        assert [point.place for point in change_points(logs)] == [before]
+        assert [point.index for point in change_points(logs)] == [before]
 
 
 @pytest.mark.parametrize("count", [8, 12, 20, 30])
@@ -102,13 +102,13 @@ def test_outliers_do_not_pass_for_a_series_that_drifts() -> None:
     logs[:192] += 0.08 * np.repeat(np.arange(24) % 2, 8)
     logs[5:190:9] += 0.5
     logs[192:] += 0.25
-    assert [point.place for point in change_points(logs)] == [192]
+    assert [point.index for point in change_points(logs)] == [192]
 
 
 def test_a_constant_that_changes_is_found_and_a_constant_is_not() -> None:
     assert change_points(np.zeros(50)) == []
     (point,) = change_points(np.repeat([0.0, 0.5], 25))
-    assert point.place == 25
+    assert point.index == 25
     assert point.change.value == pytest.approx(np.expm1(0.5))
 
 
@@ -120,7 +120,7 @@ def test_too_few_values_have_none(count: int) -> None:
 def test_given_candidates_are_judged_by_the_same_rules() -> None:
     logs = series(100)
     logs[60:] += 0.2
-    assert [point.place for point in change_points(logs, candidates=[20, 59, 80])] == [60]
+    assert [point.index for point in change_points(logs, candidates=[20, 59, 80])] == [60]
 
 
 def test_windows_overlap_and_do_not_change_when_values_are_added() -> None:
@@ -133,12 +133,12 @@ def test_windows_overlap_and_do_not_change_when_values_are_added() -> None:
 
 
 def test_a_change_on_the_border_of_two_windows_is_found_once() -> None:
-    for place in (STRIDE, WINDOW, WINDOW + 1):
-        logs = series(3 * WINDOW, seed=place)
-        logs[place:] += 0.1
-        assert place in search(logs)
-        assert [point.place for point in change_points(logs)] == [place]
-    assert within(logs[:WINDOW], 10) == [place + 10 for place in within(logs[:WINDOW])]
+    for index in (STRIDE, WINDOW, WINDOW + 1):
+        logs = series(3 * WINDOW, seed=index)
+        logs[index:] += 0.1
+        assert index in search(logs)
+        assert [point.index for point in change_points(logs)] == [index]
+    assert within(logs[:WINDOW], 10) == [index + 10 for index in within(logs[:WINDOW])]
 
 
 def test_the_common_factor_is_what_all_series_share() -> None:

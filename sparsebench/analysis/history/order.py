@@ -35,6 +35,6 @@ def since(frame: pd.DataFrame, start: str) -> pd.DataFrame:
         )
     date = pd.to_datetime(start, format="ISO8601", utc=True, errors="coerce")
     if pd.isna(date):
-        known = [short_hash(commit) for commit in commits]
-        raise SparsebenchError(f"--since: {unknown_name('date or commit', start, known)}")
+        hashes = [short_hash(commit) for commit in commits]
+        raise SparsebenchError(f"--since: {unknown_name('date or commit', start, hashes)}")
     return frame[frame["commit_date"] >= date]

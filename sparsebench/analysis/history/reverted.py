@@ -23,11 +23,11 @@ def reported_steps(
     for point in points:
         undone = [step for step in current if _undoes(point, step)]
         current = [step for step in current if step not in undone]
-        undone_by |= {step.place: point for step in undone}
+        undone_by |= {step.index: point for step in undone}
         if not any(_only_returns(point, step, tolerance) for step in undone):
             current.append(point)
             reported.append(point)
-    yield from ((point, undone_by.get(point.place)) for point in reported)
+    yield from ((point, undone_by.get(point.index)) for point in reported)
 
 
 def _undoes(point: ChangePoint, step: ChangePoint) -> bool:

@@ -71,11 +71,11 @@ def search(
     results = _search_all(tasks, tolerance, processes, progress)
     for number, own, result in zip(missing, window_keys, results, strict=True):
         new[keys[number]] = [
-            (point.place, point.before, point.after, point.doubt, point.change.count)
+            (point.index, point.before, point.after, point.doubt, point.change.count)
             for point in result.points
         ]
         new_candidates |= {
-            own[begin]: places for begin, places in result.new_candidates.items() if begin in own
+            own[begin]: indices for begin, indices in result.new_candidates.items() if begin in own
         }
     cache.put({**new, **new_candidates})
     points = {**cached, **new}
@@ -112,12 +112,12 @@ def _search_all(
 def _search_chunk(tasks: Sequence[_Task], tolerance: float) -> list[_SearchedSeries]:
     results = []
     for task in tasks:
-        places: set[int] = set()
+        indices: set[int] = set()
         new = {}
         for begin, values in windows(task.values):
             candidates = task.cached.get(begin)
             if candidates is None:
                 candidates = new[begin] = within(values)
-            places |= {begin + place for place in candidates}
-        results.append(_SearchedSeries(change_points(task.values, tolerance, sorted(places)), new))
+            indices |= {begin + index for index in candidates}
+        results.append(_SearchedSeries(change_points(task.values, tolerance, sorted(indices)), new))
     return results

@@ -26,7 +26,7 @@ HARDWARE: Final = ["arch", "os", "cpu", "num_cpu", "ram", "gpu", "cuda", "driver
 REASON_COLUMNS: Final = [*MACHINE, "commit_hash", *HARDWARE]  # what `explained` needs
 
 _NEWEST: Final = 8  # values that define the newest level of a series
-_SAME_SHIFT: Final = 2  # snapshots by which series may differ in where they place one shift
+_SAME_SHIFT: Final = 2  # snapshots by which series may differ in where they index one shift
 _MOST_SERIES: Final = 0.5  # share of a machine's series; if more change at once, it is a shift
 _IMPROVED, _REVERTED = 0.5, 0.1  # weights of improvements and of reverted steps in the order
 
@@ -137,10 +137,10 @@ class _SeriesTable:
         self, points: Sequence[list[ChangePoint]], factor: Sequence[ChangePoint]
     ) -> list[int]:
         """Return the positions at which the common factor changed, or most series did."""
-        shifted = [point.place for point in factor]
+        shifted = [point.index for point in factor]
         counts = np.zeros(self.factor.size)
         for number, own in enumerate(points):
-            counts[[self.positions[number][point.place] for point in own]] += 1
+            counts[[self.positions[number][point.index] for point in own]] += 1
         around = np.convolve(counts, np.ones(2 * _SAME_SHIFT + 1))[
             _SAME_SHIFT : _SAME_SHIFT + counts.size
         ]
@@ -153,7 +153,7 @@ class _SeriesTable:
     def shift(self, position: int, points: Sequence[list[ChangePoint]]) -> Shift:
         """Return the shift at ``position``."""
         moved = sum(
-            any(_near(self.positions[number][point.place], [position]) for point in own)
+            any(_near(self.positions[number][point.index], [position]) for point in own)
             for number, own in enumerate(points)
         )
         return Shift(
@@ -169,12 +169,12 @@ class _SeriesTable:
     ) -> list[ChangePoint]:
         """Return the change points of a series that are not at a shift of the machine."""
         positions = self.positions[number]
-        return [point for point in points if not _near(positions[point.place], shifted)]
+        return [point for point in points if not _near(positions[point.index], shifted)]
 
     def step(self, number: int, point: ChangePoint, undoing: ChangePoint | None) -> Step:
         """Return a change point of one series as a finding."""
         series, positions = self.series[number], self.positions[number]
-        old, new = positions[point.place - 1], positions[point.place]
+        old, new = positions[point.index - 1], positions[point.index]
         machine = float(np.median(self.factor[max(new - PERSISTENCE, 0) : new + PERSISTENCE]))
         worse = (point.after > point.before) == (series["direction"] != "higher")
         there = undoing is None and not _is_reverted(point, self.values[number])
@@ -189,7 +189,7 @@ class _SeriesTable:
             change=point.change,
             worse=worse,
             status="there" if there else "reverted",
-            undone_at=self.machine.commits[positions[undoing.place]] if undoing else None,
+            undone_at=self.machine.commits[positions[undoing.index]] if undoing else None,
             importance=_importance(point, worse=worse, there=there),
         )
 

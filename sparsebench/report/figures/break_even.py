@@ -10,7 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from sparsebench.analysis.break_even import LEVEL, BreakEven, varying_places
+from sparsebench.analysis.break_even import LEVEL, BreakEven, varying_settings
 from sparsebench.analysis.dimensions import natural_order, value_label
 from sparsebench.analysis.units import human
 from sparsebench.report.figures import canvas
@@ -37,13 +37,13 @@ def draw_level_map(break_evens: list[BreakEven]) -> Figure:
     `canvas.style`.
     """
     panels, column = _panels(break_evens)
-    columns = natural_order({item.place.get(column, "") for item in break_evens})
+    columns = natural_order({item.setting.get(column, "") for item in break_evens})
     rows = list(dict.fromkeys(item.name for item in break_evens))
     width = len(panels) * (len(columns) * CELL[0] + 0.3) + 1.2
     figure = Figure(figsize=(max(width, 5.0), len(rows) * CELL[1] + 0.9), layout="constrained")
     grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axes, (title, members) in zip(grid, panels.items(), strict=True):
-        cells = {(item.name, item.place.get(column, "")): item for item in members}
+        cells = {(item.name, item.setting.get(column, "")): item for item in members}
         _draw_cells(axes, cells, rows, columns)
         axes.set(title=title, xlabel=column, ylabel="")
     canvas.surround(figure, break_evens[0].benchmark, _about(break_evens), [_MAP_NOTE])
@@ -57,7 +57,7 @@ def draw_ratio_curves(break_evens: list[BreakEven]) -> Figure:
     saved, inside `canvas.style`.
     """
     panels, column = _panels(break_evens)
-    columns = natural_order({item.place.get(column, "") for item in break_evens})
+    columns = natural_order({item.setting.get(column, "") for item in break_evens})
     names = list(dict.fromkeys(item.name for item in break_evens if len(item.curve) > 1))
     size = (len(columns) * PANEL[0], len(panels) * PANEL[1] + 0.5)
     figure = Figure(figsize=size, layout="constrained")
@@ -66,7 +66,7 @@ def draw_ratio_curves(break_evens: list[BreakEven]) -> Figure:
     grid = body.subplots(len(panels), len(columns), squeeze=False, sharey=True)
     for row, (title, members) in zip(grid, panels.items(), strict=True):
         for axes, value in zip(row, columns, strict=True):
-            own = [item for item in members if item.place.get(column, "") == value]
+            own = [item for item in members if item.setting.get(column, "") == value]
             _draw_ratios(axes, own, canvas.palette(names))
             parts = [title, value_label(column, value) if value else ""]
             axes.set_title(" · ".join(filter(None, parts)))
@@ -88,11 +88,11 @@ def describe_break_evens(break_evens: list[BreakEven]) -> str:
 
 def _panels(break_evens: list[BreakEven]) -> tuple[Panels, str]:
     """Return the break-evens per panel title, and the parameter that makes columns."""
-    parameters = varying_places(break_evens)
+    parameters = varying_settings(break_evens)
     column = COLUMN if COLUMN in parameters or not parameters else list(parameters)[-1]
     panels: Panels = {}
     for item in break_evens:
-        rest = [value_label(key, item.place.get(key, "")) for key in parameters if key != column]
+        rest = [value_label(key, item.setting.get(key, "")) for key in parameters if key != column]
         panels.setdefault(" · ".join(rest), []).append(item)
     return panels, column
 
@@ -161,8 +161,8 @@ def _scale(axes: Axes, shown: pd.DataFrame) -> None:
 
 def _about(break_evens: list[BreakEven]) -> str:
     """Return the line below the title: the best ratio, and what all of the figure has in common."""
-    varied = set(varying_places(break_evens))
-    common = break_evens[0].place.items()
+    varied = set(varying_settings(break_evens))
+    common = break_evens[0].setting.items()
     fixed = (value_label(key, value) for key, value in common if key not in varied)
     faster = [item for item in break_evens if item.level < 1]
     best = min(faster, key=lambda item: float(item.curve["ratio"].iloc[-1]), default=None)
@@ -176,5 +176,5 @@ def _about(break_evens: list[BreakEven]) -> str:
 
 def _where(item: BreakEven) -> str:
     """Return the batch and the device as the beginning of a sentence: "batch 16, cpu, "."""
-    keys = (key for key in (COLUMN, "device") if key in item.place)
-    return "".join(f"{value_label(key, item.place[key])}, " for key in keys)
+    keys = (key for key in (COLUMN, "device") if key in item.setting)
+    return "".join(f"{value_label(key, item.setting[key])}, " for key in keys)

@@ -57,7 +57,7 @@ class ParameterPicture:
         """Return a description: the median at either end."""
         rows = self._measured()
         over = rows.groupby(self.history.dims_of(rows)[self.x])["value"].median()
-        ends = [_by_size(over.index)[place] for place in (0, -1)]
+        ends = [_by_size(over.index)[end] for end in (0, -1)]
         words = [f"{human(over[end], self.history.unit)} at {self.x} {end}" for end in ends]
         return f"{self.history.name}, newest values over {self.x}: median {' and '.join(words)}"
 
@@ -98,9 +98,9 @@ class ParameterPicture:
 
     def _draw_panel(self, axes: Axes, rows: pd.DataFrame, hues: list[str]) -> None:
         ticks = _by_size(self.history.dims[self.x].unique())
-        place = {value: number for number, value in enumerate(ticks)}
+        position = {value: number for number, value in enumerate(ticks)}
         sns.lineplot(
-            rows.assign(x=rows["x"].map(place)), x="x", y="value", hue="hue", hue_order=hues,
+            rows.assign(x=rows["x"].map(position)), x="x", y="value", hue="hue", hue_order=hues,
             style="hue", style_order=hues, markers=dict.fromkeys(hues, "o"), markersize=4,
             dashes=canvas.dashes(hues), palette=canvas.palette(hues), ax=axes, linewidth=1.2,
             estimator="median", errorbar=("pi", 50), legend="full" if hues != [""] else False,
@@ -145,5 +145,5 @@ def _has_lines(dims: pd.DataFrame, name: str) -> bool:
 def _by_size(values: pd.Index | np.ndarray) -> list[str]:
     """Return the values that have a size, in ascending order."""
     sizes = {str(value): size_of(str(value)) for value in values}
-    known = {value: size for value, size in sizes.items() if size is not None}
-    return sorted(known, key=known.__getitem__)
+    sized = {value: size for value, size in sizes.items() if size is not None}
+    return sorted(sized, key=sized.__getitem__)

@@ -11,7 +11,7 @@ from sparsebench.analysis.break_even import (
     as_table,
     fastest,
     ratio_at,
-    varying_places,
+    varying_settings,
 )
 from sparsebench.analysis.dimensions import natural_order
 from sparsebench.analysis.units import human
@@ -88,10 +88,10 @@ def make_break_even_page(
 
 def _choices(benchmark: str, found: list[BreakEven]) -> Table:
     """Return the fastest format at each level, one row per setting and block shape."""
-    places = list(varying_places(found))
+    names = list(varying_settings(found))
     levels = sorted({float(x) for result in found for x in result.curve["level"] if x > 0})
     blocks = natural_order({result.block for result in found if result.block})
-    settings = [tuple(result.place.get(name, "") for name in places) for result in found]
+    settings = [tuple(result.setting.get(name, "") for name in names) for result in found]
     rows: dict[tuple[str, ...], list[BreakEven]] = {
         (*setting, block): [] for setting in dict.fromkeys(settings) for block in blocks
     }
@@ -100,10 +100,10 @@ def _choices(benchmark: str, found: list[BreakEven]) -> Table:
             rows[*setting, result.block].append(result)
     return Table(
         f"{benchmark}: what to use at a level",
-        columns(*places, "zeros in blocks of", *(f"level {level:g}" for level in levels)),
+        columns(*names, "zeros in blocks of", *(f"level {level:g}" for level in levels)),
         tuple(
-            (*map(Cell, names), *(_choice(members, level) for level in levels))
-            for names, members in rows.items()
+            (*map(Cell, values), *(_choice(members, level) for level in levels))
+            for values, members in rows.items()
             if members
         ),
         ("dense: no format is faster with confidence; 2x: takes half the time of dense",),
@@ -119,21 +119,21 @@ def _choice(members: list[BreakEven], level: float) -> Cell:
 
 
 def _table(benchmark: str, found: list[BreakEven]) -> Table:
-    places = list(varying_places(found))
-    titles = (*places, "format", "block")
+    settings = list(varying_settings(found))
+    titles = (*settings, "format", "block")
     numbers = [Column("faster from level", numeric=True), Column("best vs dense", numeric=True)]
     return Table(
         f"{benchmark}: every format",
         (*map(Column, titles), *numbers, Column("at level")),
-        tuple(_row(result, places) for result in found),
+        tuple(_row(result, settings) for result in found),
     )
 
 
-def _row(result: BreakEven, places: list[str]) -> tuple[Cell, ...]:
+def _row(result: BreakEven, settings: list[str]) -> tuple[Cell, ...]:
     best = result.curve.sort_values("ratio").iloc[0]
     kind = "worse" if result.level == NEVER else "better" if result.high < NEVER else ""
     return (
-        *(Cell(result.place.get(name, "")) for name in places),
+        *(Cell(result.setting.get(name, "")) for name in settings),
         Cell(result.format),
         Cell(result.block or "-"),
         Cell(result.text, result.level, kind=kind),

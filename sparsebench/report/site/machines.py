@@ -58,11 +58,13 @@ def machine_sections(frame: pd.DataFrame) -> list[MachineSection]:
 
 def _by_hardware(rows: pd.DataFrame) -> list[pd.DataFrame]:
     """Return the rows per hardware; rows without any hardware fields go with the first."""
-    known = rows[list(HARDWARE)].notna().any(axis=1)
-    groups = [group for _, group in rows[known].groupby(list(HARDWARE), dropna=False, sort=False)]
+    has_hardware = rows[list(HARDWARE)].notna().any(axis=1)
+    groups = [
+        group for _, group in rows[has_hardware].groupby(list(HARDWARE), dropna=False, sort=False)
+    ]
     if not groups:
         return [rows]
-    return [rows.loc[groups[0].index.union(rows.index[~known])], *groups[1:]]
+    return [rows.loc[groups[0].index.union(rows.index[~has_hardware])], *groups[1:]]
 
 
 def _machine_section(title: str, rows: pd.DataFrame) -> MachineSection:

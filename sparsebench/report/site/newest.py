@@ -59,10 +59,10 @@ def newest(history: BenchmarkHistory) -> pd.DataFrame:
     table = history.points[history.points["status"] != "skipped"]
     before = table[table["value"].notna()].groupby("series")["value"].shift()
     table = table.assign(before=before)
-    found = table.drop_duplicates("case", keep="last")
-    dims = history.dims_of(found)
+    newest_rows = table.drop_duplicates("case", keep="last")
+    dims = history.dims_of(newest_rows)
     ranks = natural_ranks(dims, [str(name) for name in dims])
-    return found.loc[ranks.sort_values([str(name) for name in ranks]).index]
+    return newest_rows.loc[ranks.sort_values([str(name) for name in ranks]).index]
 
 
 def facts(history: BenchmarkHistory) -> NewestSummary:
@@ -94,7 +94,7 @@ def spark(history: BenchmarkHistory) -> str:
     middle, half = (logs.max() + logs.min()) / 2, max(np.ptp(logs) / 2, _LEAST_SPAN)
     x = 2 + (x - x[0]) / (x[-1] - x[0]) * (width - 4)
     y = height / 2 - (logs - middle) / half * (height / 2 - 3)
-    return " ".join(f"{one:.1f},{other:.1f}" for one, other in zip(x, y, strict=True))
+    return " ".join(f"{left:.1f},{top:.1f}" for left, top in zip(x, y, strict=True))
 
 
 def case_names(history: BenchmarkHistory, rows: pd.DataFrame) -> pd.DataFrame:

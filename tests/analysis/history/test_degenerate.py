@@ -124,7 +124,7 @@ def test_commits_without_an_order_come_as_first_seen(
     values[:, 30:] *= 2
     values[3, 45:] *= 3
     frame = change(frame_of(values, unit=None, fingerprint=None, benchmark_version=None, case=""))
-    frame["benchmark"] += [f".{place % 30}" for place in range(len(frame))]
+    frame["benchmark"] += [f".{index % 30}" for index in range(len(frame))]
     found = survey(frame)
     assert [step.commit[:8] for step in found.steps] == [f"{45:08x}"]
     assert [shift.commit[:8] for shift in found.shifts] == [f"{30:08x}"]

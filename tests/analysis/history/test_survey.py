@@ -65,10 +65,10 @@ def test_a_shift_of_the_machine_is_one_finding_and_no_step(
     history, _, found = simulated
     planted = [change for change in history.planted if change.series is None]
     shifts = sorted(found.shifts, key=lambda shift: shift.commit)
-    assert [int(shift.commit[:8], 16) for shift in shifts] == [p.place for p in planted]
+    assert [int(shift.commit[:8], 16) for shift in shifts] == [p.index for p in planted]
     for shift, change in zip(shifts, planted, strict=True):
         assert np.log1p(shift.change.value) == pytest.approx(change.size, abs=0.03)
-        near = [s for s in found.steps if abs(int(s.commit[:8], 16) - change.place) <= 2]
+        near = [s for s in found.steps if abs(int(s.commit[:8], 16) - change.index) <= 2]
         assert near == []
 
 
@@ -76,9 +76,9 @@ def test_most_steps_of_a_simulated_history_were_planted(
     simulated: tuple[histories.History, pd.DataFrame, HistoryFindings],
 ) -> None:
     history, _, found = simulated
-    places = {(change.series, change.place) for change in history.planted}
+    indices = {(change.series, change.index) for change in history.planted}
     true = [
-        any((number_of(step), int(step.commit[:8], 16) + off) in places for off in range(-4, 5))
+        any((number_of(step), int(step.commit[:8], 16) + off) in indices for off in range(-4, 5))
         for step in found.steps
     ]
     assert len(true) > 30

@@ -108,6 +108,7 @@ def test_the_crossing_point_is_reported_where_it_was_planted(site: Path) -> None
 def test_what_to_use_at_a_level_comes_first(site: Path) -> None:
     text = Page(site / "break-even.html").text
     assert text.index("what to use at a level") < text.index("every format")
+    assert re.search(r"batch\s+format\s+block\s+faster from level", text)
     assert "dense: no format is faster with confidence" in text
 
 
