@@ -1,4 +1,4 @@
-"""Small real architectures, each with inputs for it: (model, inputs) from a name."""
+"""Small models of usual architectures, each with inputs: (model, inputs) by name."""
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +13,13 @@ class ResNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 3, padding=1)
-        self.one, self.norm_one = nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
-        self.two, self.norm_two = nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
+        self.first, self.first_norm = nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
+        self.second, self.second_norm = nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
         self.head = nn.Linear(8, 4)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x).relu()
-        y = self.norm_two(self.two(self.norm_one(self.one(x)).relu()))
+        y = self.second_norm(self.second(self.first_norm(self.first(x)).relu()))
         return self.head((x + y).relu().mean((2, 3)))
 
 
@@ -36,11 +36,11 @@ class LanguageModel(nn.Module):
 
 
 class Transformer(nn.Module):
-    """One pre-norm block with attention of its own, and a head."""
+    """One pre-norm block that computes its attention itself, and a head."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.norm_one, self.norm_two = nn.LayerNorm(8), nn.LayerNorm(8)
+        self.first_norm, self.second_norm = nn.LayerNorm(8), nn.LayerNorm(8)
         self.qkv, self.out = nn.Linear(8, 24), nn.Linear(8, 8)
         self.up, self.down = nn.Linear(8, 32), nn.Linear(32, 8)
         self.head = nn.Linear(8, 4)
@@ -48,11 +48,11 @@ class Transformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (
             part.unflatten(-1, (2, 4)).transpose(1, 2)
-            for part in self.qkv(self.norm_one(x)).chunk(3, -1)
+            for part in self.qkv(self.first_norm(x)).chunk(3, -1)
         )
         attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         x = x + self.out(attended)
-        x = x + self.down(F.gelu(self.up(self.norm_two(x))))
+        x = x + self.down(F.gelu(self.up(self.second_norm(x))))
         return self.head(x.mean(1))
 
 
@@ -67,7 +67,7 @@ class Recommender(nn.Module):
         return self.head(self.hidden(self.history(items)).relu())
 
 
-def tokens(rows: int, columns: int, below: int) -> Tensor:
+def random_tokens(rows: int, columns: int, below: int) -> Tensor:
     generator = torch.Generator().manual_seed(3)
     return torch.randint(below, (rows, columns), generator=generator)
 
@@ -75,14 +75,14 @@ def tokens(rows: int, columns: int, below: int) -> Tensor:
 ARCHITECTURES = {
     "mlp": (MLP, lambda: values(16, 8)),
     "resnet": (ResNet, lambda: values(16, 3, 6, 6)),
-    "lstm": (LanguageModel, lambda: tokens(16, 5, below=20)),
+    "lstm": (LanguageModel, lambda: random_tokens(16, 5, below=20)),
     "transformer": (Transformer, lambda: values(16, 5, 8)),
-    "recommender": (Recommender, lambda: tokens(16, 5, below=30)),
+    "recommender": (Recommender, lambda: random_tokens(16, 5, below=30)),
 }
 
 
 def build(name: str) -> tuple[nn.Module, Tensor]:
-    """The architecture with seeded weights, and a batch of 16 for it."""
+    """Return the architecture with seeded weights, and a batch of 16 for it."""
     torch.manual_seed(0)
     model, inputs = ARCHITECTURES[name]
     return model(), inputs()

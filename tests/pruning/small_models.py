@@ -1,4 +1,6 @@
-"""Small models and seeded values that the tests of the sparsifiers share."""
+"""Small models, seeded values and a comparison that the tests of the sparsifiers share."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +11,25 @@ def values(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Te
     return torch.randn(*shape, generator=generator).to(dtype)
 
 
+def assert_same(left: Any, right: Any) -> None:
+    """Compare containers, and tensors in dtype and bits."""
+    if isinstance(left, Tensor):
+        assert left.dtype == right.dtype
+        assert torch.equal(left, right)
+    elif isinstance(left, dict):
+        assert left.keys() == right.keys()
+        for key in left:
+            assert_same(left[key], right[key])
+    elif isinstance(left, list):
+        assert len(left) == len(right)
+        for pair in zip(left, right, strict=True):
+            assert_same(*pair)
+    else:
+        assert left == right
+
+
 def seeded(model: nn.Module) -> nn.Module:
-    """The model with every parameter drawn anew, a different seed each."""
+    """Return the model with new values for every parameter, each from its own seed."""
     with torch.no_grad():
         for seed, parameter in enumerate(model.parameters()):
             parameter.copy_(values(*parameter.shape, seed=seed + 1))

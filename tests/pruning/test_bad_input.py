@@ -1,4 +1,4 @@
-"""Input of a wrong type is refused by one line, and code of the caller's own can do no harm."""
+"""Input of a wrong type is refused in one line; the caller's own code cannot change the weights."""
 
 import subprocess
 import sys
@@ -21,14 +21,13 @@ from sparsebench.pruning import (
     WandaSparsifier,
     WeightNormSparsifier,
 )
-from tests.pruning.small_models import MLP, values
-from tests.pruning.sparsifiers.test_state import same
+from tests.pruning.small_models import MLP, assert_same, values
 
 LEVELS = ["0.5", None, torch.tensor(0.5), torch.zeros(50, 50), 1j, float("inf")]
 SPARSIFIERS = [WeightNormSparsifier, WandaSparsifier, SaliencyPruner, FPGMPruner]
 
 
-def refused(call: Any, *args: Any, match: str) -> None:
+def assert_refused(call: Any, *args: Any, match: str) -> None:
     with pytest.raises(ConfigError, match=match) as error:
         call(*args)
     assert "\n" not in str(error.value)
@@ -38,23 +37,23 @@ def first(**settings: Any) -> list[dict[str, Any]]:
     return [{"tensor_fqn": "first.weight", **settings}]
 
 
-# --- code of the caller's own --------------------------------------------------------------------
+# --- the caller's own code ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("scope", ["tensor", "global"])
-def test_a_norm_that_works_in_place_leaves_the_weights(dtype: torch.dtype, scope: str) -> None:
+def test_a_norm_that_works_in_place_changes_no_weight(dtype: torch.dtype, scope: str) -> None:
     model = MLP().to(dtype)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    norm = lambda x: x.mul_(0).add_(1)  # noqa: E731  # as a person would pass it
+    norm = lambda x: x.mul_(0).add_(1)  # noqa: E731  # as a caller would pass it
     sparsifier = WeightNormSparsifier(0.5, (1, 1), norm=norm, level_scope=scope)
     sparsifier.prepare(model, None)
     sparsifier.step()
-    sparsifier._release(set())
-    assert same(dict(sorted(model.state_dict().items())), dict(sorted(before.items())))
+    sparsifier.load_state_dict({"state": {}, "groups": []})  # removes the masks
+    assert_same(dict(sorted(model.state_dict().items())), dict(sorted(before.items())))
 
 
-def test_a_distance_that_works_in_place_leaves_the_weights() -> None:
+def test_a_distance_that_works_in_place_changes_no_weight() -> None:
     model = nn.Sequential(nn.Linear(4, 6)).double()
     before = model[0].weight.clone()
     pruner = FPGMPruner(0.5, dist=lambda rows: torch.cdist(rows.mul_(2), rows))
@@ -63,7 +62,7 @@ def test_a_distance_that_works_in_place_leaves_the_weights() -> None:
     assert torch.equal(model[0].parametrizations.weight.original, before)
 
 
-def test_a_norm_that_raises_leaves_the_masks_behind_it_and_the_next_step_mends_it() -> None:
+def test_after_a_norm_that_raises_later_masks_are_unchanged_and_the_next_step_is_right() -> None:
     calls = []
 
     def norm(x: Tensor) -> Tensor:
@@ -78,13 +77,13 @@ def test_a_norm_that_raises_leaves_the_masks_behind_it_and_the_next_step_mends_i
         sparsifier.step()
     kept = [bool(sparsifier.state[g["tensor_fqn"]]["mask"].all()) for g in sparsifier.groups]
     assert kept == [False, True, True]
-    assert sparsifier._step_count == 0
+    assert sparsifier.step_count == 0
     sparsifier.step()
-    usual = WeightNormSparsifier(0.5, (1, 1), norm=1)
-    usual.prepare(MLP(), None)
-    usual.step()
-    assert sparsifier.state == usual.state
-    assert sparsifier._step_count == 1
+    reference = WeightNormSparsifier(0.5, (1, 1), norm=1)
+    reference.prepare(MLP(), None)
+    reference.step()
+    assert sparsifier.state == reference.state
+    assert sparsifier.step_count == 1
 
 
 def test_a_data_step_that_raises_does_not_count() -> None:
@@ -95,7 +94,7 @@ def test_a_data_step_that_raises_does_not_count() -> None:
     sparsifier = Failing([("a", torch.ones(2, 4))])
     with pytest.raises(RuntimeError, match="on purpose"):
         sparsifier.step()
-    assert sparsifier._step_count == 0
+    assert sparsifier.step_count == 0
 
 
 # --- types of values -----------------------------------------------------------------------------
@@ -105,7 +104,7 @@ def test_a_data_step_that_raises_does_not_count() -> None:
 @pytest.mark.parametrize("cls", SPARSIFIERS)
 def test_a_level_must_be_a_finite_number(cls: type[BaseSparsifier], level: object) -> None:
     match = "first.weight: sparsity_level: must be a finite number, got"
-    refused(cls().prepare, MLP(), first(sparsity_level=level), match=match)
+    assert_refused(cls().prepare, MLP(), first(sparsity_level=level), match=match)
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: type(level).__name__)
@@ -118,7 +117,9 @@ def test_a_level_of_data_must_be_a_finite_number(level: object) -> None:
 @pytest.mark.parametrize("block", [4, None, "14", (1, 4, 1), [1, "4"], (1, torch.tensor(4)), {}])
 def test_a_block_must_be_two_integers(block: object) -> None:
     match = "sparse_block_shape: must be two positive integers"
-    refused(WeightNormSparsifier().prepare, MLP(), first(sparse_block_shape=block), match=match)
+    assert_refused(
+        WeightNormSparsifier().prepare, MLP(), first(sparse_block_shape=block), match=match
+    )
     with pytest.raises(ConfigError, match=match):
         DataNormSparsifier().add_data("a", torch.ones(2, 4), sparse_block_shape=block)
 
@@ -133,13 +134,13 @@ def test_a_block_may_be_a_list() -> None:
 @pytest.mark.parametrize("zeros", ["2", [2], torch.tensor(2), 1.0])
 def test_zeros_must_be_an_integer(zeros: object) -> None:
     match = "zeros_per_block: must be an integer"
-    refused(WeightNormSparsifier().prepare, MLP(), first(zeros_per_block=zeros), match=match)
+    assert_refused(WeightNormSparsifier().prepare, MLP(), first(zeros_per_block=zeros), match=match)
 
 
 @pytest.mark.parametrize("cls", [WeightNormSparsifier, SaliencyPruner])
 def test_a_mask_must_be_a_tensor(cls: type[BaseSparsifier]) -> None:
     config = first(mask="x", sparsity_level=0.5)
-    refused(cls().prepare, MLP(), config, match="mask must be a tensor, got 'x'")
+    assert_refused(cls().prepare, MLP(), config, match="mask must be a tensor, got 'x'")
 
 
 def test_a_mask_of_data_must_be_a_tensor() -> None:
@@ -148,9 +149,11 @@ def test_a_mask_of_data_must_be_a_tensor() -> None:
 
 
 def test_a_config_must_be_a_list_and_a_model_a_module() -> None:
-    refused(WeightNormSparsifier().prepare, MLP(), 5, match="config: must be a list of dicts")
+    assert_refused(
+        WeightNormSparsifier().prepare, MLP(), 5, match="config: must be a list of dicts"
+    )
     for model in (None, torch.ones(2)):
-        refused(WeightNormSparsifier().prepare, model, match="model must be an nn.Module")
+        assert_refused(WeightNormSparsifier().prepare, model, match="model must be an nn.Module")
 
 
 # --- dtypes --------------------------------------------------------------------------------------
@@ -164,8 +167,8 @@ def test_a_dtype_that_cannot_be_ranked_is_refused(cls: Any, dtype: torch.dtype) 
     model = nn.Module()
     model.register_buffer("weight", torch.ones(4, 4).to(dtype))
     match = f"dtype must be one of float16, .* float64, got {str(dtype).split('.')[1]}"
-    refused(cls().prepare, model, [{"tensor_fqn": "weight"}], match=match)
-    refused(DataNormSparsifier().add_data, "a", torch.ones(4, 4).to(dtype), match=match)
+    assert_refused(cls().prepare, model, [{"tensor_fqn": "weight"}], match=match)
+    assert_refused(DataNormSparsifier().add_data, "a", torch.ones(4, 4).to(dtype), match=match)
 
 
 # --- spelling ------------------------------------------------------------------------------------
@@ -182,7 +185,7 @@ def test_a_dtype_that_cannot_be_ranked_is_refused(cls: Any, dtype: torch.dtype) 
 )
 def test_a_misspelt_setting_is_refused_with_the_right_one(wrong: str, right: str) -> None:
     match = f"unknown setting '{wrong}'; near: .*{right}"
-    refused(WeightNormSparsifier().prepare, MLP(), first(**{wrong: 0.9}), match=match)
+    assert_refused(WeightNormSparsifier().prepare, MLP(), first(**{wrong: 0.9}), match=match)
 
 
 def test_a_misspelt_setting_of_data_is_refused() -> None:
@@ -190,11 +193,11 @@ def test_a_misspelt_setting_of_data_is_refused() -> None:
         DataNormSparsifier().add_data("a", torch.ones(2, 4), sparsity_levl=0.9)
 
 
-def test_keys_of_a_persons_own_stay() -> None:
-    own = {"test": 1, "foo": 2, "level": 3, "sparsity_level_": 0.1, "sparsity_level": 0.9}
+def test_keys_of_the_callers_own_are_kept() -> None:
+    keys = {"test": 1, "foo": 2, "level": 3, "sparsity_level_": 0.1, "sparsity_level": 0.9}
     sparsifier = WeightNormSparsifier()
-    sparsifier.prepare(MLP(), first(**own))
-    assert own.items() <= sparsifier.groups[0].items()
+    sparsifier.prepare(MLP(), first(**keys))
+    assert keys.items() <= sparsifier.groups[0].items()
 
 
 # --- states --------------------------------------------------------------------------------------
@@ -217,48 +220,52 @@ def test_keys_of_a_persons_own_stay() -> None:
         ({"state": {}, "groups": first() * 2}, "must be named once"),
     ],
 )
-def test_what_is_no_state_is_refused_and_changes_nothing(state: Any, match: str) -> None:
+def test_another_dict_is_refused_as_state_and_changes_nothing(state: Any, match: str) -> None:
     sparsifier = WeightNormSparsifier(0.5, (1, 1))
     sparsifier.prepare(MLP(), None)
     sparsifier.step()
     before = sparsifier.state_dict()
-    refused(sparsifier.load_state_dict, state, match=match)
-    assert same(sparsifier.state_dict(), before)
+    assert_refused(sparsifier.load_state_dict, state, match=match)
+    assert_same(sparsifier.state_dict(), before)
 
 
 @pytest.mark.parametrize("cls", [WandaSparsifier, NearlyDiagonalSparsifier, SaliencyPruner])
 def test_a_state_without_settings_is_refused(cls: type[BaseSparsifier]) -> None:
     sparsifier = cls()
     sparsifier.prepare(MLP(), first(sparsity_level=0.5))
-    refused(sparsifier.load_state_dict, {"state": {}, "groups": first()}, match="must be given")
+    assert_refused(
+        sparsifier.load_state_dict, {"state": {}, "groups": first()}, match="must be given"
+    )
 
 
 @pytest.mark.parametrize("state", [None, {"state": 1, "data_groups": {}, "_container": {}}])
-def test_what_is_no_state_of_data_is_refused(state: Any) -> None:
+def test_another_dict_is_refused_as_state_of_data(state: Any) -> None:
     sparsifier = DataNormSparsifier([("a", values(2, 4))])
-    refused(sparsifier.load_state_dict, state, match="load_state_dict: ")
+    assert_refused(sparsifier.load_state_dict, state, match="load_state_dict: ")
     assert list(sparsifier.data_groups) == ["a"]
 
 
-# --- what is no tensor, name or function ---------------------------------------------------------
+# --- tensors, names and functions ----------------------------------------------------------------
 
 
-def test_a_tensor_that_a_hook_computes_is_refused_and_the_model_stays() -> None:
+def test_a_tensor_that_a_hook_computes_is_refused_and_the_model_is_unchanged() -> None:
     model = MLP()
     prune.l1_unstructured(model.last, "weight", 0.5)
     match = r"last\.weight must be a parameter or a buffer, .* \(torch\.nn\.utils\.prune or "
-    refused(WeightNormSparsifier().prepare, model, None, match=match)
+    assert_refused(WeightNormSparsifier().prepare, model, None, match=match)
     assert not parametrize.is_parametrized(model)
 
 
 @pytest.mark.parametrize("pairs", [["a"], [("a",)], {"a": 1}])
 def test_a_data_list_must_hold_pairs(pairs: Any) -> None:
-    refused(DataNormSparsifier, pairs, match=r"data_list: must hold \(name, data\) pairs, got ")
+    assert_refused(
+        DataNormSparsifier, pairs, match=r"data_list: must hold \(name, data\) pairs, got "
+    )
 
 
 def test_a_name_of_data_must_be_text() -> None:
     sparsifier = DataNormSparsifier()
-    refused(sparsifier.add_data, 3, values(2, 4), match="add_data: name must be text, got 3")
+    assert_refused(sparsifier.add_data, 3, values(2, 4), match="add_data: name must be text, got 3")
     assert sparsifier.data_groups == {}
 
 
@@ -266,13 +273,15 @@ def test_a_name_of_data_must_be_text() -> None:
 def test_a_factor_of_the_level_must_be_a_function(factor: Any) -> None:
     sparsifier = WeightNormSparsifier()
     sparsifier.prepare(MLP(), None)
-    refused(LambdaSL, sparsifier, factor, match="LambdaSL: sl_lambda must be a function .* got ")
+    assert_refused(
+        LambdaSL, sparsifier, factor, match="LambdaSL: sl_lambda must be a function .* got "
+    )
 
 
 # --- imports -------------------------------------------------------------------------------------
 
 
-def test_what_weights_do_not_need_is_imported_late() -> None:
+def test_packages_that_weight_sparsifiers_do_not_need_are_imported_on_first_use() -> None:
     code = """if True:
         import sys, sparsebench.pruning as pruning
         late = ["structured", "data", "activation"]
@@ -283,5 +292,5 @@ def test_what_weights_do_not_need_is_imported_late() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_an_unknown_name_is_no_attribute() -> None:
+def test_an_unknown_name_is_not_an_attribute() -> None:
     assert not hasattr(sparsebench.pruning, "WaightNormSparsifier")

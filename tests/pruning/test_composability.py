@@ -1,4 +1,4 @@
-"""Sparsity and torch's quantisation together: either first, eager, QAT and FX, and the kernels."""
+"""Sparsity with torch's quantisation: either first, eager, QAT and FX, and the sparse kernels."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from sparsebench.pruning import (
     get_dynamic_sparse_quantized_mapping,
     get_static_sparse_quantized_mapping,
 )
-from sparsebench.pruning.formats.quantized import _check_engine
+from sparsebench.pruning.formats.quantized import check_engine
 from tests.pruning.small_models import seeded, values
 
 tq = pytest.importorskip("torch.ao.quantization")
@@ -52,18 +52,18 @@ def sparsifier_on(model: nn.Module, *names: str) -> WeightNormSparsifier:
 
 
 def sparsity(tensor: torch.Tensor) -> float:
-    values_ = tensor.dequantize() if tensor.is_quantized else tensor
-    return (values_ == 0).double().mean().item()
+    dense = tensor.dequantize() if tensor.is_quantized else tensor
+    return (dense == 0).double().mean().item()
 
 
-def finish(model: nn.Module, sparsifier: WeightNormSparsifier) -> None:
+def step_and_quantise(model: nn.Module, sparsifier: WeightNormSparsifier) -> None:
     sparsifier.step()
     sparsifier.squash_mask()
     model(X)
     tq.convert(model, inplace=True)
 
 
-def check(model: nn.Module, kind: type[nn.Module]) -> None:
+def assert_sparse_and_quantised(model: nn.Module, kind: type[nn.Module]) -> None:
     layer = fqn_to_module(model, "5")
     assert isinstance(layer, kind)
     assert model(X).shape == X.shape
@@ -82,8 +82,8 @@ def test_eager(quantise_first: bool) -> None:
         tq.prepare(model, inplace=True)
     assert hasattr(model[5], "parametrizations")
     assert hasattr(model[5], "activation_post_process")
-    finish(model, sparsifier)
-    check(model, torch.ao.nn.quantized.Linear)
+    step_and_quantise(model, sparsifier)
+    assert_sparse_and_quantised(model, torch.ao.nn.quantized.Linear)
 
 
 @pytest.mark.skipif(not FBGEMM, reason="needs fbgemm")
@@ -99,8 +99,8 @@ def test_fusion(fuse_first: bool) -> None:
     model[5].qconfig = tq.get_default_qconfig("fbgemm")
     tq.prepare(model, inplace=True)
     assert hasattr(model[5][0], "parametrizations")
-    finish(model, sparsifier)
-    check(model, torch.ao.nn.intrinsic.quantized.LinearReLU)
+    step_and_quantise(model, sparsifier)
+    assert_sparse_and_quantised(model, torch.ao.nn.intrinsic.quantized.LinearReLU)
 
 
 @pytest.mark.skipif(not FBGEMM, reason="needs fbgemm")
@@ -114,11 +114,11 @@ def test_quantisation_aware_training(quantise_first: bool) -> None:
         sparsifier = sparsifier_on(model)
         tq.prepare_qat(model, inplace=True)
     assert isinstance(model[5], torch.ao.nn.qat.Linear)
-    finish(model, sparsifier)
-    check(model, torch.ao.nn.quantized.Linear)
+    step_and_quantise(model, sparsifier)
+    assert_sparse_and_quantised(model, torch.ao.nn.quantized.Linear)
 
 
-def test_groups_follow_the_module_that_prepare_qat_puts_in_place() -> None:
+def test_groups_follow_the_module_that_prepare_qat_inserts() -> None:
     model = network(tq.get_default_qat_qconfig("fbgemm")).train()
     sparsifier = sparsifier_on(model)
     tq.prepare_qat(model, inplace=True)
@@ -149,7 +149,7 @@ def test_fx(quantise_first: bool, train: bool) -> None:
         model = prepare(model, mapping, (X,))
     sparsifier.step()
     model(X)
-    check(fx.convert_fx(model), torch.ao.nn.intrinsic.quantized.LinearReLU)
+    assert_sparse_and_quantised(fx.convert_fx(model), torch.ao.nn.intrinsic.quantized.LinearReLU)
 
 
 # --- kernels -------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_dynamic_sparse_kernels() -> None:
         (get_dynamic_sparse_quantized_mapping, "qnnpack"),
     ],
 )
-def test_engines_without_kernels_are_refused(mapping: Any, needed: str) -> None:
+def test_another_engine_is_refused(mapping: Any, needed: str) -> None:
     others = [e for e in torch.backends.quantized.supported_engines if e != needed]
     for other in others:
         torch.backends.quantized.engine = other
@@ -212,4 +212,4 @@ def test_engines_without_kernels_are_refused(mapping: Any, needed: str) -> None:
 
 def test_a_torch_without_the_kernels_is_refused() -> None:
     with pytest.raises(ConfigError, match="must be built with tpu"):
-        _check_engine("tpu", "static")
+        check_engine("tpu", "static")

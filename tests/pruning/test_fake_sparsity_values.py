@@ -1,4 +1,4 @@
-"""FakeSparsity's forward and backward select, whatever the values."""
+"""FakeSparsity's forward and backward select values, infinite and NaN ones included."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ INF, NAN = float("inf"), float("nan")
 
 @pytest.mark.parametrize("mask_dtype", [*DTYPES, torch.bool])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_pruned_entries_are_zero_and_the_rest_untouched(
+def test_pruned_entries_are_zero_and_the_others_unchanged(
     dtype: torch.dtype, mask_dtype: torch.dtype
 ) -> None:
     x = torch.tensor([[INF, NAN, -INF, 3.0], [INF, NAN, -2.0, -0.0]], dtype=dtype)

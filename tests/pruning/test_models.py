@@ -1,4 +1,4 @@
-"""Whole models: trained under a schedule, saved, loaded in another process, squashed, converted."""
+"""Entire models: trained, saved, loaded in another process, squashed, converted."""
 
 import subprocess
 import sys
@@ -34,12 +34,12 @@ torch.save(model.eval()(x), sys.argv[3])
 
 
 def matrices(model: nn.Module) -> list[dict[str, Any]]:
-    """Every weight of two dimensions or more: Linear, convolutions, LSTM and embeddings."""
+    """Return a configuration of every weight of two or more dimensions."""
     return [{"tensor_fqn": name} for name, p in model.named_parameters() if p.ndim >= 2]
 
 
 def train(name: str) -> tuple[nn.Module, WeightNormSparsifier, Tensor]:
-    """The model after a few epochs on generated data, at its target level."""
+    """Return the model after a few epochs on generated data, at its target level."""
     model, x = build(name)
     target = torch.arange(16) % 4
     sparsifier = WeightNormSparsifier(0.75, (1, 1))
@@ -55,20 +55,20 @@ def train(name: str) -> tuple[nn.Module, WeightNormSparsifier, Tensor]:
     return model.eval(), sparsifier, x
 
 
-def zeros(tensor: Tensor) -> float:
+def share_of_zeros(tensor: Tensor) -> float:
     return (tensor == 0).double().mean().item()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_trains_to_its_level(name: str) -> None:
+def test_training_reaches_the_target_level(name: str) -> None:
     _, sparsifier, _ = train(name)
     for group in sparsifier.groups:
         weight = getattr(group["module"], group["tensor_name"])
-        assert zeros(weight) == pytest.approx(0.75, abs=1 / weight.numel())
+        assert share_of_zeros(weight) == pytest.approx(0.75, abs=1 / weight.numel())
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_masks_reach_the_output_and_squash_keeps_it(name: str) -> None:
+def test_masks_change_the_output_and_squash_does_not(name: str) -> None:
     model, sparsifier, x = train(name)
     masked, saved = model(x), sparsifier.state_dict()
     for entry in sparsifier.state.values():
@@ -81,7 +81,7 @@ def test_masks_reach_the_output_and_squash_keeps_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_loads_in_another_process(name: str, tmp_path: Path) -> None:
+def test_a_saved_model_loads_in_another_process(name: str, tmp_path: Path) -> None:
     model, sparsifier, x = train(name)
     saved, result = tmp_path / "saved.pt", tmp_path / "result.pt"
     torch.save({"model": model.state_dict(), "sparsifier": sparsifier.state_dict()}, saved)
@@ -90,7 +90,7 @@ def test_it_loads_in_another_process(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_squashes_and_runs_sparse(name: str) -> None:
+def test_a_squashed_model_runs_in_csr(name: str) -> None:
     model, sparsifier, x = train(name)
     sparsifier.squash_mask()
     expected = model(x)
@@ -98,7 +98,7 @@ def test_it_squashes_and_runs_sparse(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_wanda_prunes_what_a_forward_reaches(name: str) -> None:
+def test_wanda_prunes_every_linear_that_a_forward_calls(name: str) -> None:
     model, x = build(name)
     sparsifier = WandaSparsifier(0.5)
     sparsifier.prepare(model, None)

@@ -1,7 +1,7 @@
-"""Each fault of torch.ao.pruning that must not exist here, shown on it and absent here.
+"""Checks of faults of torch.ao.pruning: each check fails on torch.ao and passes on sparsebench.
 
-A fault is a check that raises where the fault is. It must raise on torch.ao, so that a check which
-cannot fail is found, and must not raise on ours.
+A check raises if the library has the fault. It is run on torch.ao too, so that a check that cannot
+fail is noticed.
 """
 
 import copy
@@ -21,18 +21,19 @@ import sparsebench.pruning
 from sparsebench.errors import ConfigError
 from tests.pruning.small_models import MLP, values
 
-Fault = Callable[[Any], None]
-FAULTS: list[Fault] = []
+Check = Callable[[Any], None]
+CHECKS: list[Check] = []
 FIRST = {"tensor_fqn": "first.weight"}
 
 
-def fault(check: Fault) -> Fault:
-    FAULTS.append(check)
+def fault(check: Check) -> Check:
+    """Register a check of one fault."""
+    CHECKS.append(check)
     return check
 
 
 def upstream() -> Any:
-    """torch.ao's public names, its experimental ones included."""
+    """Return torch.ao's public names, its experimental ones included."""
     import torch.ao.pruning as stable
     from torch.ao.pruning._experimental.activation_sparsifier import activation_sparsifier
     from torch.ao.pruning._experimental.data_sparsifier import DataNormSparsifier
@@ -53,7 +54,7 @@ def mask_of(module: nn.Module) -> Tensor:
 
 
 def assert_refused(call: Callable[[], object], model: nn.Module) -> None:
-    """A clear error, and no tensor of the model masked that was not."""
+    """Assert that ``call`` raises ConfigError, and puts a mask on no tensor of the model."""
     before = [parametrize.is_parametrized(module) for module in model.modules()]
     with pytest.raises(ConfigError):
         call()
@@ -76,7 +77,7 @@ def lower_level_brings_back_the_right_weights(library: Any) -> None:
 
 
 @fault
-def half_layers_stay_half(library: Any) -> None:
+def bfloat16_layers_keep_their_dtype(library: Any) -> None:
     model = MLP().to(torch.bfloat16)
     prepared(library, model, zeros_per_block=None).step()
     model(values(2, 8, dtype=torch.bfloat16))
@@ -126,7 +127,7 @@ def nearly_diagonal_refuses_before_it_zeroes(library: Any) -> None:
 
 
 @fault
-def loading_leaves_the_callers_dict(library: Any) -> None:
+def loading_does_not_change_the_callers_dict(library: Any) -> None:
     saved = prepared(library, MLP()).state_dict()
     prepared(library, MLP()).load_state_dict(saved)
     assert "mask" in saved["state"]["first.weight"]
@@ -134,11 +135,11 @@ def loading_leaves_the_callers_dict(library: Any) -> None:
 
 @fault
 def loading_aliases_nothing(library: Any) -> None:
-    one, other = prepared(library, MLP()), prepared(library, MLP())
-    other.load_state_dict(one.state_dict())
-    one.step()
-    assert mask_of(other.groups[0]["module"]).all()
-    assert other.state is not one.state
+    source, loaded = prepared(library, MLP()), prepared(library, MLP())
+    loaded.load_state_dict(source.state_dict())
+    source.step()
+    assert mask_of(loaded.groups[0]["module"]).all()
+    assert loaded.state is not source.state
 
 
 @fault
@@ -173,7 +174,7 @@ def loading_before_prepare_is_refused(library: Any) -> None:
 
 
 @fault
-def loading_without_strict_passes_over(library: Any) -> None:
+def loading_without_strict_ignores_unknown_tensors(library: Any) -> None:
     saved = prepared(library, MLP()).state_dict()
     sparsifier = library.WeightNormSparsifier()
     sparsifier.prepare(nn.Sequential(nn.Linear(2, 2)), None)
@@ -192,7 +193,7 @@ def the_state_of_a_lambda_schedule_can_be_pickled(library: Any) -> None:
     pickle.dumps(library.LambdaSL(prepared(library, MLP()), lambda epoch: epoch).state_dict())
 
 
-class Halving(nn.Module):
+class HalvingParametrization(nn.Module):
     def __init__(self, mask: Tensor) -> None:
         super().__init__()
         self.register_buffer("mask", mask)
@@ -202,11 +203,13 @@ class Halving(nn.Module):
 
 
 @fault
-def a_custom_parametrization_survives_a_load(library: Any) -> None:
-    saved = prepared(library, MLP(), {**FIRST, "parametrization": Halving}).state_dict()
+def a_load_keeps_a_custom_parametrization(library: Any) -> None:
+    saved = prepared(
+        library, MLP(), {**FIRST, "parametrization": HalvingParametrization}
+    ).state_dict()
     model = MLP()
     prepared(library, model).load_state_dict(saved)
-    assert [type(p) for p in model.first.parametrizations.weight] == [Halving]
+    assert [type(p) for p in model.first.parametrizations.weight] == [HalvingParametrization]
 
 
 # --- prepare and squash --------------------------------------------------------------------------
@@ -225,14 +228,14 @@ def a_missing_bias_is_refused(library: Any) -> None:
 
 
 @fault
-def a_root_linear_is_found(library: Any) -> None:
+def a_root_linear_is_masked_by_default(library: Any) -> None:
     sparsifier = library.WeightNormSparsifier()
     sparsifier.prepare(nn.Linear(4, 4), None)
     assert sparsifier.groups
 
 
 @fault
-def a_subclass_is_found(library: Any) -> None:
+def a_subclass_is_masked_by_default(library: Any) -> None:
     sparsifier = library.WeightNormSparsifier()
     sparsifier.prepare(nn.Sequential(type("Mine", (nn.Linear,), {})(4, 4)), None)
     assert sparsifier.groups
@@ -247,7 +250,7 @@ def a_shared_module_gets_one_mask(library: Any) -> None:
 
 
 @fault
-def a_second_prepare_stacks_nothing(library: Any) -> None:
+def a_second_prepare_adds_no_second_mask(library: Any) -> None:
     model = MLP()
     for _ in range(2):
         prepared(library, model)
@@ -290,13 +293,13 @@ def a_cubic_schedule_goes_down(library: Any) -> None:
 def delta_t_is_how_often_masks_change(library: Any) -> None:
     model = MLP()
     sparsifier = prepared(library, model)
-    scheduler, seen = library.CubicSL(sparsifier, 0.5, delta_t=3, total_t=4), set()
+    scheduler, masks = library.CubicSL(sparsifier, 0.5, delta_t=3, total_t=4), set()
     for epoch in range(6):
         model.first.parametrizations.weight.original.data = values(12, 8, seed=epoch)
         sparsifier.step()
         scheduler.step()
-        seen.add(tuple(mask_of(model.first).flatten().tolist()))
-    assert len(seen) == 2
+        masks.add(tuple(mask_of(model.first).flatten().tolist()))
+    assert len(masks) == 2
 
 
 @fault
@@ -305,7 +308,7 @@ def a_schedule_without_updates_works(library: Any) -> None:
 
 
 @fault
-def a_schedule_leaves_the_switch_alone(library: Any) -> None:
+def a_schedule_does_not_change_enable_mask_update(library: Any) -> None:
     sparsifier = prepared(library, MLP())
     scheduler = library.LambdaSL(sparsifier, lambda _: 1)
     sparsifier.enable_mask_update = False
@@ -329,13 +332,13 @@ def mean(x: Tensor) -> Tensor:
     return x.mean(0)
 
 
-def nothing(x: Tensor) -> Tensor:
+def prune_all(x: Tensor) -> Tensor:
     return torch.zeros_like(x)
 
 
 def activation(library: Any, aggregate: Any = torch.add, **settings: Any) -> Any:
     model = nn.Sequential(nn.Identity())
-    sparsifier = library.ActivationSparsifier(model, aggregate, mean, nothing)
+    sparsifier = library.ActivationSparsifier(model, aggregate, mean, prune_all)
     sparsifier.register_layer(model[0], **settings)
     return sparsifier
 
@@ -348,7 +351,7 @@ def aggregation_starts_from_the_first_input(library: Any) -> None:
 
 
 @fault
-def a_hook_leaves_the_callers_input(library: Any) -> None:
+def a_hook_does_not_change_the_callers_input(library: Any) -> None:
     sparsifier, x = activation(library, features=[0], feature_dim=1), values(3, 4)
     before = x.clone()
     sparsifier.model(x)
@@ -413,7 +416,7 @@ def a_level_below_zero_prunes_nothing(library: Any) -> None:
 
 
 @fault
-def none_zeros_is_the_block_in_force(library: Any) -> None:
+def zeros_per_block_none_is_the_block_of_the_data(library: Any) -> None:
     sparsifier = library.DataNormSparsifier(sparsity_level=1.0)
     sparsifier.add_data("w", values(4, 8), sparse_block_shape=(2, 4))
     sparsifier.step()
@@ -421,16 +424,16 @@ def none_zeros_is_the_block_in_force(library: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("check", FAULTS, ids=lambda check: check.__name__)
-def test_the_fault_is_absent_here(check: Fault) -> None:
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_check_passes_here(check: Check) -> None:
     check(sparsebench.pruning)
 
 
-@pytest.mark.parametrize("check", FAULTS, ids=lambda check: check.__name__)
-def test_the_fault_is_seen_upstream(check: Fault) -> None:
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_check_fails_upstream(check: Check) -> None:
     pytest.importorskip("torch.ao.pruning")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         library = upstream()
-        with pytest.raises((Exception, pytest.fail.Exception)):  # whatever a fault raises
+        with pytest.raises((Exception, pytest.fail.Exception)):  # a fault may raise anything
             check(library)

@@ -1,4 +1,4 @@
-"""ActivationSparsifier: masks a layer's input, from an aggregate of the inputs before."""
+"""ActivationSparsifier: masks a layer's input, by an aggregate of its earlier inputs."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -9,38 +9,36 @@ import torch
 from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError, unknown_name
-from sparsebench.pruning.activation.functions import NAMES, restored, saved
-from sparsebench.pruning.activation.inputs import (
-    Aggregate,
-    Feature,
-    Mask,
-    aggregated,
-    all_kept,
-    masked,
-    selected,
+from sparsebench.pruning.activation.functions import (
+    FUNCTION_KEYS,
+    unwrap_functions,
+    wrap_functions,
 )
 from sparsebench.pruning.fqn import fqn_to_module, module_to_fqn
-from sparsebench.pruning.sparsifiers.state import SparsifierState
+from sparsebench.pruning.state import SparsifierState
 
-_OF_ONE_MODEL = ("hook", "layer")  # not in the state_dict
+Aggregate = Callable[[Tensor, Tensor], Tensor]
+Feature = int | Sequence[int]
+Mask = Tensor | list[Tensor]  # a list has one tensor per feature
 
 
 class ActivationSparsifier:
-    """Makes ``mask = mask_fn(reduce_fn(aggregate of the inputs), **sparse_config)`` for layers.
+    """Computes ``mask = mask_fn(reduce_fn(aggregate of inputs), **sparse_config)`` per layer.
 
-    Each registered layer's first positional input is gathered in every forward; ``step`` makes the
-    mask from what was gathered since the last one; ``squash_mask`` stops the gathering and applies
-    the masks. All arguments but ``model`` are defaults of :meth:`register_layer`.
+    Every forward adds the first positional input of each registered layer to its aggregate;
+    ``step`` computes the mask from the inputs since the last step; ``squash_mask`` stops the
+    aggregation and applies the masks. All arguments but ``model`` are defaults of
+    :meth:`register_layer`.
 
     Args:
-        model: holds the layers.
-        aggregate_fn: of the aggregate so far and a new input; the first input is the first
+        model: has the layers.
+        aggregate_fn: of the current aggregate and a new input; the first input is the first
             aggregate. Must not write into its arguments.
         reduce_fn: of the aggregate, for example ``lambda x: x.mean(dim=0)``.
-        mask_fn: of the reduced aggregate and ``sparse_config``; 0 prunes, all else keeps. Its
-            result must broadcast to the input.
-        features: indices along ``feature_dim``, each an int or a list of ints, that get a mask
-            each; all others are kept. None: one mask for the whole input.
+        mask_fn: of the reduced aggregate and ``sparse_config``; 0 prunes, any other value keeps.
+            Its result must broadcast to the input.
+        features: indices along ``feature_dim``, each an int or a list of ints, with one mask per
+            element; all others are kept. None: one mask for the entire input.
         feature_dim: the dimension of ``features``.
         sparse_config: keyword arguments of ``mask_fn``.
 
@@ -50,7 +48,7 @@ class ActivationSparsifier:
         state: by layer name ``mask``: None until the first input, then ones until the first step.
 
     Source: ``torch.ao.pruning._experimental.activation_sparsifier``. Deviates: the aggregate starts
-    from the first input and not from zeros, holds no autograd graph, takes a smaller last batch;
+    from the first input and not from zeros, has no autograd graph, accepts a smaller last batch;
     the caller's input is never written to; a step without new inputs keeps the masks.
     """
 
@@ -86,9 +84,9 @@ class ActivationSparsifier:
         feature_dim: int | None = None,
         **sparse_config: Any,
     ) -> None:
-        """Gather the inputs of ``layer`` from now on; None takes the default.
+        """Aggregate the inputs of ``layer`` from now on; arguments that are None have the default.
 
-        A layer that is registered already starts anew, with a warning.
+        A layer that is registered already loses its aggregate and mask, with a warning.
 
         Raises:
             ConfigError: the layer is not in the model, a function is missing, or ``features`` come
@@ -106,14 +104,17 @@ class ActivationSparsifier:
         group["sparse_config"] = {**self.defaults["sparse_config"], **sparse_config}
         _check_group(name, group)
         if name in self.data_groups:
-            warnings.warn(f"layer {name!r} was registered before; it starts anew", stacklevel=2)
+            warnings.warn(
+                f"layer {name!r} is registered already; its aggregate and mask are reset",
+                stacklevel=2,
+            )
             self.unregister_layer(name)
         self.data_groups[name] = {**group, "layer": layer}
         self.state[name]["mask"] = None
         self._attach(name, "aggregate")
 
     def unregister_layer(self, name: str) -> None:
-        """Forget a layer, its mask and its hook.
+        """Remove a layer, its mask and its hook.
 
         Raises:
             ConfigError: no layer of that name is registered.
@@ -123,11 +124,11 @@ class ActivationSparsifier:
         del self.state[name], self.data_groups[name]
 
     def get_mask(self, name: str | None = None, layer: nn.Module | None = None) -> Mask:
-        """The mask of a layer: a tensor, or with ``features`` a list of one each.
+        """Return the mask of a layer: a tensor, or with ``features`` a list of one per feature.
 
         Raises:
-            ConfigError: neither or an unknown layer was named, or it has not seen an input yet,
-                so that the mask's shape is unknown.
+            ConfigError: no layer or an unknown one was named, or it has had no input yet, so that
+                the mask's shape is unknown.
         """
         if name is None and layer is None:
             raise ConfigError("get_mask: must be given a name or a layer, got neither")
@@ -137,13 +138,15 @@ class ActivationSparsifier:
         self._check_known(name)
         mask: Mask | None = self.state[name].get("mask")
         if mask is None:
-            raise ConfigError(f"get_mask: layer {name!r} must have seen an input; run the model")
+            raise ConfigError(
+                f"get_mask: layer {name!r} must have had an input, got none; run the model"
+            )
         return mask
 
     def step(self) -> None:
-        """Make new masks from the inputs since the last step; all of them, or none.
+        """Compute new masks from the inputs since the last step; all of them, or none.
 
-        A layer that has seen no input since then keeps its mask.
+        A layer without an input since then keeps its mask.
         """
         with ExitStack() as undo, torch.no_grad():
             for name, group in self.data_groups.items():
@@ -156,15 +159,13 @@ class ActivationSparsifier:
 
     def update_mask(self, name: str, data: Mask, configs: Mapping[str, Any]) -> None:
         """Set one layer's mask from its aggregate ``data``."""
-        reduce, make, settings = configs["reduce_fn"], configs["mask_fn"], configs["sparse_config"]
-        self.state[name]["mask"] = (
-            [make(reduce(part), **settings) for part in data]
-            if isinstance(data, list)
-            else make(reduce(data), **settings)
-        )
+        reduce_fn, mask_fn = configs["reduce_fn"], configs["mask_fn"]
+        parts = data if isinstance(data, list) else [data]
+        masks = [mask_fn(reduce_fn(part), **configs["sparse_config"]) for part in parts]
+        self.state[name]["mask"] = masks if isinstance(data, list) else masks[0]
 
     def squash_mask(self, attach_sparsify_hook: bool = True, **kwargs: Any) -> None:
-        """Stop gathering inputs; from now on apply the masks, if ``attach_sparsify_hook``.
+        """Stop aggregating inputs; from now on apply the masks, if ``attach_sparsify_hook``.
 
         Raises:
             ConfigError: a layer has no mask to apply yet; nothing was changed.
@@ -177,31 +178,40 @@ class ActivationSparsifier:
             self._attach(name, "sparsify" if attach_sparsify_hook else "None")
 
     def state_dict(self) -> dict[str, Any]:
-        """``state`` with the masks as sparse COO, ``data_groups`` and ``defaults``.
+        """Return ``state`` with sparse COO masks, ``data_groups`` and ``defaults``.
 
-        Containers are copies; the aggregates in ``data_groups`` are shared, never written to. It
-        can be pickled: lambdas and local functions are left out of the file then.
+        Containers are copies; the aggregates in ``data_groups`` are shared, never written to. The
+        result can be pickled, without lambdas and local functions.
         """
+        groups = {
+            name: {key: value for key, value in group.items() if key not in ("hook", "layer")}
+            for name, group in self.data_groups.items()
+        }
         return {
             "state": {
-                name: _converted(entry, Tensor.to_sparse_coo) for name, entry in self.state.items()
+                name: _convert_mask(entry, Tensor.to_sparse_coo)
+                for name, entry in self.state.items()
             },
-            "data_groups": {name: _stored(group) for name, group in self.data_groups.items()},
-            "defaults": saved(_copied(self.defaults)),
+            "data_groups": {
+                name: wrap_functions(_copy_containers(group)) for name, group in groups.items()
+            },
+            "defaults": wrap_functions(_copy_containers(self.defaults)),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Become what ``state_dict`` describes, which stays as it is; former hooks go.
+        """Replace layers, masks and hooks by those of ``state_dict``, which is not changed.
 
-        A function that is not in the file is the one that this sparsifier has for the layer.
+        A function that was not saved is replaced by the one that this sparsifier has for the layer.
 
         Raises:
-            ConfigError: the model lacks one of its layers, or a layer that gathers inputs would
+            ConfigError: the model lacks one of the layers, or a layer that aggregates inputs would
                 lack a function; nothing was changed.
         """
-        defaults = restored(_copied(state_dict["defaults"]), self.defaults)
+        defaults = unwrap_functions(_copy_containers(state_dict["defaults"]), self.defaults)
         groups = {
-            name: restored(_copied(group), self.data_groups.get(name, self.defaults))
+            name: unwrap_functions(
+                _copy_containers(group), self.data_groups.get(name, self.defaults)
+            )
             for name, group in state_dict["data_groups"].items()
         }
         for name, group in groups.items():
@@ -210,40 +220,40 @@ class ActivationSparsifier:
         layers = {name: fqn_to_module(self.model, name) for name in state_dict["data_groups"]}
         for name, layer in layers.items():
             if not isinstance(layer, nn.Module):
-                known = (name for name, _ in self.model.named_modules())
-                raise ConfigError(f"load_state_dict: {unknown_name('layer', name, known)}")
+                names = (name for name, _ in self.model.named_modules())
+                raise ConfigError(f"load_state_dict: {unknown_name('layer', name, names)}")
         for name in self.data_groups:
             self._detach(name)
         self.defaults = defaults
         self.state = SparsifierState()
         for name, entry in state_dict["state"].items():
-            self.state[name].update(_converted(entry, Tensor.to_dense))
+            self.state[name].update(_convert_mask(entry, Tensor.to_dense))
         self.data_groups = {n: {**group, "layer": layers[n]} for n, group in groups.items()}
         for name, group in self.data_groups.items():
             self._attach(name, group["hook_state"])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything, the model included, without lambdas and local functions."""
-        groups = {name: saved(group) for name, group in self.data_groups.items()}
-        return {**self.__dict__, "defaults": saved(self.defaults), "data_groups": groups}
+        """Return everything, the model included, without lambdas and local functions."""
+        groups = {name: wrap_functions(group) for name, group in self.data_groups.items()}
+        return {**self.__dict__, "defaults": wrap_functions(self.defaults), "data_groups": groups}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        groups = {name: restored(group, {}) for name, group in state["data_groups"].items()}
-        defaults = restored(state["defaults"], {})
+        groups = {name: unwrap_functions(group, {}) for name, group in state["data_groups"].items()}
+        defaults = unwrap_functions(state["defaults"], {})
         self.__dict__.update({**state, "defaults": defaults, "data_groups": groups})
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
         for name, group in self.data_groups.items():
             lines += ["\tData Group", f"\t    name: {name}"]
-            hidden = ("data", "hook", *NAMES)
+            hidden = ("data", "hook", *FUNCTION_KEYS)
             lines += [f"\t    {key}: {group[key]}" for key in sorted(group) if key not in hidden]
         return "\n".join(lines) + ")"
 
     def _name_of(self, layer: nn.Module) -> str:
         name = module_to_fqn(self.model, layer)
         if name is None:
-            raise ConfigError(f"layer: must be a part of the model, got {layer}")
+            raise ConfigError(f"layer: must be part of the model, got {layer}")
         return name
 
     def _check_known(self, name: str) -> None:
@@ -265,7 +275,7 @@ class ActivationSparsifier:
 
 
 class _Hook:
-    """What a forward pre-hook needs; an object and not a closure, so that it can be pickled."""
+    """A forward pre-hook; an object and not a closure, so that it can be pickled."""
 
     def __init__(self, sparsifier: ActivationSparsifier, name: str) -> None:
         self.sparsifier = sparsifier
@@ -274,55 +284,111 @@ class _Hook:
     def input_of(self, inputs: tuple[Any, ...]) -> Tensor:
         if not inputs or not isinstance(inputs[0], Tensor):
             raise ConfigError(
-                f"layer {self.name!r}: its first positional argument must be a tensor to sparsify"
+                f"layer {self.name!r}: its first positional argument must be a tensor, got "
+                f"{type(inputs[0]).__name__ if inputs else 'none'}"
             )
         return inputs[0]
 
 
-class _Aggregating(_Hook):
+class _Aggregating(_Hook):  # pickled models name this class
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         group, entry = self.sparsifier.data_groups[self.name], self.sparsifier.state[self.name]
         x = self.input_of(inputs).detach()
-        new = selected(x, group["features"], group["feature_dim"])
+        new = _select_features(x, group["features"], group["feature_dim"])
         _check_group(self.name, group)  # an unpickled one may lack its functions
         with torch.no_grad():
-            group["data"] = aggregated(group.get("data"), new, group["aggregate_fn"])
+            group["data"] = _add_to_aggregate(group.get("data"), new, group["aggregate_fn"])
         if entry["mask"] is None:
-            entry["mask"] = all_kept(new, group["feature_dim"])
+            entry["mask"] = _mask_of_ones(new, group["feature_dim"])
 
 
-class _Sparsifying(_Hook):
+class _Sparsifying(_Hook):  # pickled models name this class
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         group, mask = self.sparsifier.data_groups[self.name], self.sparsifier.get_mask(self.name)
-        x = masked(self.input_of(inputs), mask, group["features"], group["feature_dim"])
+        x = _apply_mask(self.input_of(inputs), mask, group["features"], group["feature_dim"])
         return (x, *inputs[1:])
 
 
 def _check_group(name: str, group: Mapping[str, Any]) -> None:
-    for key in NAMES:
+    for key in FUNCTION_KEYS:
         if not callable(group[key]):
             raise ConfigError(
                 f"layer {name!r}: {key} must be callable, got {group[key]!r}; give it to "
-                "register_layer (files hold no lambdas and local functions)"
+                "register_layer (lambdas and local functions are not saved)"
             )
     if group["features"] is not None and group["feature_dim"] is None:
         raise ConfigError(f"layer {name!r}: features must come with feature_dim, got none")
 
 
-def _stored(group: Mapping[str, Any]) -> dict[str, Any]:
-    return saved(_copied({k: v for k, v in group.items() if k not in _OF_ONE_MODEL}))
+def _select_features(x: Tensor, features: Sequence[Feature] | None, dim: int | None) -> Mask:
+    """Return ``x`` itself without ``features``, else a copy of each feature along ``dim``."""
+    if features is None or dim is None:
+        return x
+    return [x.index_select(dim, index) for index in _feature_indices(features, x)]
 
 
-def _copied(group: Mapping[str, Any]) -> dict[str, Any]:
-    """The same values in dicts and lists of their own; functions and tensors are shared."""
+def _add_to_aggregate(former: Mask | None, new: Mask, aggregate_fn: Aggregate) -> Mask:
+    """Return the aggregate of ``former`` and ``new``; of the first input, a copy."""
+    if former is None:
+        return [part.clone() for part in new] if isinstance(new, list) else new.clone()
+    if isinstance(new, list):
+        return [_aggregate(a, b, aggregate_fn) for a, b in zip(former, new, strict=True)]
+    assert isinstance(former, Tensor)
+    return _aggregate(former, new, aggregate_fn)
+
+
+def _aggregate(former: Tensor, new: Tensor, aggregate_fn: Aggregate) -> Tensor:
+    """Return ``aggregate_fn(former, new)``, also for a batch of another size.
+
+    Such a batch (the last of an epoch) is aggregated row by row if ``aggregate_fn`` keeps the
+    number of rows, as a sum or a maximum does; rows without a counterpart are kept. If it does not,
+    as a concatenation, it gets both tensors unchanged.
+    """
+    rows = min(len(former), len(new))
+    if former.shape == new.shape or former.shape[1:] != new.shape[1:]:
+        return aggregate_fn(former, new)
+    shared = aggregate_fn(former[:rows].clone(), new[:rows])
+    if shared.shape != new[:rows].shape:
+        return aggregate_fn(former, new)
+    longer = former if len(former) > rows else new
+    return torch.cat([shared, longer[rows:]])
+
+
+def _mask_of_ones(new: Mask, dim: int | None) -> Mask:
+    """Return a mask of ones that fits inputs like ``new`` in batches of any size."""
+    if isinstance(new, list):
+        return [torch.ones_like(part[:1] if dim != 0 else part) for part in new]
+    return torch.ones_like(new[:1] if new.ndim > 1 else new)
+
+
+def _apply_mask(
+    x: Tensor, mask: Mask, features: Sequence[Feature] | None, dim: int | None
+) -> Tensor:
+    """Return a copy of ``x``, dtype included, that is 0 where the mask is 0."""
+    if features is None or dim is None:
+        assert isinstance(mask, Tensor)
+        return x.masked_fill(mask.to(x.device) == 0, 0)
+    for index, part in zip(_feature_indices(features, x), mask, strict=True):
+        selected = x.index_select(dim, index).masked_fill(part.to(x.device) == 0, 0)
+        x = x.index_copy(dim, index, selected)
+    return x
+
+
+def _feature_indices(features: Sequence[Feature], x: Tensor) -> list[Tensor]:
+    return [torch.as_tensor(feature, device=x.device).reshape(-1) for feature in features]
+
+
+def _copy_containers(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``group`` with copies of its dicts and lists; functions and tensors are shared."""
     return {
         key: value.copy() if isinstance(value, (dict, list)) else value
         for key, value in group.items()
     }
 
 
-def _converted(entry: Mapping[str, Any], to: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+def _convert_mask(entry: Mapping[str, Any], layout: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    """Return ``entry`` with its mask, or each of its masks, in another layout."""
     mask = entry["mask"]
     if isinstance(mask, list):
-        return {**entry, "mask": [to(part) for part in mask]}
-    return {**entry, "mask": None if mask is None else to(mask)}
+        return {**entry, "mask": [layout(part) for part in mask]}
+    return {**entry, "mask": None if mask is None else layout(mask)}

@@ -1,14 +1,17 @@
-"""Saving a person's functions: those that can be found again by name, and nothing of the others."""
+"""Pickling of the caller's functions: by name if they have one, else as None.
+
+Saved states name this module and :class:`Unsaved`: do not move them.
+"""
 
 import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
-NAMES = ("aggregate_fn", "reduce_fn", "mask_fn")
+FUNCTION_KEYS = ("aggregate_fn", "reduce_fn", "mask_fn")
 
 
 class Unsaved:
-    """A lambda or local function: itself as long as it stays in this process, None in a file."""
+    """A lambda or local function: itself within this process, None in a file."""
 
     def __init__(self, function: Callable[..., Any] | None = None) -> None:
         self.function = function
@@ -20,23 +23,24 @@ class Unsaved:
         return self
 
 
-def saved(group: Mapping[str, Any]) -> dict[str, Any]:
-    """``group`` with its functions so that it can be pickled."""
-    return {key: _saved(value) if key in NAMES else value for key, value in group.items()}
+def wrap_functions(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``group`` with each function that cannot be pickled in an :class:`Unsaved`."""
+    wrapped = dict(group)
+    for key in FUNCTION_KEYS:
+        if key in group:
+            try:
+                pickle.dumps(group[key])
+            except (pickle.PicklingError, AttributeError, TypeError):
+                wrapped[key] = Unsaved(group[key])
+    return wrapped
 
 
-def restored(group: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of :func:`saved`; a function that is not in the file is taken from ``own``."""
-    group = {
+def unwrap_functions(group: Mapping[str, Any], fallback: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo :func:`wrap_functions`; take functions that were not saved from ``fallback``."""
+    unwrapped = {
         key: value.function if isinstance(value, Unsaved) else value for key, value in group.items()
     }
-    lost = [key for key in NAMES if group.get(key) is None]
-    return {**group, **{key: own.get(key) for key in lost}}
-
-
-def _saved(function: Any) -> Any:
-    try:
-        pickle.dumps(function)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return Unsaved(function)
-    return function
+    for key in FUNCTION_KEYS:
+        if unwrapped.get(key) is None:
+            unwrapped[key] = fallback.get(key)
+    return unwrapped

@@ -1,4 +1,7 @@
-"""Sparsifying tensors that belong to no model, and embeddings; schedules and callbacks for that."""
+"""Sparsifiers of tensors without a model, and of embeddings; their schedulers and callbacks.
+
+Named tensors in, masks per name out, held by the sparsifier. Read `base_data_sparsifier` first.
+"""
 
 from sparsebench.pruning.data.base_data_scheduler import BaseDataScheduler
 from sparsebench.pruning.data.base_data_sparsifier import BaseDataSparsifier

@@ -16,18 +16,17 @@ from sparsebench.pruning.masks.reference import (
     l2,
     sparsity_mask,
 )
-from sparsebench.pruning.sparsifiers.groups import check_dtype, settings
-from sparsebench.pruning.sparsifiers.state import Config
+from sparsebench.pruning.sparsifiers.groups import PATTERN_SETTINGS, check_dtype, settings
+from sparsebench.pruning.state import Config
 
-_PATTERN = ("sparsity_level", "sparse_block_shape", "zeros_per_block")
 _NORMS = {"L1": l1, "L2": l2}
 
 
 class DataNormSparsifier(BaseDataSparsifier):
     """Zeroes ``zeros_per_block`` elements in the ``sparsity_level`` share of blocks of lowest norm.
 
-    As WeightNormSparsifier, but ``round(level * blocks)`` may be all blocks. 1-D data is one row,
-    data of more than two dimensions is (first, all others).
+    As WeightNormSparsifier, but ``round(level * blocks)`` may be all blocks. 1-D data is one row;
+    data of more than two dimensions becomes a matrix of (first dimension, all others).
 
     Args:
         data_list: (name, data) pairs.
@@ -39,8 +38,8 @@ class DataNormSparsifier(BaseDataSparsifier):
         ConfigError: another norm, or a pattern that no data could have.
 
     Source: ``torch.ao.pruning._experimental.data_sparsifier.DataNormSparsifier``. Deviates: a level
-    of 0 or less prunes nothing, ties and edges are those of ``masks.py``, ``zeros_per_block=None``
-    is the whole block of the shape that is in force.
+    of 0 or less prunes nothing, ties and edges follow ``docs/semantics.md``, and
+    ``zeros_per_block=None`` is the whole block of the shape of that data.
     """
 
     def __init__(
@@ -62,9 +61,9 @@ class DataNormSparsifier(BaseDataSparsifier):
         )
 
     def check_group(self, tensor: Tensor, group: Config) -> None:
-        """Raise ConfigError where the group's pattern cannot apply to ``tensor``."""
+        """Raise ConfigError if the group's pattern cannot apply to ``tensor``."""
         check_dtype(group["tensor_fqn"], tensor)
-        level, block, zeros = settings(group, *_PATTERN)
+        level, block, zeros = settings(group, *PATTERN_SETTINGS)
         try:
             check_pattern(matrix_shape(tensor.shape), level, block, zeros)
         except ConfigError as error:

@@ -1,4 +1,4 @@
-"""post_training_sparse_quantize: a model's embeddings pruned and quantised, with exact zeros."""
+"""post_training_sparse_quantize: prunes and quantises embeddings; pruned entries are exactly 0."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,12 +12,12 @@ from sparsebench.pruning.data.base_data_sparsifier import BaseDataSparsifier
 from sparsebench.pruning.fqn import module_to_fqn
 
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
-_LEVELS = 255  # of an unsigned byte
+_LARGEST_BYTE = 255
 _SCALE_BITS = 16  # a byte times such a scale is exact in float32
 
 
-class Grid(NamedTuple):
-    """The representable values of each row: ``(q - zero_point) * scale`` for q in 0..255."""
+class RowQuantization(NamedTuple):
+    """Scale and zero point per row; the row's values are ``(q - zero_point) * scale``, q 0..255."""
 
     scales: Tensor
     zero_points: Tensor
@@ -37,53 +37,59 @@ def post_training_sparse_quantize(
 
     Args:
         model: its Embedding and EmbeddingBag modules are replaced by those of
-            ``torch.ao.nn.quantized``. (Theirs, an EmbeddingBag sums, whatever its mode was.)
+            ``torch.ao.nn.quantized``, whose EmbeddingBag always sums, whatever its mode is.
         data_sparsifier_class: made with ``sparse_config``; each embedding is added under its name.
-        sparsify_first: choose what to prune from the float weights, else from the quantised ones,
-            whose rounding makes ties.
-        select_embeddings: which; None: all.
+        sparsify_first: rank the float weights, else the quantised ones, in which rounding makes
+            ties.
+        select_embeddings: the embeddings to replace; None: all.
 
     Raises:
         ConfigError: the model has no embedding, is one itself, or does not have a selected one, or
             one is not on the CPU; nothing was changed.
 
     Source: ``torch.ao.pruning._experimental.data_sparsifier.quantization_utils``. Deviates:
-    upstream's zero points are no integers, so nothing pruned comes out as 0; and its names
+    upstream's zero points are no integers, so that no pruned entry is exactly 0; and its names
     ``a.b`` and ``a_b`` collide.
     """
-    chosen = _chosen(model, select_embeddings)
-    weights = {name: module.weight.detach().float() for name, module in chosen.items()}
-    grids = {name: _grid(weight) for name, weight in weights.items()}
+    embeddings = _selected_embeddings(model, select_embeddings)
+    weights = {name: module.weight.detach().float() for name, module in embeddings.items()}
+    rows = {name: _row_quantization(weight) for name, weight in weights.items()}
     if not sparsify_first:
-        weights = {name: _quantized(w, grids[name]).dequantize() for name, w in weights.items()}
-    pruned = _pruned(weights, data_sparsifier_class(**sparse_config))
-    if sparsify_first:  # fewer values, tighter grids
-        grids = {name: _grid(weight) for name, weight in pruned.items()}
+        weights = {name: _quantize(w, rows[name]).dequantize() for name, w in weights.items()}
+    sparsifier = data_sparsifier_class(**sparse_config)
+    for name, weight in weights.items():
+        sparsifier.add_data(name, weight.clone())
+    sparsifier.step()
+    sparsifier.squash_mask()
+    pruned = {name: sparsifier.get_data(name, return_original=False) for name in weights}
+    if sparsify_first:  # pruned rows have a smaller range
+        rows = {name: _row_quantization(weight) for name, weight in pruned.items()}
     replacements = {
-        id(module): _replacement(module, _quantized(pruned[name], grids[name]))
-        for name, module in chosen.items()
+        id(module): _quantized_module(module, _quantize(pruned[name], rows[name]))
+        for name, module in embeddings.items()
     }
     replace_modules(model, replacements)
 
 
-def _chosen(model: nn.Module, selected: Sequence[nn.Module] | None) -> dict[str, Any]:
-    found: dict[str, Any]
+def _selected_embeddings(model: nn.Module, selected: Sequence[nn.Module] | None) -> dict[str, Any]:
+    """Return the embeddings to replace, by name."""
+    embeddings: dict[str, Any]
     if selected is None:
-        found = {n: m for n, m in model.named_modules() if isinstance(m, _EMBEDDINGS)}
+        embeddings = {n: m for n, m in model.named_modules() if isinstance(m, _EMBEDDINGS)}
     else:
-        found = {_name_of(model, module): module for module in selected}
-    if not found or "" in found:
+        embeddings = {_name_of(model, module): module for module in selected}
+    if not embeddings or "" in embeddings:
         raise ConfigError(
             "post_training_sparse_quantize: model must hold Embedding or EmbeddingBag modules, "
             f"got {type(model).__name__}"
         )
-    for name, module in found.items():
+    for name, module in embeddings.items():
         if module.weight.device.type != "cpu":
             raise ConfigError(
                 f"post_training_sparse_quantize: {name!r} must be on the CPU, where torch's "
                 f"quantised embeddings are, got {module.weight.device}"
             )
-    return found
+    return embeddings
 
 
 def _name_of(model: nn.Module, module: nn.Module) -> str:
@@ -93,33 +99,24 @@ def _name_of(model: nn.Module, module: nn.Module) -> str:
     return name
 
 
-def _pruned(weights: dict[str, Tensor], sparsifier: BaseDataSparsifier) -> dict[str, Tensor]:
-    """The weights with their pruned entries at 0; the given ones stay as they are."""
-    for name, weight in weights.items():
-        sparsifier.add_data(name, weight.clone())
-    sparsifier.step()
-    sparsifier.squash_mask()
-    return {name: sparsifier.get_data(name, return_original=False) for name in weights}
-
-
-def _grid(weight: Tensor) -> Grid:
-    """The finest grid for each row that reaches its extremes and has 0 on it."""
+def _row_quantization(weight: Tensor) -> RowQuantization:
+    """Return the smallest scale per row that covers the row's values, and has 0 as a value."""
     low, high = weight.amin(dim=1).clamp(max=0), weight.amax(dim=1).clamp(min=0)
     span = high - low
-    mantissa, exponent = torch.frexp(torch.where(span > 0, span / _LEVELS, 1.0))
+    mantissa, exponent = torch.frexp(torch.where(span > 0, span / _LARGEST_BYTE, 1.0))
     step = 2.0**-_SCALE_BITS
     scales = torch.ldexp((mantissa / step).ceil() * step, exponent)
-    return Grid(scales, (-low / scales).round().clamp(0, _LEVELS))
+    return RowQuantization(scales, (-low / scales).round().clamp(0, _LARGEST_BYTE))
 
 
-def _quantized(weight: Tensor, grid: Grid) -> Tensor:
+def _quantize(weight: Tensor, rows: RowQuantization) -> Tensor:
     return torch.quantize_per_channel(
-        weight, grid.scales, grid.zero_points, axis=0, dtype=torch.quint8
+        weight, rows.scales, rows.zero_points, axis=0, dtype=torch.quint8
     )
 
 
-def _replacement(module: Any, weight: Tensor) -> nn.Module:
-    """Torch's quantised module for ``module``; imported here, as nothing else needs it."""
+def _quantized_module(module: Any, weight: Tensor) -> nn.Module:
+    """Return torch's quantised module for ``module``; imported here, nothing else needs it."""
     from torch.ao.nn import quantized
 
     count, width = module.num_embeddings, module.embedding_dim

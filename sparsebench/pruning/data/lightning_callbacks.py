@@ -1,6 +1,6 @@
 """Lightning callbacks that prune a copy of the model, after or during training.
 
-Imports Lightning, so ``sparsebench.pruning`` imports this module on first use of a callback only.
+Imports Lightning, so ``sparsebench.pruning`` imports this module only when a callback is used.
 """
 
 import copy
@@ -21,13 +21,13 @@ _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 
 
 def _lightning() -> Any:
-    """Lightning, under the name that is imported already, if any."""
+    """Return the Lightning package; of two installed ones, the one that is imported already."""
     for name in sorted(_PACKAGES, key=lambda name: name not in sys.modules):
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
             if error.name is None or not name.startswith(error.name):
-                raise  # Lightning is there, and lacks something itself
+                raise  # Lightning is installed, but a module that it needs is not
     raise ImportError(
         "sparsebench.pruning: the data sparsity callbacks need Lightning, got neither of "
         f"{', '.join(_PACKAGES)}; install lightning"
@@ -66,7 +66,7 @@ class PostTrainingDataSparsity(_Callback):  # type: ignore[misc]  # Lightning's 
         """Copy, prune and squash."""
         self.sparsified = copy.deepcopy(pl_module.model).eval()
         self.data_sparsifier = self.data_sparsifier_class(**self.data_sparsifier_args)
-        _attach(self.sparsified, self.data_sparsifier)
+        _add_parameters(self.sparsified, self.data_sparsifier)
         self.data_sparsifier.step()
         self.data_sparsifier.squash_mask()
         _log_sparsity(self.data_sparsifier)
@@ -83,7 +83,7 @@ class TrainingAwareDataSparsity(_Callback):  # type: ignore[misc]  # Lightning's
     Attributes:
         sparsified: the pruned copy of ``pl_module.model`` after the last epoch; masks are on it
             until training ends, then it holds the zeros.
-        data_sparsifier, data_scheduler: at work on it; None before training.
+        data_sparsifier, data_scheduler: those of the copy; None before training.
 
     Source: the callback of this name under ``torch.ao.pruning._experimental``.
     """
@@ -106,22 +106,22 @@ class TrainingAwareDataSparsity(_Callback):  # type: ignore[misc]  # Lightning's
         self.data_sparsifier_state_dict: Any = None
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Make sparsifier and scheduler, and give them the parameters."""
+        """Make sparsifier and scheduler, and add the parameters to them."""
         self.data_sparsifier = self.data_sparsifier_class(**self.data_sparsifier_args)
         self.sparsified = copy.deepcopy(pl_module.model)
-        _attach(self.sparsified, self.data_sparsifier)
+        _add_parameters(self.sparsified, self.data_sparsifier)
         settings = {**self.data_scheduler_args, "data_sparsifier": self.data_sparsifier}
         self.data_scheduler = self.data_scheduler_class(**settings)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Go back to the state at the end of the last epoch."""
+        """Restore the state at the end of the last epoch."""
         if self.data_sparsifier_state_dict is not None:
             self.data_sparsifier.load_state_dict(self.data_sparsifier_state_dict)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Copy the model as it is now, update its masks, and go on in the schedule."""
+        """Copy the model, update the masks of the copy, and advance the schedule."""
         self.sparsified = copy.deepcopy(pl_module.model)
-        _attach(self.sparsified, self.data_sparsifier)
+        _add_parameters(self.sparsified, self.data_sparsifier)
         self.data_sparsifier.step()
         self.data_scheduler.step()
         self.data_sparsifier_state_dict = self.data_sparsifier.state_dict()
@@ -132,10 +132,10 @@ class TrainingAwareDataSparsity(_Callback):  # type: ignore[misc]  # Lightning's
         _log_sparsity(self.data_sparsifier)
 
 
-def _attach(model: nn.Module, sparsifier: BaseDataSparsifier) -> None:
-    """Add, or replace, every parameter of ``model``; masks and settings that exist stay."""
+def _add_parameters(model: nn.Module, sparsifier: BaseDataSparsifier) -> None:
+    """Add, or replace, every parameter of ``model``; existing masks and settings are kept."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # replacing is what is meant here
+        warnings.simplefilter("ignore", UserWarning)  # replacing is intended here
         for name, parameter in model.named_parameters():
             sparsifier.add_data(name, parameter)
 

@@ -1,4 +1,4 @@
-"""CSR and BSR: layers that store and multiply the kept weights, or blocks, only."""
+"""CSR and BSR: layers that store and multiply only the kept weights, or blocks."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.conversion import replace_modules
-from sparsebench.pruning.formats.selection import Filter, chosen_linears
+from sparsebench.pruning.formats.selection import LayerFilter, selected_linears
 from sparsebench.pruning.masks.pattern import BlockShape, check_block
 
 Multiply = Callable[[Tensor, Tensor], Tensor]
-_TRITON_ROWS = 16  # the least that its kernels take; above, powers of two
+_MIN_TRITON_ROWS = 16  # its kernels take 16 rows or a larger power of two
 
 
 class SparseLinear(nn.Module):
@@ -34,17 +34,17 @@ class SparseLinear(nn.Module):
         self.out_features, self.in_features = weight.shape
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
-        self._multiply = _working_product(weight)
+        self._multiply = _supported_product(weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x @ weight.T + bias``, for ``x`` of shape (..., in)."""
+        """Return ``x @ weight.T + bias`` for ``x`` of shape (..., in)."""
         rows = x.reshape(-1, self.in_features)
         out = self._multiply(self.weight, rows)
         out = out if self.bias is None else out + self.bias
         return out.reshape(*x.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:
-        """Sizes, layout and the share of weights that is stored."""
+        """Return sizes, layout and the share of weights that is stored."""
         stored = self.weight.values().numel() / (self.out_features * self.in_features)
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, "
@@ -52,44 +52,45 @@ class SparseLinear(nn.Module):
         )
 
 
-def to_csr(model: nn.Module, filter_fn: Filter | None = None) -> nn.Module:
-    """``model`` with its pruned Linear layers as CSR, in place; for single zeros.
+def to_csr(model: nn.Module, filter_fn: LayerFilter | None = None) -> nn.Module:
+    """Return ``model`` with its pruned Linear layers as CSR, in place; for single zeros.
 
     Args:
         model: squashed; float32 or float64 on the CPU, also half precisions on CUDA.
-        filter_fn: which layers, see :func:`selection.chosen_linears`.
+        filter_fn: selects layers, see :func:`selection.selected_linears`.
 
     Raises:
-        ConfigError: a layer cannot run in this format, and why; nothing was changed.
+        ConfigError: a layer cannot run in this format; nothing was changed.
     """
-    return _converted(model, filter_fn, lambda layer: layer.weight.detach().to_sparse_csr())
+    return _convert_linears(model, filter_fn, lambda layer: layer.weight.detach().to_sparse_csr())
 
 
 def to_bsr(
-    model: nn.Module, block_shape: BlockShape | None = None, filter_fn: Filter | None = None
+    model: nn.Module, block_shape: BlockShape | None = None, filter_fn: LayerFilter | None = None
 ) -> nn.Module:
-    """``model`` with its pruned Linear layers as BSR, in place; for blocks of zeros.
+    """Return ``model`` with its pruned Linear layers as BSR, in place; for blocks of zeros.
 
     Args:
         model, filter_fn: as in :func:`to_csr`.
-        block_shape: (rows, cols), which must divide the weight's, and on the CPU be square; None:
-            the ``sparse_block_shape`` that ``squash_mask(params_to_keep=...)`` left on each layer.
+        block_shape: (rows, cols), which must divide the weight's shape, and on the CPU be square;
+            None: the ``sparse_block_shape`` that ``squash_mask(params_to_keep=...)`` left on each
+            layer.
 
     Raises:
         ConfigError: a layer cannot run in this format, or has no block of zeros, so that it would
-            run slower than before; nothing was changed.
+            be slower than before; nothing was changed.
     """
-    return _converted(model, filter_fn, partial(_to_bsr, block_shape))
+    return _convert_linears(model, filter_fn, partial(_to_bsr, block_shape))
 
 
-def _converted(
-    model: nn.Module, filter_fn: Filter | None, store: Callable[[nn.Linear], Tensor]
+def _convert_linears(
+    model: nn.Module, filter_fn: LayerFilter | None, store: Callable[[nn.Linear], Tensor]
 ) -> nn.Module:
-    chosen = chosen_linears(model, filter_fn)
-    if "" in chosen:
-        raise ConfigError("formats: model must hold its Linear, got one itself; wrap it")
+    layers = selected_linears(model, filter_fn)
+    if "" in layers:
+        raise ConfigError("formats: model must contain its Linear, got a Linear; wrap it")
     replacements: dict[int, nn.Module] = {}
-    for name, layer in chosen.items():
+    for name, layer in layers.items():
         try:
             replacements[id(layer)] = SparseLinear(store(layer), layer.bias)
         except ConfigError as error:
@@ -112,26 +113,29 @@ def _to_bsr(block_shape: BlockShape | None, layer: nn.Linear) -> Tensor:
     stored = layer.weight.detach().to_sparse_bsr(tuple(block))
     if stored.values().numel() == layer.weight.numel():
         raise ConfigError(
-            f"some block of {tuple(block)} must be zero, got none; prune with that "
+            f"at least one block of {tuple(block)} must be zero, got none; prune with that "
             "sparse_block_shape"
         )
     return stored
 
 
+# Pickled models name _weight_times_input and _padded: do not rename them.
+
+
 def _weight_times_input(weight: Tensor, rows: Tensor) -> Tensor:
-    """As weight @ rows.T: on the CPU 5 times as fast as F.linear (2048 x 2048, 256 rows)."""
+    """Multiply as weight @ rows.T: 5 times as fast as F.linear on the CPU (2048x2048, 256 rows)."""
     return (weight @ rows.t()).t()
 
 
 def _padded(weight: Tensor, rows: Tensor) -> Tensor:
-    """For Triton's block kernels (half precisions on CUDA), which want whole tiles of rows."""
+    """Multiply with padded rows, as Triton's block kernels (half precisions on CUDA) require."""
     count = len(rows)
-    wanted = max(_TRITON_ROWS, 1 << (count - 1).bit_length()) if count else _TRITON_ROWS
-    return _weight_times_input(weight, F.pad(rows, (0, 0, 0, wanted - count)))[:count]
+    padded = max(_MIN_TRITON_ROWS, 1 << (count - 1).bit_length()) if count else _MIN_TRITON_ROWS
+    return _weight_times_input(weight, F.pad(rows, (0, 0, 0, padded - count)))[:count]
 
 
-def _working_product(weight: Tensor) -> Multiply:
-    """The first way to multiply that torch has a kernel for, found by trying three rows."""
+def _supported_product(weight: Tensor) -> Multiply:
+    """Return the first product that torch has a kernel for; tried on three rows."""
     rows = torch.zeros(3, weight.shape[1], dtype=weight.dtype, device=weight.device)
     reasons: list[str] = []
     for multiply in (_weight_times_input, F.linear, _padded):
@@ -143,5 +147,5 @@ def _working_product(weight: Tensor) -> Multiply:
             return multiply
     raise ConfigError(
         f"torch must have a kernel for {weight.layout} of {weight.dtype} on {weight.device.type}, "
-        f"but says: {reasons[0]}"
+        f"got its error: {reasons[0]}"
     )

@@ -1,4 +1,4 @@
-"""CubicSL: the level goes to its target fast at first and slowly in the end."""
+"""CubicSL: the level approaches its target fast at first, then slowly."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,19 +9,19 @@ from sparsebench.pruning.sparsifiers.base_sparsifier import BaseSparsifier
 
 
 class CubicSL(BaseScheduler):
-    """Takes each group from ``init_sl`` to its own level (``base_sl``) along a cubic.
+    """Moves each group's level from ``init_sl`` to ``base_sl``, its own level, along a cubic.
 
     At epoch t, from ``init_t`` to ``init_t + total_t * delta_t``::
 
         s = base_sl + (init_sl - base_sl) * (1 - (t - init_t) / (total_t * delta_t)) ** 3
 
-    Every argument is one value for all groups, or a list with one each.
+    Every argument is one value for all groups, or a list with one per group.
 
     Args:
         init_sl: level at ``init_t``; may lie above the target.
         init_t: epoch in which pruning starts.
-        delta_t: from ``init_t`` on, masks are updated in every ``delta_t``-th epoch only, in the
-            others ``sparsifier.step()`` keeps them; at least 1.
+        delta_t: from ``init_t`` on, masks are updated every ``delta_t`` epochs; in the others
+            ``sparsifier.step()`` keeps them; at least 1.
         total_t: number of updates until the target is reached; 0 reaches it at ``init_t``.
         initially_zero: level 0 instead of ``init_sl`` before ``init_t``.
         sparsifier, last_epoch, verbose: see BaseScheduler.
@@ -31,7 +31,7 @@ class CubicSL(BaseScheduler):
 
     Source: arXiv:1710.01878; ``torch.ao.pruning.CubicSL``. Deviates: levels may go down,
     ``total_t=0`` works, and ``delta_t`` is how often masks change: it sets ``mask_update_due`` of
-    every group (delete the key to update by hand). Between updates the level still moves.
+    every group (delete the key to update at every step). Between updates the level still changes.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class CubicSL(BaseScheduler):
         n: int,
         initially_zero: bool = False,
     ) -> float:
-        """The level at epoch ``t``; exactly ``s_0`` until ``t_0``, exactly ``s_f`` from the end on.
+        """Return the level at epoch ``t``: exactly ``s_0`` until ``t_0``, ``s_f`` from the end on.
 
         Args:
             s_0, s_f: first and last level.
@@ -84,7 +84,7 @@ class CubicSL(BaseScheduler):
         return max(min(s_0, s_f), min(max(s_0, s_f), level))
 
     def get_sl(self) -> list[float]:
-        """The level of each group at ``last_epoch``."""
+        """Return the level of each group at ``last_epoch``."""
         self._warn_if_called_directly()
         return [
             self.sparsity_compute_fn(s_0, s_f, self.last_epoch, t_0, dt, n, zero)
@@ -102,8 +102,8 @@ class CubicSL(BaseScheduler):
     def _set_levels(self, levels: Sequence[float]) -> None:
         super()._set_levels(levels)
         for group, t_0, dt in zip(self.sparsifier.groups, self.init_t, self.delta_t, strict=True):
-            since = self.last_epoch - t_0
-            group["mask_update_due"] = since < 0 or since % dt == 0
+            elapsed = self.last_epoch - t_0
+            group["mask_update_due"] = elapsed < 0 or elapsed % dt == 0
 
 
 def _check_at_least(name: str, least: int, values: list[Any]) -> None:

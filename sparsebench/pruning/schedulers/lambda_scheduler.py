@@ -15,14 +15,14 @@ class LambdaSL(BaseScheduler):
     """Sets each group's level to ``base_sl * sl_lambda(epoch)``.
 
     Args:
-        sl_lambda: one function for all groups, or one each.
+        sl_lambda: one function for all groups, or a list with one per group.
         sparsifier, last_epoch, verbose: see BaseScheduler.
 
     Raises:
-        ConfigError: another number of functions than groups, or something that is no function.
+        ConfigError: not one function per group, or something that is no function.
 
-    Source: ``torch.ao.pruning.LambdaSL``. Deviates: its ``state_dict`` can be pickled, as it holds
-    no function: of a callable object its attributes, of a function or lambda nothing (None).
+    Source: ``torch.ao.pruning.LambdaSL``. Deviates: its ``state_dict`` can be pickled, because
+    it holds no functions: the attributes of a callable object, None for a function or lambda.
     """
 
     def __init__(
@@ -38,13 +38,13 @@ class LambdaSL(BaseScheduler):
         for factor in self.sl_lambdas:
             if not callable(factor):
                 raise ConfigError(
-                    "LambdaSL: sl_lambda must be a function of the epoch, or a list of one a "
+                    "LambdaSL: sl_lambda must be a function of the epoch, or a list of one per "
                     f"group, got {shown(factor)}"
                 )
         super().__init__(sparsifier, last_epoch, verbose)
 
     def get_sl(self) -> list[float]:
-        """The level of each group at ``last_epoch``."""
+        """Return the level of each group at ``last_epoch``."""
         self._warn_if_called_directly()
         return [
             base * factor(self.last_epoch)
@@ -52,13 +52,13 @@ class LambdaSL(BaseScheduler):
         ]
 
     def state_dict(self) -> dict[str, Any]:
-        """Every attribute but sparsifier and functions, see the class."""
+        """Return every attribute but sparsifier and functions, see the class."""
         state = super().state_dict()
         state["sl_lambdas"] = [_attributes(factor) for factor in self.sl_lambdas]
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave; functions stay this scheduler's own.
+        """Set the attributes to what :meth:`state_dict` gave; functions are not replaced.
 
         Raises:
             ConfigError: it is of a sparsifier with another number of groups.
@@ -76,9 +76,6 @@ class LambdaSL(BaseScheduler):
 
 
 def _attributes(factor: Factor) -> dict[str, Any] | None:
-    """A callable object's attributes, which can be saved; None for a function, which cannot."""
-    return (
-        dict(vars(factor))
-        if not hasattr(factor, "__code__") and hasattr(factor, "__dict__")
-        else None
-    )
+    """Return the attributes of a callable object, or None for a function."""
+    is_function = hasattr(factor, "__code__") or not hasattr(factor, "__dict__")
+    return None if is_function else dict(vars(factor))

@@ -2,7 +2,7 @@
 
 import abc
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -16,50 +16,49 @@ from sparsebench.pruning.sparsifiers.element_masks import ElementMasks
 from sparsebench.pruning.sparsifiers.groups import (
     check_arguments,
     check_distinct,
-    check_layers,
-    follow,
-    kept,
-    loaded,
+    follow_replaced_module,
+    kept_params,
     make_group,
-    stored,
-    without_modules,
+    parse_state_dict,
+    without_location,
+    without_module,
 )
 from sparsebench.pruning.sparsifiers.parametrization import (
     FakeSparsity,
     has_mask,
-    masking_of,
+    mask_parametrization,
     unmasked_tensor,
 )
-from sparsebench.pruning.sparsifiers.state import Config, SparsifierState, TensorState, snapshot
+from sparsebench.pruning.state import Config, SparsifierState, TensorState
 
 SUPPORTED_MODULES: set[type[nn.Module]] = {nn.Linear}
 
 
 class IncompatibleKeys(NamedTuple):
-    """What ``load_state_dict(strict=False)`` passed over: tensors that the model does not have."""
+    """What ``load_state_dict(strict=False)`` ignored: tensors that the model does not have."""
 
     unexpected_keys: list[str]
 
 
 class BaseSparsifier(abc.ABC):
-    """What all sparsifiers share; a subclass defines :meth:`update_mask`.
+    """Base class of all sparsifiers; a subclass defines :meth:`update_mask`.
 
-    ``prepare`` puts a mask of ones on every tensor that the configuration names, ``step`` has the
-    subclass update the masks in place, ``squash_mask`` multiplies them in and takes the
-    parametrizations away. A call that is refused by a ConfigError for what it was given leaves
-    model and sparsifier as they were; for code of the caller's own that raises see :meth:`step`.
+    ``prepare`` puts a mask of ones on every tensor that the configuration names, ``step`` calls
+    ``update_mask`` for each of them, ``squash_mask`` multiplies the masks in and removes the
+    parametrizations. A call that raises ConfigError for its arguments leaves model and sparsifier
+    unchanged; for an exception in the caller's own code see :meth:`step`.
 
-    A tensor has one mask. Where two sparsifiers prepare the same tensor they share it: preparing
-    sets it to ones, and whichever steps last has written it.
+    A tensor has one mask. Two sparsifiers that prepare the same tensor share it: preparing sets it
+    to ones, and each step overwrites it.
 
     Args:
         defaults: configuration of every group that does not override it.
 
     Attributes:
-        groups: one dict a tensor: its configuration, ``tensor_fqn``, ``module_fqn``, ``module``
+        groups: one dict per tensor: its configuration, ``tensor_fqn``, ``module_fqn``, ``module``
             and ``tensor_name``.
         state: per ``tensor_fqn`` the ``mask`` that is in force, and whatever a subclass adds.
-        enable_mask_update: ``step`` does nothing while this is False.
+        enable_mask_update: ``step`` changes no mask while this is False.
 
     Source: ``torch.ao.pruning.BaseSparsifier``; ``docs/semantics.md`` lists the deviations.
     """
@@ -73,33 +72,42 @@ class BaseSparsifier(abc.ABC):
         self.enable_mask_update = True
         self.model: nn.Module | None = None
         self.config: list[Config] | None = None
-        self._step_count = 0
+        self._step_count = 0  # upstream's name, and the one in pickles
         self._state = SparsifierState()
 
     @property
     def state(self) -> SparsifierState:
-        """State per ``tensor_fqn``; ``mask`` is the very tensor that the model applies now."""
+        """State per ``tensor_fqn``; ``mask`` is the tensor object that the model applies now."""
         for group in self.groups:
             if "module" in group and has_mask(group["module"], group["tensor_name"]):
-                self._state[group["tensor_fqn"]].update(self._in_force(group))
+                self._state[group["tensor_fqn"]].update(self._module_state(group))
         return self._state
 
     @state.setter
     def state(self, state: Mapping[str, Mapping[str, Any]]) -> None:
-        """For subclasses that bring their own; masks stay those that are in force."""
+        """Replace the state, for subclasses with their own; masks in force are not changed."""
         self._state = SparsifierState()
         for tensor_fqn, entry in state.items():
             self._state[tensor_fqn].update(entry)
 
+    @property
+    def step_count(self) -> int:
+        """Number of steps; a scheduler sets it to 0 when it is made."""
+        return self._step_count
+
+    @step_count.setter
+    def step_count(self, count: int) -> None:
+        self._step_count = count
+
     @abc.abstractmethod
     def update_mask(self, module: nn.Module, tensor_name: str, **kwargs: Any) -> None:
-        """Update, in place, the mask on ``module.<tensor_name>``; ``kwargs`` is its whole group."""
+        """Update, in place, the mask on ``module.<tensor_name>``; ``kwargs`` is the whole group."""
 
     def check_group(self, tensor: Tensor, group: Config) -> None:
-        """Raise ConfigError where ``group`` cannot apply to ``tensor``.
+        """Raise ConfigError if ``group`` cannot apply to ``tensor``.
 
         Called by ``prepare`` and ``load_state_dict``, and again by every ``step``, before any mask
-        is touched.
+        is changed.
         """
         return  # a subclass without settings has none to check
 
@@ -126,44 +134,93 @@ class BaseSparsifier(abc.ABC):
         """Put a mask of ones on each tensor that ``config`` names; ``model`` changes in place.
 
         Args:
-            model: holds the tensors, parameters or buffers.
+            model: has the tensors, parameters or buffers.
             config: dicts with ``tensor_fqn`` and overrides of ``defaults``; ``mask`` gives a mask
                 to start from, ``parametrization`` a class to use instead of FakeSparsity. None:
                 every supported module of ``model``, or, after unpickling, the former groups.
 
         Raises:
             ConfigError: ``model`` is no module, ``config`` no list of dicts, a tensor unknown,
-                named twice or of a dtype that has no order, a setting misspelt or out of its range,
+                named twice or of a dtype without order, a setting misspelt or out of its range,
                 or this sparsifier's masks are still on a model; nothing was changed.
         """
         with ExitStack() as undo:
             undo.callback(self.__dict__.update, copy.copy(self.__dict__))
-            self._adopt(model, config)
+            self._make_groups(model, config)
             self._prepare()
             undo.pop_all()
 
-    def step(self, use_path: bool = True) -> None:
-        """Update every mask from the weights as they are now.
+    def _make_groups(self, model: nn.Module, config: Sequence[Config] | None) -> None:
+        """Set model, configuration and groups; the model is not changed."""
+        check_arguments(model, config)
+        former, self.groups, self.model = self.groups, [], model
+        if any("module" in g and has_mask(g["module"], g["tensor_name"]) for g in former):
+            raise ConfigError(
+                "prepare: must not follow prepare, but this sparsifier's masks are on a model; "
+                "squash_mask() first, or make another sparsifier"
+            )
+        if config is not None:
+            self.config = list(config)
+        elif former and not any("module" in group for group in former):  # unpickled
+            self.config = [
+                {**without_location(g), "mask": self._state[g["tensor_fqn"]].get("mask")}
+                for g in former
+            ]
+        else:
+            self.make_config_from_model(model)
+        self._state = SparsifierState()
+        assert self.config is not None
+        self.groups = [
+            make_group(model, self.defaults, entry, self._masks) for entry in self.config
+        ]
+        check_distinct(self.groups)
+        self._check_groups(self.groups)
 
-        A group whose ``mask_update_due`` is False (a scheduler's word, see CubicSL) keeps its mask.
-        Where the caller's own code raises (a callable norm, an ``update_mask``), or gives scores
-        that are refused, the tensors before have their new masks, the others those they had, and
-        the step does not count; masks depend on none before them, so the next step mends it.
+    def _check_groups(self, groups: Sequence[Config]) -> None:
+        for group in groups:
+            self.check_group(getattr(group["module"], group["tensor_name"]), group)
+
+    def _prepare(self, *args: Any, **kwargs: Any) -> None:
+        """Put a mask on the tensor of every group; of all of them or none."""
+        with ExitStack() as undo:
+            for group in self.groups:
+                mask, detach = self._masks.attach(group, group.get("mask"))
+                undo.callback(detach)
+                self._state[group["tensor_fqn"]]["mask"] = mask
+            undo.pop_all()
+
+    def step(self, use_path: bool = True) -> None:
+        """Update every mask from the current weights: check all groups, then write all masks.
+
+        A group whose ``mask_update_due`` is False (set by a scheduler, see CubicSL) keeps its mask.
+        If the caller's own code raises (a callable norm, an ``update_mask``), or gives scores that
+        are refused, the groups before that have new masks, the others their former ones, and the
+        step does not count. No mask depends on a former one, so the next step corrects it.
 
         Raises:
             ConfigError: the sparsifier is not prepared, or was squashed, or a setting is out of
-                its range; no mask was touched.
+                its range; no mask was changed.
         """
         if self.enable_mask_update:
-            self._step()
+            groups = self._checked_groups()
+            with torch.no_grad():
+                for group in groups:
+                    self.update_mask(**group)
         self._step_count += 1
 
-    def _step(self) -> None:
+    def _checked_groups(self) -> list[Config]:
+        """Return the groups that are due, with every check of a step done; no mask changes."""
         self._require_masks("step")
         due = [group for group in self.groups if group.get("mask_update_due", True)]
         for group in due:
             self.check_group(unmasked_tensor(group["module"], group["tensor_name"]), group)
-        self._update_masks(due)
+        for group in due:
+            self._check_step(group)
+        return due
+
+    def _check_step(self, group: Config) -> None:
+        """Raise ConfigError if a step cannot update this group, though ``prepare`` accepted it."""
+        return
 
     def squash_mask(
         self,
@@ -182,9 +239,8 @@ class BaseSparsifier(abc.ABC):
             ConfigError: squashed already, or a layer or key that no group has.
         """
         self._require_masks("squash_mask")
-        check_layers(self.groups, params_to_keep_per_layer or {})
-        saved = [kept(group, params_to_keep, params_to_keep_per_layer) for group in self.groups]
-        for group, sparse_params in zip(self.groups, saved, strict=True):
+        kept = kept_params(self.groups, params_to_keep, params_to_keep_per_layer)
+        for group, sparse_params in zip(self.groups, kept, strict=True):
             module = group["module"]
             parametrize.remove_parametrizations(module, group["tensor_name"])
             if sparse_params:
@@ -197,143 +253,74 @@ class BaseSparsifier(abc.ABC):
         inplace: bool = False,
         parameterization: type[nn.Module] = FakeSparsity,
     ) -> nn.Module:
-        """``module`` with its masked children replaced, see :func:`conversion.convert`."""
+        """Return ``module`` with its masked children replaced, see :func:`conversion.convert`."""
         return convert(module, mapping, inplace, parameterization)
 
     def state_dict(self) -> dict[str, Any]:
-        """``state`` and ``groups`` without their modules; a later step changes nothing of it."""
+        """Return ``state`` and ``groups`` without modules; later steps do not change the result."""
         return {
-            "state": {fqn: snapshot(entry) for fqn, entry in self.state.items()},
-            "groups": [stored(group) for group in self.groups],
+            "state": {
+                tensor_fqn: {
+                    key: value.detach().clone() if isinstance(value, Tensor) else value
+                    for key, value in entry.items()
+                }
+                for tensor_fqn, entry in self.state.items()
+            },
+            "groups": [without_location(group) for group in self.groups],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> IncompatibleKeys:
-        """Take over the groups and masks of ``state_dict``, which stays as it is.
+        """Replace groups and masks by those of ``state_dict``, which is not changed.
 
         Tensors that are masked here and absent there lose their mask; tensors that are not masked
-        yet get one. A mask keeps its bits and takes the weight's device and floating dtype.
+        yet get one. A mask keeps its bits and gets the weight's device and floating dtype.
 
         Args:
-            strict: raise where the model lacks a tensor of ``state_dict``, else pass over it.
+            strict: raise if the model lacks a tensor of ``state_dict``, else ignore that tensor.
 
         Returns:
-            The tensors that were passed over.
+            The tensors that were ignored.
 
         Raises:
-            ConfigError: not prepared, something that ``state_dict()`` never gives, an unknown
-                tensor, a mask of another shape, or settings that lack or do not apply; nothing was
+            ConfigError: not prepared, not the form that ``state_dict()`` gives, an unknown tensor,
+                a mask of another shape, or settings that are absent or do not apply; nothing was
                 changed.
         """
         model = self._require_model("load_state_dict")
-        groups, states, missing = loaded(model, state_dict, self._masks)
-        if strict and missing:
+        loaded = parse_state_dict(model, state_dict, self._masks)
+        if strict and loaded.missing:
             raise ConfigError(
-                f"load_state_dict: the model must have every tensor of the state, got "
-                f"{missing[0]!r} besides; strict=False passes over it"
+                "load_state_dict: the model must have every tensor of the state, got "
+                f"{loaded.missing[0]!r}, which it lacks; strict=False ignores such tensors"
             )
-        self._check_groups(groups)
-        self._release({group["tensor_fqn"] for group in groups})
-        self.groups = groups
+        self._check_groups(loaded.groups)
+        for group in self.groups:
+            masked = has_mask(group["module"], group["tensor_name"])
+            if masked and group["tensor_fqn"] not in loaded.states:
+                self._masks.detach(group)
+        self.groups = loaded.groups
         self._state = SparsifierState()
-        for group in groups:
-            self._restore(group, states[group["tensor_fqn"]])
-        return IncompatibleKeys(missing)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Everything but the model: a pickle restores it by ``prepare(model)``."""
-        return {
-            **self.__dict__,
-            "model": None,
-            "config": without_modules(self.config or ()),
-            "groups": without_modules(self.groups),
-            "_state": self.state,
-        }
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "BaseSparsifier":
-        twin = self.__class__.__new__(self.__class__)
-        memo[id(self)] = twin
-        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        return twin
-
-    def __repr__(self) -> str:
-        lines = [f"{type(self).__name__} ("]
-        for index, group in enumerate(self.groups):
-            lines += [f"\tGroup {index}", f"\t    module: {group.get('module')}"]
-            lines += [f"\t    {key}: {group[key]}" for key in sorted(group) if key != "module"]
-        return "\n".join([*lines, ")"])
-
-    def _adopt(self, model: nn.Module, config: Sequence[Config] | None) -> None:
-        """Take over model and configuration and make the groups, touching nothing of the model."""
-        check_arguments(model, config)
-        former, self.groups, self.model = self.groups, [], model
-        if any("module" in g and has_mask(g["module"], g["tensor_name"]) for g in former):
-            raise ConfigError(
-                "prepare: must not follow prepare, but this sparsifier's masks are on a model; "
-                "squash_mask() first, or make another sparsifier"
-            )
-        if config is not None:
-            self.config = list(config)
-        elif former and not any("module" in group for group in former):
-            self.config = [self._recalled(group) for group in former]
-        else:
-            self.make_config_from_model(model)
-        self._state = SparsifierState()
-        assert self.config is not None
-        self.groups = [
-            make_group(model, self.defaults, entry, self._masks) for entry in self.config
-        ]
-        check_distinct(self.groups)
-        self._check_groups(self.groups)
-
-    def _check_groups(self, groups: Sequence[Config]) -> None:
-        for group in groups:
-            self.check_group(getattr(group["module"], group["tensor_name"]), group)
-
-    def _recalled(self, group: Config) -> Config:
-        """A group of an unpickled sparsifier as configuration, with the mask it had."""
-        return {**stored(group), "mask": self._state[group["tensor_fqn"]].get("mask")}
-
-    def _prepare(self, *args: Any, **kwargs: Any) -> None:
-        """Register a mask for every group; all or none."""
-        with ExitStack() as undo:
-            for group in self.groups:
-                undo.callback(self._attach(group, group.get("mask")))
-            undo.pop_all()
-
-    def _attach(self, group: Config, mask: Tensor | None) -> Callable[[], object]:
-        """Put a mask on one tensor; returns what undoes it."""
-        in_force, undo = self._masks.attach(group, mask)
-        self._state[group["tensor_fqn"]]["mask"] = in_force
-        return undo
+        for group in loaded.groups:
+            self._restore(group, loaded.states[group["tensor_fqn"]])
+        return IncompatibleKeys(loaded.missing)
 
     def _restore(self, group: Config, entry: TensorState) -> None:
-        """Give one tensor the mask of a loaded state, in the mask object that it has, if any."""
+        """Set mask and state of one tensor to a loaded ``entry``; a mask object is kept."""
         module, name = group["module"], group["tensor_name"]
-        wanted = self._masks.parametrization(group)
-        if has_mask(module, name) and type(masking_of(module, name)) is not wanted:
+        parametrization = self._masks.parametrization(group)
+        if (
+            has_mask(module, name)
+            and type(mask_parametrization(module, name)) is not parametrization
+        ):
             self._masks.detach(group)
         mask = entry.pop("mask", None)
         if mask is not None or not has_mask(module, name):
-            self._attach(group, mask)
+            self._state[group["tensor_fqn"]]["mask"], _ = self._masks.attach(group, mask)
         self._state[group["tensor_fqn"]].update(entry)
 
-    def _update_masks(self, groups: Sequence[Config]) -> None:
-        with torch.no_grad():
-            for group in groups:
-                self.update_mask(**group)
-
-    def _release(self, keep: set[str]) -> None:
-        """Take the mask off every tensor that is not in ``keep``."""
-        for group in self.groups:
-            if group["tensor_fqn"] not in keep and has_mask(group["module"], group["tensor_name"]):
-                self._masks.detach(group)
-
-    def _in_force(self, group: Config) -> dict[str, Any]:
-        """What ``state`` says of a tensor and is kept at its module."""
-        return {"mask": masking_of(group["module"], group["tensor_name"]).mask}
+    def _module_state(self, group: Config) -> dict[str, Any]:
+        """Return the part of a tensor's state that its module holds."""
+        return {"mask": mask_parametrization(group["module"], group["tensor_name"]).mask}
 
     def _require_model(self, caller: str) -> nn.Module:
         if self.model is None:
@@ -341,12 +328,38 @@ class BaseSparsifier(abc.ABC):
         return self.model
 
     def _require_masks(self, caller: str) -> None:
-        """ConfigError where a group's tensor has no mask; groups follow replaced modules."""
+        """Raise ConfigError if a group's tensor has no mask; groups follow replaced modules."""
         model = self._require_model(caller)
         for group in self.groups:
             if not has_mask(group["module"], group["tensor_name"]):
                 raise ConfigError(
-                    f"{caller}: {group['tensor_fqn']} must carry a mask, but has none; "
-                    "was it squashed already?"
+                    f"{caller}: {group['tensor_fqn']} must carry a mask, got none; was it squashed "
+                    "already?"
                 )
-            follow(model, group)
+            follow_replaced_module(model, group)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return everything but the model; after unpickling, ``prepare(model)`` restores it."""
+        return {
+            **self.__dict__,
+            "model": None,
+            "config": [without_module(entry) for entry in self.config or ()],
+            "groups": [without_module(group) for group in self.groups],
+            "_state": self.state,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "BaseSparsifier":
+        copied = self.__class__.__new__(self.__class__)
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for index, group in enumerate(self.groups):
+            lines += [f"\tGroup {index}", f"\t    module: {group.get('module')}"]
+            lines += [f"\t    {key}: {group[key]}" for key in sorted(group) if key != "module"]
+        return "\n".join([*lines, ")"])

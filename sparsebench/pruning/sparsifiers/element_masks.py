@@ -1,4 +1,4 @@
-"""How masks lie on tensors: put there, taken off again, and what undoes either."""
+"""Masks of one entry per element: their shape and dtype, and how they get on and off a tensor."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,33 +13,33 @@ from sparsebench.pruning.masks.pattern import shown
 from sparsebench.pruning.sparsifiers.parametrization import (
     FakeSparsity,
     has_mask,
-    masking_of,
+    mask_parametrization,
     parametrizations_of,
 )
-from sparsebench.pruning.sparsifiers.state import Config
+from sparsebench.pruning.state import Config
 
-# Truth values, in whatever type they were stored: they take the weight's dtype.
+# Dtypes that store 0 and 1 as truth values: such a mask is converted to the weight's dtype.
 _TRUTH_VALUES = (torch.bool, torch.uint8, torch.int8)
 
 
 class ElementMasks:
-    """One entry an element, applied by FakeSparsity."""
+    """Masks of one entry per element, applied by FakeSparsity; subclasses have other shapes."""
 
     def parametrization(self, group: Config) -> type[nn.Module]:
-        """The class that applies the group's mask: what its configuration says, or the usual."""
-        wanted: type[nn.Module] = group.get("parametrization", FakeSparsity)
-        return wanted
+        """Return the class that applies the group's mask: as configured, else FakeSparsity."""
+        parametrization: type[nn.Module] = group.get("parametrization", FakeSparsity)
+        return parametrization
 
     def full(self, tensor: Tensor) -> Tensor:
-        """The mask that prunes nothing; every mask of ``tensor`` has its shape."""
+        """Return the mask of ``tensor`` that prunes nothing."""
         return torch.ones_like(tensor)
 
-    def fitted(self, mask: Tensor, tensor: Tensor) -> Tensor:
-        """``mask`` in the dtype and on the device that it needs for ``tensor``."""
-        return fitted(mask, tensor)
+    def cast(self, mask: Tensor, tensor: Tensor) -> Tensor:
+        """Return ``mask`` in the dtype and on the device that a mask of ``tensor`` has."""
+        return cast_mask(mask, tensor)
 
     def check_shape(self, group: Config, holder: Mapping[str, Any]) -> None:
-        """ConfigError where ``holder`` has a ``mask`` of a wrong shape for the group's tensor."""
+        """Raise ConfigError if the ``mask`` in ``holder`` does not have the tensor's shape."""
         mask = given_mask(group["tensor_fqn"], holder)
         tensor = getattr(group["module"], group["tensor_name"])
         if mask is not None and mask.shape != tensor.shape:
@@ -49,53 +49,49 @@ class ElementMasks:
             )
 
     def attach(self, group: Config, mask: Tensor | None) -> tuple[Tensor, Callable[[], object]]:
-        """Put a mask on the group's tensor, in the mask object that it has, if any.
+        """Put a mask on the group's tensor; a mask that it has already is overwritten in place.
 
         Args:
             group: located and checked.
-            mask: what it becomes a copy of; None: the one that prunes nothing.
+            mask: values, which are copied; None: prune nothing.
 
         Returns:
-            The mask in force, and what undoes it all.
+            The mask in force, and a function that undoes the change.
         """
         module, name = group["module"], group["tensor_name"]
         tensor = getattr(module, name).detach()
-        mask = self.full(tensor) if mask is None else self.fitted(mask, tensor).clone()
-        if has_mask(module, name):
-            undo = _overwrite(masking_of(module, name).mask, mask)
-            return masking_of(module, name).mask, undo
-        parametrize.register_parametrization(module, name, self.parametrization(group)(mask))
-        return mask, partial(self.detach, group)
+        mask = self.full(tensor) if mask is None else self.cast(mask, tensor).clone()
+        if not has_mask(module, name):
+            parametrization = self.parametrization(group)(mask)
+            parametrize.register_parametrization(module, name, parametrization)
+            return mask, partial(self.detach, group)
+        in_force: Tensor = mask_parametrization(module, name).mask
+        undo = partial(setattr, in_force, "data", in_force.detach().clone())
+        if in_force.dtype == mask.dtype and in_force.device == mask.device:
+            in_force.copy_(mask)
+        else:
+            in_force.data = mask
+        return in_force, undo
 
     def detach(self, group: Config) -> None:
-        """Take the mask off the tensor, leaving unmasked values and other parametrizations."""
+        """Take the mask off the tensor; unmasked values and other parametrizations remain."""
         module, name = group["module"], group["tensor_name"]
         if len(parametrizations_of(module, name)) == 1:
             parametrize.remove_parametrizations(module, name, leave_parametrized=False)
         else:  # torch cannot remove one of several: a mask of ones changes nothing
-            masking_of(module, name).mask.fill_(1)
+            mask_parametrization(module, name).mask.fill_(1)
 
 
 def given_mask(where: str, holder: Mapping[str, Any]) -> Tensor | None:
-    """The ``mask`` of ``holder``, if any; ConfigError where it is no tensor."""
+    """Return the ``mask`` of ``holder``, or None; ConfigError if it is no tensor."""
     mask = holder.get("mask")
     if mask is not None and not isinstance(mask, Tensor):
         raise ConfigError(f"{where}: mask must be a tensor, got {shown(mask)}")
     return mask
 
 
-def fitted(mask: Tensor, tensor: Tensor) -> Tensor:
-    """``mask`` on the device of ``tensor`` and in its dtype; wide integers are the caller's own."""
-    fits = mask.is_floating_point() or mask.dtype in _TRUTH_VALUES
-    dtype = tensor.dtype if fits else mask.dtype
+def cast_mask(mask: Tensor, tensor: Tensor) -> Tensor:
+    """Return ``mask`` on the device and in the dtype of ``tensor``; wide integers keep theirs."""
+    converts = mask.is_floating_point() or mask.dtype in _TRUTH_VALUES
+    dtype = tensor.dtype if converts else mask.dtype
     return mask.detach().to(device=tensor.device, dtype=dtype)
-
-
-def _overwrite(mask: Tensor, values: Tensor) -> Callable[[], object]:
-    """Write ``values`` into the mask object that others hold; returns what undoes it."""
-    undo = partial(setattr, mask, "data", mask.detach().clone())
-    if mask.dtype == values.dtype and mask.device == values.device:
-        mask.copy_(values)
-    else:
-        mask.data = values
-    return undo

@@ -1,6 +1,5 @@
 """NearlyDiagonalSparsifier: keeps a band around the main diagonal."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,8 +9,8 @@ from sparsebench.pruning.masks.pattern import check_nearliness
 from sparsebench.pruning.masks.reference import band_mask
 from sparsebench.pruning.sparsifiers.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.sparsifiers.groups import settings
-from sparsebench.pruning.sparsifiers.parametrization import masking_of
-from sparsebench.pruning.sparsifiers.state import Config
+from sparsebench.pruning.sparsifiers.parametrization import mask_parametrization
+from sparsebench.pruning.state import Config
 
 
 class NearlyDiagonalSparsifier(BaseSparsifier):
@@ -21,16 +20,15 @@ class NearlyDiagonalSparsifier(BaseSparsifier):
         nearliness: odd; 1 keeps the main diagonal alone, 3 one more on either side; 0 or less
             keeps nothing.
 
-    Source: ``torch.ao.pruning.NearlyDiagonalSparsifier``, whose contract it keeps that a nearliness
-    that does not fit is refused by ``step``, not by ``prepare``. Deviates: no mask, of any tensor,
-    is touched before it is refused.
+    Source: ``torch.ao.pruning.NearlyDiagonalSparsifier``. As upstream, ``step`` and not ``prepare``
+    refuses a nearliness that does not fit. Deviates: it does so before any mask changes.
     """
 
     def __init__(self, nearliness: int = 1) -> None:
         super().__init__(defaults={"nearliness": nearliness})
 
     def check_group(self, tensor: Tensor, group: Config) -> None:
-        """Raise ConfigError where ``tensor`` has no diagonal, or ``group`` no nearliness."""
+        """Raise ConfigError if ``tensor`` has no diagonal, or ``group`` no nearliness."""
         settings(group, "nearliness")
         if tensor.ndim != 2:
             raise ConfigError(
@@ -38,10 +36,12 @@ class NearlyDiagonalSparsifier(BaseSparsifier):
                 f"shape={tuple(tensor.shape)}"
             )
 
-    def _update_masks(self, groups: Sequence[Config]) -> None:
-        for group in groups:
-            _check_fits(group)
-        super()._update_masks(groups)
+    def _check_step(self, group: Config) -> None:
+        mask = mask_parametrization(group["module"], group["tensor_name"]).mask
+        try:
+            check_nearliness(mask.shape, group["nearliness"])
+        except ConfigError as error:
+            raise ConfigError(f"{group['tensor_fqn']}: {error}") from None
 
     def update_mask(  # type: ignore[override]  # the group's own keys, spelled out
         self,
@@ -51,13 +51,5 @@ class NearlyDiagonalSparsifier(BaseSparsifier):
         **kwargs: Any,
     ) -> None:
         """Write the band into the mask, in place."""
-        mask = masking_of(module, tensor_name).mask
+        mask = mask_parametrization(module, tensor_name).mask
         mask.copy_(band_mask(tuple(mask.shape), nearliness, mask.device))
-
-
-def _check_fits(group: Config) -> None:
-    mask = masking_of(group["module"], group["tensor_name"]).mask
-    try:
-        check_nearliness(mask.shape, group["nearliness"])
-    except ConfigError as error:
-        raise ConfigError(f"{group['tensor_fqn']}: {error}") from None

@@ -1,6 +1,5 @@
-"""The parametrization that applies a mask to a tensor, and finding it on a module."""
+"""The parametrization that applies a mask to a tensor, and its lookup on a module."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,13 +10,15 @@ from sparsebench.errors import ConfigError
 
 
 class FakeSparsity(nn.Module):
-    """Zeroes a tensor wherever ``mask`` is zero (or, were it ever so, below).
+    """Zeroes a tensor wherever ``mask`` is zero or negative.
 
-    The mask is a buffer, so it follows ``model.to(...)`` in device and dtype; it is not in the
-    model's ``state_dict`` (the sparsifier's holds it). Update it in place: others hold a reference.
+    Args:
+        mask: shape of the tensor. A buffer: it follows ``model.to(...)`` in device and dtype, and
+            is not in the model's ``state_dict`` (the sparsifier's holds it). Update it in place:
+            others hold a reference.
 
     Source: ``torch.ao.pruning.FakeSparsity``. Deviates: a pruned entry is exactly 0 even where the
-    weight is infinite or NaN (upstream multiplies), the result keeps the tensor's dtype whatever
+    weight is infinite or NaN (upstream multiplies), the result has the tensor's dtype whatever
     the mask's is, and a prepared model loads its own ``state_dict`` in strict mode.
     """
 
@@ -28,7 +29,7 @@ class FakeSparsity(nn.Module):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` with the pruned entries set to 0; the mask must have the shape of ``x``."""
+        """Return ``x`` with the pruned entries set to 0; the mask must have the shape of ``x``."""
         if not is_tracing() and self.mask.shape != x.shape:
             raise ConfigError(
                 "FakeSparsity: the mask must have the tensor's shape, got "
@@ -42,69 +43,74 @@ class FakeSparsity(nn.Module):
 
 
 def parametrizations_of(module: nn.Module, tensor_name: str) -> parametrize.ParametrizationList:
-    """The list of parametrizations on a tensor; ConfigError where the tensor has none."""
-    found = _found(module, tensor_name)
-    if found is None:
+    """Return the parametrizations of a tensor; ConfigError if it has none."""
+    parametrizations = _parametrizations_or_none(module, tensor_name)
+    if parametrizations is None:
         raise ConfigError(
-            f"{type(module).__name__}.{tensor_name}: must carry a mask, but has no parametrization;"
-            " was it prepared, and not squashed since?"
+            f"{type(module).__name__}.{tensor_name}: must carry a mask, got a tensor without "
+            "parametrization; prepare it first, if it was not squashed"
         )
-    return found
+    return parametrizations
 
 
-def masking_of(module: nn.Module, tensor_name: str) -> Any:
-    """The first parametrization of a tensor that has a ``mask``: FakeSparsity or one like it."""
-    masking = _masking(parametrizations_of(module, tensor_name))
-    if masking is None:
-        raise ConfigError(
-            f"{type(module).__name__}.{tensor_name}: no parametrization of it has a mask"
-        )
-    return masking
+def mask_parametrization(module: nn.Module, tensor_name: str) -> Any:
+    """Return the first parametrization of a tensor that has a ``mask``, such as FakeSparsity."""
+    parametrization = _first_with_mask(parametrizations_of(module, tensor_name))
+    if parametrization is None:
+        raise _without_mask(module, tensor_name)
+    return parametrization
 
 
 def has_mask(module: nn.Module, tensor_name: str) -> bool:
-    """Whether a parametrization with a ``mask`` sits on the tensor."""
-    found = _found(module, tensor_name)
-    return found is not None and _masking(found) is not None
+    """Return whether a tensor has a parametrization with a ``mask``."""
+    parametrizations = _parametrizations_or_none(module, tensor_name)
+    return parametrizations is not None and _first_with_mask(parametrizations) is not None
 
 
 def unmasked_tensor(module: nn.Module, tensor_name: str) -> Tensor:
-    """The tensor as it stands before its mask: the parameter, through whatever comes before."""
-    chain = parametrizations_of(module, tensor_name)
-    masking = _masking(chain) or masking_of(module, tensor_name)  # which says what is wrong
-    if chain.is_tensor and next(_modules(chain)) is masking:
-        return _original(chain)
-    return _tensor_before(masking, chain)
-
-
-@torch.no_grad()
-def _tensor_before(masking: nn.Module, chain: parametrize.ParametrizationList) -> Tensor:
-    tensor: Any = _original(chain) if chain.is_tensor else _originals(chain)
-    for parametrization in _modules(chain):
-        if parametrization is masking:
-            break
-        tensor = parametrization(tensor) if isinstance(tensor, Tensor) else parametrization(*tensor)
+    """Return the tensor before its mask: the parameter, after any earlier parametrizations."""
+    parametrizations = parametrizations_of(module, tensor_name)
+    modules = [module for module in parametrizations._modules.values() if module is not None]
+    with_mask = _first_with_mask(parametrizations)
+    if with_mask is None:
+        raise _without_mask(module, tensor_name)
+    if parametrizations.is_tensor:
+        tensor: Any = parametrizations._parameters.get("original")
+        if tensor is None:
+            tensor = parametrizations._buffers["original"]
+    else:
+        count = parametrizations.ntensors
+        tensor = tuple(getattr(parametrizations, f"original{i}") for i in range(count))
+    earlier = modules[: modules.index(with_mask)]
+    if earlier:
+        with torch.no_grad():
+            for parametrization in earlier:
+                inputs = (tensor,) if isinstance(tensor, Tensor) else tensor
+                tensor = parametrization(*inputs)
     assert isinstance(tensor, Tensor)
     return tensor
 
 
 def is_tracing() -> bool:
-    """Whether torch.jit.trace runs; it cannot record a comparison of shapes, and warns of it."""
+    """Return whether torch.jit.trace is running: it warns where Python compares shapes."""
     return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]  # torch's stubs lack it
 
 
-# A step asks these of every layer, so they read nn.Module's own dictionaries: attribute access
-# passes through its __getattr__, at about 1 us a name.
+# A step calls these for every layer, so they read nn.Module's own dictionaries: attribute access
+# passes through its __getattr__, at about 1 us per name.
 
 
-def _found(module: nn.Module, tensor_name: str) -> parametrize.ParametrizationList | None:
+def _parametrizations_or_none(
+    module: nn.Module, tensor_name: str
+) -> parametrize.ParametrizationList | None:
     lists = module._modules.get("parametrizations")
-    found = lists._modules.get(tensor_name) if isinstance(lists, nn.ModuleDict) else None
-    return found if isinstance(found, parametrize.ParametrizationList) else None
+    parametrizations = lists._modules.get(tensor_name) if isinstance(lists, nn.ModuleDict) else None
+    is_list = isinstance(parametrizations, parametrize.ParametrizationList)
+    return parametrizations if is_list else None  # type: ignore[return-value]  # is_list says so
 
 
-def _masking(chain: parametrize.ParametrizationList) -> nn.Module | None:
-    for parametrization in chain._modules.values():
+def _first_with_mask(parametrizations: parametrize.ParametrizationList) -> nn.Module | None:
+    for parametrization in parametrizations._modules.values():
         if parametrization is None:
             continue
         buffer = parametrization._buffers.get("mask")
@@ -113,17 +119,8 @@ def _masking(chain: parametrize.ParametrizationList) -> nn.Module | None:
     return None
 
 
-def _original(chain: parametrize.ParametrizationList) -> Tensor:
-    tensor: Tensor | None = chain._parameters.get("original")
-    if tensor is None:
-        tensor = chain._buffers["original"]
-    assert tensor is not None
-    return tensor
-
-
-def _modules(chain: parametrize.ParametrizationList) -> Iterator[nn.Module]:
-    return (module for module in chain._modules.values() if module is not None)
-
-
-def _originals(chain: parametrize.ParametrizationList) -> tuple[Tensor, ...]:
-    return tuple(getattr(chain, f"original{i}") for i in range(chain.ntensors))
+def _without_mask(module: nn.Module, tensor_name: str) -> ConfigError:
+    return ConfigError(
+        f"{type(module).__name__}.{tensor_name}: one of its parametrizations must have a mask, "
+        "got none that does; prepare it first"
+    )

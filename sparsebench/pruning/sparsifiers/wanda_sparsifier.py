@@ -1,8 +1,8 @@
 """WandaSparsifier: prunes by weight times the norm of the input it is multiplied with."""
 
-from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
@@ -10,14 +10,14 @@ from sparsebench.pruning.masks.pattern import check_level, shown
 from sparsebench.pruning.masks.reference import element_scores, l1, lowest_in_blocks
 from sparsebench.pruning.sparsifiers.base_sparsifier import BaseSparsifier, IncompatibleKeys
 from sparsebench.pruning.sparsifiers.groups import settings
-from sparsebench.pruning.sparsifiers.input_norm import (
-    InputNorm,
-    observe,
-    observer_of,
-    stop_observing,
+from sparsebench.pruning.sparsifiers.parametrization import (
+    has_mask,
+    mask_parametrization,
+    unmasked_tensor,
 )
-from sparsebench.pruning.sparsifiers.parametrization import has_mask, masking_of, unmasked_tensor
-from sparsebench.pruning.sparsifiers.state import Config, TensorState
+from sparsebench.pruning.state import Config, TensorState
+
+_OBSERVER_NAME = "activation_post_process"  # the name that torchao's observer has, too
 
 
 class WandaSparsifier(BaseSparsifier):
@@ -33,7 +33,7 @@ class WandaSparsifier(BaseSparsifier):
             whatever the level, unless that is <= 0.
 
     Attributes:
-        state: besides ``mask``, ``sum_of_squares`` of the inputs, by feature, float64.
+        state: besides ``mask``, ``sum_of_squares`` of the inputs, per feature, float64.
 
     Source: arXiv:2306.11695; names as in torchao's WandaSparsifier. Deviates from torchao, and
     agrees with the paper: weights compare within a row (not the whole tensor), and by the norm
@@ -56,7 +56,10 @@ class WandaSparsifier(BaseSparsifier):
         fqn = group["tensor_fqn"]
         level, size = settings(group, "sparsity_level", "semi_structured_block_size")
         if not isinstance(group["module"], nn.Linear) or group["tensor_name"] != "weight":
-            raise ConfigError(f"{fqn}: must be the weight of a Linear, whose inputs are weighed")
+            raise ConfigError(
+                f"{fqn}: must be the weight of a Linear, whose inputs can be observed, got "
+                f"{group['tensor_name']} of {type(group['module']).__name__}"
+            )
         try:
             check_level(level)
         except ConfigError as error:
@@ -74,64 +77,68 @@ class WandaSparsifier(BaseSparsifier):
         semi_structured_block_size: int | None = None,
         **kwargs: Any,
     ) -> None:
-        """Rank the unmasked weight by row and write the mask in place."""
-        mask = masking_of(module, tensor_name).mask
+        """Rank the unmasked weight per row and write the mask in place."""
+        mask = mask_parametrization(module, tensor_name).mask
         if sparsity_level <= 0:
             mask.fill_(1)
             return
-        scores = wanda_scores(unmasked_tensor(module, tensor_name), _seen(module).norm())
+        observer = observer_of(module)
+        assert observer is not None, "step checks this before any mask"
+        scores = wanda_scores(unmasked_tensor(module, tensor_name), observer.norm())
         columns = scores.shape[1]
         size = semi_structured_block_size or columns
         zeros = size // 2 if semi_structured_block_size else round(min(sparsity_level, 1) * columns)
         mask.copy_(~lowest_in_blocks(scores, (1, size), zeros))
 
     def squash_mask(self, *args: Any, **kwargs: Any) -> None:
-        """As in BaseSparsifier, and the inputs are weighed no more."""
+        """As in BaseSparsifier; inputs are no longer observed."""
         super().squash_mask(*args, **kwargs)
         for group in self.groups:
             stop_observing(group["module"])
 
     def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> IncompatibleKeys:
-        """As in BaseSparsifier; calibration goes on from the sums that were saved."""
-        former = self.groups
+        """As in BaseSparsifier; calibration continues from the saved sums."""
+        former_groups = self.groups
         result = super().load_state_dict(state_dict, strict)
-        for group in former:
+        for group in former_groups:
             if not has_mask(group["module"], group["tensor_name"]):
                 stop_observing(group["module"])
         return result
 
     def _prepare(self, *args: Any, **kwargs: Any) -> None:
         for group in self.groups:
-            _check_free(group)
+            if hasattr(group["module"], _OBSERVER_NAME):
+                raise ConfigError(
+                    f"prepare: {group['tensor_fqn']} must not be observed already, got a module "
+                    f"with an {_OBSERVER_NAME}, of another sparsifier or of quantisation"
+                )
         super()._prepare(*args, **kwargs)
         for group in self.groups:
             observe(group["module"])
 
-    def _in_force(self, group: Config) -> dict[str, Any]:
-        """As in BaseSparsifier, and ``sum_of_squares`` of the inputs, by feature."""
+    def _module_state(self, group: Config) -> dict[str, Any]:
+        """As in BaseSparsifier, and ``sum_of_squares`` of the inputs, per feature."""
         observer = observer_of(group["module"])
         sums = {} if observer is None else {"sum_of_squares": observer.sum_of_squares}
-        return {**super()._in_force(group), **sums}
+        return {**super()._module_state(group), **sums}
 
     def _restore(self, group: Config, entry: TensorState) -> None:
         sums = entry.pop("sum_of_squares", None)
         super()._restore(group, entry)
         observe(group["module"]).sum_of_squares = sums
 
-    def _update_masks(self, groups: Sequence[Config]) -> None:
-        for group in groups:
-            observer = observer_of(group["module"])
-            unseen = observer is None or observer.sum_of_squares is None
-            if unseen and group["sparsity_level"] > 0:
-                raise ConfigError(
-                    f"step: {group['tensor_fqn']} must have seen inputs; run calibration data "
-                    "through the model first, or leave it out if nothing calls its module"
-                )
-        super()._update_masks(groups)
+    def _check_step(self, group: Config) -> None:
+        observer = observer_of(group["module"])
+        without_inputs = observer is None or observer.sum_of_squares is None
+        if without_inputs and group["sparsity_level"] > 0:
+            raise ConfigError(
+                f"step: {group['tensor_fqn']} must have had inputs, got none; run calibration data "
+                "through the model first, or omit the tensor if nothing calls its module"
+            )
 
 
 def wanda_scores(weight: Tensor, norm: Tensor) -> Tensor:
-    """``|weight| * norm`` of each column, shape (rows, cols), float32, or float64 for float64.
+    """Return ``|weight| * norm`` per column, shape (rows, cols), float32, or float64 for float64.
 
     Args:
         weight: shape (rows, cols), any float dtype.
@@ -141,15 +148,58 @@ def wanda_scores(weight: Tensor, norm: Tensor) -> Tensor:
     return magnitude * norm.to(magnitude)
 
 
-def _seen(module: nn.Module) -> InputNorm:
+class InputNorm(nn.Module):
+    """Observer of a layer's inputs: the sum of squares of each feature, in float64.
+
+    The sums are no buffer: ``model.to(torch.bfloat16)`` must not round them. They are on the device
+    of the last input.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sum_of_squares: Tensor | None = None
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> None:
+        """Add ``x``, shape (..., features), any float dtype."""
+        wide = x.detach().to(torch.float64 if x.dtype == torch.float64 else torch.float32)
+        squares = wide.flatten(0, -2).square().sum(0).double()
+        former = self.sum_of_squares
+        self.sum_of_squares = squares if former is None else former.to(squares) + squares
+
+    def norm(self) -> Tensor:
+        """Return the 2-norm of each feature, shape (features,), float64."""
+        assert self.sum_of_squares is not None
+        return self.sum_of_squares.sqrt()
+
+
+def observe(module: nn.Module) -> InputNorm:
+    """Return the observer of the inputs of ``module``; add it if there is none."""
     observer = observer_of(module)
-    assert observer is not None, "step checks this before any mask"
+    if observer is None:
+        observer = InputNorm()
+        module.add_module(_OBSERVER_NAME, observer)
+        module.register_forward_pre_hook(_add_input)
     return observer
 
 
-def _check_free(group: Config) -> None:
-    if hasattr(group["module"], "activation_post_process"):
-        raise ConfigError(
-            f"prepare: {group['tensor_fqn']} must not be observed already; its module has an "
-            "activation_post_process, of another sparsifier or of quantisation"
-        )
+def observer_of(module: nn.Module) -> InputNorm | None:
+    """Return the observer of the inputs of ``module``, or None."""
+    observer = getattr(module, _OBSERVER_NAME, None)
+    return observer if isinstance(observer, InputNorm) else None
+
+
+def stop_observing(module: nn.Module) -> None:
+    """Remove the observer of ``module``, if it has one."""
+    if observer_of(module) is None:
+        return
+    delattr(module, _OBSERVER_NAME)
+    for key, hook in list(module._forward_pre_hooks.items()):
+        if hook is _add_input:
+            del module._forward_pre_hooks[key]
+
+
+def _add_input(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    observer = observer_of(module)
+    if observer is not None and inputs:
+        observer(inputs[0])

@@ -13,12 +13,11 @@ from sparsebench.pruning.masks.layouts import DEFAULT_LAYOUT, from_matrix, matri
 from sparsebench.pruning.masks.pattern import BlockShape, Pattern, pattern_of
 from sparsebench.pruning.masks.reference import element_scores, l1, l2
 from sparsebench.pruning.sparsifiers.base_sparsifier import BaseSparsifier
-from sparsebench.pruning.sparsifiers.groups import settings
-from sparsebench.pruning.sparsifiers.parametrization import masking_of, unmasked_tensor
-from sparsebench.pruning.sparsifiers.state import Config
-from sparsebench.pruning.sparsifiers.step_cache import Plan, plan
+from sparsebench.pruning.sparsifiers.groups import PATTERN_SETTINGS, settings
+from sparsebench.pruning.sparsifiers.parametrization import mask_parametrization, unmasked_tensor
+from sparsebench.pruning.sparsifiers.step_cache import StepCache
+from sparsebench.pruning.state import Config
 
-_PATTERN = ("sparsity_level", "sparse_block_shape", "zeros_per_block")
 _SCOPES = ("tensor", "global")
 _NORMS: dict[int, Callable[[Tensor], Tensor]] = {1: l1, 2: l2}
 
@@ -32,11 +31,11 @@ class WeightNormSparsifier(BaseSparsifier):
         sparsity_level: fraction of blocks; <= 0 prunes nothing, >= 1 every block.
         sparse_block_shape: (rows, cols) of a block, from the tensor's zero index.
         zeros_per_block: zeros inside a selected block, the lowest elements; None: the whole block
-            of the shape that is in force. N:M keeps n of m: level 1, block (1, m), m - n zeros.
+            of the group's shape. N:M keeps n of m: level 1, block (1, m), m - n zeros.
         norm: 1, 2 (None is 2), or an element-wise callable; lowest is pruned first. A callable gets
             a copy of the weight, of its size, in float32 or float64.
-        layout: how a tensor of more than two dimensions is a matrix, see ``layouts.py``; 1-D is
-            one row.
+        layout: how a tensor of more than two dimensions becomes a matrix, see
+            :func:`masks.layouts.to_matrix`; 1-D is one row.
         level_scope: ``"tensor"``: each tensor gets the level of its group; ``"global"``: the blocks
             of all tensors are ranked together, and all groups must have the same level.
 
@@ -44,7 +43,7 @@ class WeightNormSparsifier(BaseSparsifier):
         NotImplementedError: another integer norm (as upstream).
         ConfigError: another ``level_scope``.
 
-    Source: ``torch.ao.pruning.WeightNormSparsifier``. Ranks, ties and edges: ``masks.py``.
+    Source: ``torch.ao.pruning.WeightNormSparsifier``. Ranks, ties and edges: ``docs/semantics.md``.
     """
 
     def __init__(
@@ -68,15 +67,40 @@ class WeightNormSparsifier(BaseSparsifier):
         )
         self.level_scope = level_scope
         self.norm_fn = _norm_function(norm)
-        self._plans: list[Plan | None] = []
+        self._step_cache = StepCache()
 
     def check_group(self, tensor: Tensor, group: Config) -> None:
-        """Raise ConfigError where the group's pattern cannot apply to ``tensor``."""
+        """Raise ConfigError if the group's pattern cannot apply to ``tensor``."""
         try:
             shape = matrix_shape(tensor.shape, group.get("layout", DEFAULT_LAYOUT))
-            pattern_of(shape, *settings(group, *_PATTERN))
+            pattern_of(shape, *settings(group, *PATTERN_SETTINGS))
         except ConfigError as error:
             raise ConfigError(f"{group['tensor_fqn']}: {error}") from None
+
+    def step(self, use_path: bool = True) -> None:
+        """Update every mask from the current weights; see :meth:`BaseSparsifier.step`.
+
+        Fast path: all groups are cached and unchanged, so their masks are written at once. Slow
+        path: check all groups, compute scores and write masks, then cache the groups.
+        """
+        if self.enable_mask_update:
+            cached_groups = self._step_cache.valid_groups(self.model, self.groups)
+            for cached, mask in cached_groups:
+                if cached.group.get("mask_update_due", True):
+                    self._write_mask(mask, cached.tensor, cached.layout, cached.pattern)
+            if not cached_groups:
+                due = self._checked_groups()
+                with torch.no_grad():
+                    if self.level_scope == "global":
+                        self._write_global_masks(due)
+                    else:
+                        for group in due:
+                            self.update_mask(**group)
+                # A subclass may define update_mask, which every step must then call.
+                if type(self) is WeightNormSparsifier and self.level_scope == "tensor":
+                    assert self.model is not None
+                    self._step_cache.store(self.model, self.groups)
+        self._step_count += 1
 
     def update_mask(  # type: ignore[override]  # the group's own keys, spelled out
         self,
@@ -89,84 +113,45 @@ class WeightNormSparsifier(BaseSparsifier):
         **kwargs: Any,
     ) -> None:
         """Rank the unmasked tensor and write the mask in place."""
-        mask, tensor = masking_of(module, tensor_name).mask, unmasked_tensor(module, tensor_name)
+        mask = mask_parametrization(module, tensor_name).mask
+        tensor = unmasked_tensor(module, tensor_name)
         shape = matrix_shape(tensor.shape, layout)
         pattern = pattern_of(shape, sparsity_level, sparse_block_shape, zeros_per_block)
-        self._write(mask, tensor, layout, pattern)
+        self._write_mask(mask, tensor, layout, pattern)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """As in BaseSparsifier; plans belong to a model."""
-        return {**super().__getstate__(), "_plans": []}
-
-    def _step(self) -> None:
-        masks = self._planned_masks()
-        if masks:
-            self._follow_plans(masks)
-            return
-        super()._step()
-        # Code of a subclass's own may look at anything, so it is called as ever.
-        if type(self) is WeightNormSparsifier and self.level_scope == "tensor":
-            assert self.model is not None
-            self._plans = [plan(self.model, group) for group in self.groups]
-
-    def _planned_masks(self) -> list[Tensor]:
-        """The masks of all groups, if each has a plan that holds; else none."""
-        if len(self._plans) != len(self.groups):
-            return []
-        masks = []
-        for known, group in zip(self._plans, self.groups):  # noqa: B905  # compared above; strict=True costs a microsecond
-            mask = None if known is None else known.mask(self.model, group)
-            if mask is None:
-                return []
-            masks.append(mask)
-        return masks
-
-    def _follow_plans(self, masks: Sequence[Tensor]) -> None:
-        """A step of groups that are known to be in order."""
-        for known, mask in zip(self._plans, masks):  # noqa: B905  # as above
-            assert known is not None
-            if known.group.get("mask_update_due", True):
-                self._write(mask, known.tensor, known.layout, known.pattern)
-
-    def _write(self, mask: Tensor, tensor: Tensor, layout: str, pattern: Pattern) -> None:
+    def _write_mask(self, mask: Tensor, tensor: Tensor, layout: str, pattern: Pattern) -> None:
         """Write the mask of ``tensor``, of any dimensions, in place."""
         if pattern.value is not None or mask.dim() == 2:
             write_pattern(mask, tensor, self.norm_fn, pattern)
             return
         matrix = to_matrix(tensor, layout)
-        written = torch.empty_like(matrix)
-        write_pattern(written, matrix, self.norm_fn, pattern)
-        mask.copy_(from_matrix(written, mask.shape, layout))
+        matrix_mask = torch.empty_like(matrix)
+        write_pattern(matrix_mask, matrix, self.norm_fn, pattern)
+        mask.copy_(from_matrix(matrix_mask, mask.shape, layout))
 
-    def _update_masks(self, groups: Sequence[Config]) -> None:
-        if self.level_scope == "tensor":
-            super()._update_masks(groups)
-            return
-        with torch.no_grad():
-            self._update_globally(groups)
-
-    def _update_globally(self, groups: Sequence[Config]) -> None:
-        keep = global_masks([self._ranked(group) for group in self.groups], self._one_level())
-        due = {group["tensor_fqn"] for group in groups}
-        for group, matrix in zip(self.groups, keep, strict=True):
-            if group["tensor_fqn"] in due:
-                mask = masking_of(group["module"], group["tensor_name"]).mask
-                mask.copy_(from_matrix(matrix, mask.shape, group.get("layout", DEFAULT_LAYOUT)))
-
-    def _ranked(self, group: Config) -> Ranked:
-        tensor = unmasked_tensor(group["module"], group["tensor_name"])
-        matrix = to_matrix(tensor, group.get("layout", DEFAULT_LAYOUT))
-        block, zeros = group["sparse_block_shape"], group["zeros_per_block"]
-        return Ranked(element_scores(matrix, self.norm_fn), block, zeros)
-
-    def _one_level(self) -> float:
+    def _write_global_masks(self, due: Sequence[Config]) -> None:
+        """Rank the blocks of all groups together, and write the masks of those that are due."""
         levels = {float(group["sparsity_level"]) for group in self.groups}
         if len(levels) != 1:
             raise ConfigError(
                 "sparsity_level: must be the same in all groups where level_scope='global', "
                 f"got {sorted(levels)}"
             )
-        return levels.pop()
+        ranked = []
+        for group in self.groups:
+            tensor = unmasked_tensor(group["module"], group["tensor_name"])
+            matrix = to_matrix(tensor, group.get("layout", DEFAULT_LAYOUT))
+            block, zeros = group["sparse_block_shape"], group["zeros_per_block"]
+            ranked.append(Ranked(element_scores(matrix, self.norm_fn), block, zeros))
+        names = {group["tensor_fqn"] for group in due}
+        for group, matrix in zip(self.groups, global_masks(ranked, levels.pop()), strict=True):
+            if group["tensor_fqn"] in names:
+                mask = mask_parametrization(group["module"], group["tensor_name"]).mask
+                mask.copy_(from_matrix(matrix, mask.shape, group.get("layout", DEFAULT_LAYOUT)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As in BaseSparsifier; the step cache is left out, because it belongs to a model."""
+        return {**super().__getstate__(), "_step_cache": StepCache()}
 
 
 def _norm_function(norm: Callable[[Tensor], Tensor] | int | None) -> Callable[[Tensor], Tensor]:

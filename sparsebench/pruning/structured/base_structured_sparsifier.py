@@ -12,8 +12,8 @@ from sparsebench.errors import ConfigError
 from sparsebench.pruning.masks.pattern import check_level
 from sparsebench.pruning.sparsifiers.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.sparsifiers.element_masks import ElementMasks, given_mask
-from sparsebench.pruning.sparsifiers.parametrization import has_mask, masking_of
-from sparsebench.pruning.sparsifiers.state import Config
+from sparsebench.pruning.sparsifiers.parametrization import has_mask, mask_parametrization
+from sparsebench.pruning.state import Config
 from sparsebench.pruning.structured.flow import ChannelFlow
 from sparsebench.pruning.structured.gates import (
     GateSparsity,
@@ -45,7 +45,7 @@ class RowMasks(ElementMasks):
         """Return True for every row, shape (rows,)."""
         return torch.ones(len(tensor), dtype=torch.bool, device=tensor.device)
 
-    def fitted(self, mask: Tensor, tensor: Tensor) -> Tensor:
+    def cast(self, mask: Tensor, tensor: Tensor) -> Tensor:
         """Return ``mask`` as bools, on the device of ``tensor``."""
         return (mask.detach() != 0).to(tensor.device)
 
@@ -68,7 +68,7 @@ class RowMasks(ElementMasks):
             if isinstance(module, nn.LSTM):
                 mask_gates(module, name)
             elif isinstance(module, _WITH_BIAS) and name == "weight":
-                hide_bias(module, masking_of(module, name), group.get("prune_bias", True))
+                hide_bias(module, mask_parametrization(module, name), group.get("prune_bias", True))
         return in_force, undo
 
     def detach(self, group: Config) -> None:

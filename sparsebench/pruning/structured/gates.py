@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from sparsebench.pruning.sparsifiers.parametrization import masking_of
+from sparsebench.pruning.sparsifiers.parametrization import mask_parametrization
 from sparsebench.pruning.structured.parametrization import (
     FakeStructuredSparsity,
     hooks_of_type,
@@ -115,7 +115,7 @@ def mask_gates(lstm: nn.LSTM, tensor_name: str) -> None:
     Args:
         tensor_name: ``weight_ih_*`` or ``weight_hh_*``, which has its mask.
     """
-    weight = masking_of(lstm, tensor_name)
+    weight = mask_parametrization(lstm, tensor_name)
     if lstm.bias and isinstance(weight, FakeStructuredSparsity):
         parametrize.register_parametrization(lstm, _bias_name(tensor_name), GateBias(weight))
     if not hooks_of_type(lstm, FlatWeightsHook):
@@ -145,7 +145,11 @@ def _gate_sparsities(lstm: nn.LSTM, tensor_name: str) -> tuple[GateSparsity, ...
     """Return the masks of ``weight_ih_*`` and ``weight_hh_*`` of a layer, those that exist."""
     suffix = tensor_name.removeprefix("weight_ih").removeprefix("weight_hh")
     names = [f"weight_{kind}{suffix}" for kind in ("ih", "hh")]
-    masks = [masking_of(lstm, name) for name in names if parametrize.is_parametrized(lstm, name)]
+    masks = [
+        mask_parametrization(lstm, name)
+        for name in names
+        if parametrize.is_parametrized(lstm, name)
+    ]
     return tuple(mask for mask in masks if isinstance(mask, GateSparsity))
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
-from sparsebench.pruning.sparsifiers.parametrization import masking_of, unmasked_tensor
-from sparsebench.pruning.sparsifiers.state import Config
+from sparsebench.pruning.sparsifiers.parametrization import mask_parametrization, unmasked_tensor
+from sparsebench.pruning.state import Config
 from sparsebench.pruning.structured.base_structured_sparsifier import BaseStructuredSparsifier
 from sparsebench.pruning.structured.gates import GATES
 
@@ -39,7 +39,7 @@ class SaliencyPruner(BaseStructuredSparsifier):
         """Rank the rows of the unmasked tensor and write the mask in place."""
         scores = saliency(unmasked_tensor(module, tensor_name))
         count = int(len(scores) * min(max(sparsity_level, 0), 1))
-        masking_of(module, tensor_name).mask.copy_(~lowest_rows(scores, count))
+        mask_parametrization(module, tensor_name).mask.copy_(~lowest_rows(scores, count))
 
 
 class LSTMSaliencyPruner(BaseStructuredSparsifier):
@@ -73,7 +73,7 @@ class LSTMSaliencyPruner(BaseStructuredSparsifier):
         gates = saliency(unmasked_tensor(module, tensor_name)).chunk(GATES)
         count = int(len(gates[0]) * min(max(sparsity_level, 0), 1))
         pruned = torch.cat([lowest_rows(scores, count) for scores in gates])
-        masking_of(module, tensor_name).mask.copy_(~pruned)
+        mask_parametrization(module, tensor_name).mask.copy_(~pruned)
 
 
 def manhattan(rows: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class FPGMPruner(BaseStructuredSparsifier):
         self, module: nn.Module, tensor_name: str, sparsity_level: float, **kwargs: Any
     ) -> None:
         """Rank the filters of the unmasked tensor and write the mask in place."""
-        mask = masking_of(module, tensor_name).mask
+        mask = mask_parametrization(module, tensor_name).mask
         count = min(max(round(sparsity_level * len(mask)), 0), len(mask))
         if count in (0, len(mask)):  # no ranking needed
             mask.fill_(count == 0)

@@ -1,4 +1,4 @@
-"""ActivationSparsifier: what is gathered, which masks come of it, and how they are applied."""
+"""ActivationSparsifier: aggregation of inputs, masks, their application, and state."""
 
 import copy
 import pickle
@@ -17,11 +17,11 @@ def add(x: Tensor, y: Tensor) -> Tensor:
     return x + y
 
 
-def smallest(x: Tensor, y: Tensor) -> Tensor:
+def minimum(x: Tensor, y: Tensor) -> Tensor:
     return torch.minimum(x, y)
 
 
-def join(x: Tensor, y: Tensor) -> Tensor:
+def concatenate(x: Tensor, y: Tensor) -> Tensor:
     return torch.cat([x, y])
 
 
@@ -40,7 +40,7 @@ def magnitude(x: Tensor, sparsity_level: float) -> Tensor:
 FUNCTIONS: dict[str, Any] = {"aggregate_fn": add, "reduce_fn": mean, "mask_fn": magnitude}
 
 
-def model() -> nn.Sequential:
+def make_model() -> nn.Sequential:
     return nn.Sequential(nn.Identity(), nn.Linear(6, 4))
 
 
@@ -49,7 +49,7 @@ def sparsifier_of(net: nn.Module, **settings: Any) -> ActivationSparsifier:
 
 
 def registered(**settings: Any) -> ActivationSparsifier:
-    sparsifier = sparsifier_of(model(), **settings)
+    sparsifier = sparsifier_of(make_model(), **settings)
     sparsifier.register_layer(sparsifier.model[0])
     return sparsifier
 
@@ -63,7 +63,7 @@ def run(sparsifier: ActivationSparsifier, inputs: list[Tensor]) -> None:
         sparsifier.model(x)
 
 
-def test_the_mask_is_made_of_all_inputs() -> None:
+def test_the_mask_is_computed_from_all_inputs() -> None:
     sparsifier, inputs = registered(), batches(5, 5, 5)
     run(sparsifier, inputs)
     assert torch.equal(sparsifier.data_groups["0"]["data"], inputs[0] + inputs[1] + inputs[2])
@@ -75,7 +75,7 @@ def test_the_mask_is_made_of_all_inputs() -> None:
 
 
 def test_the_aggregate_starts_from_the_first_input() -> None:
-    sparsifier, inputs = registered(aggregate_fn=smallest), [x.abs() for x in batches(3, 3)]
+    sparsifier, inputs = registered(aggregate_fn=minimum), [x.abs() for x in batches(3, 3)]
     run(sparsifier, inputs)
     assert torch.equal(sparsifier.data_groups["0"]["data"], torch.minimum(*inputs))
 
@@ -84,8 +84,8 @@ def test_upstream_starts_from_zeros() -> None:
     upstream = pytest.importorskip(
         "torch.ao.pruning._experimental.activation_sparsifier.activation_sparsifier"
     )
-    net = model()
-    sparsifier = upstream.ActivationSparsifier(net, smallest, mean, magnitude, sparsity_level=0.5)
+    net = make_model()
+    sparsifier = upstream.ActivationSparsifier(net, minimum, mean, magnitude, sparsity_level=0.5)
     sparsifier.register_layer(net[0])
     net(values(3, 6).abs())
     assert not sparsifier.data_groups["0"]["data"].any()
@@ -100,12 +100,12 @@ def test_batches_of_any_size_are_summed(sizes: tuple[int, ...]) -> None:
 
 
 def test_an_aggregate_may_grow() -> None:
-    sparsifier, inputs = registered(aggregate_fn=join), batches(5, 2, 5)
+    sparsifier, inputs = registered(aggregate_fn=concatenate), batches(5, 2, 5)
     run(sparsifier, inputs)
     assert torch.equal(sparsifier.data_groups["0"]["data"], torch.cat(inputs))
 
 
-def test_nothing_of_the_callers_is_touched_or_kept() -> None:
+def test_the_callers_input_is_neither_changed_nor_stored() -> None:
     sparsifier, x = registered(), values(3, 6).requires_grad_()
     before = x.detach().clone()
     sparsifier.model(x)
@@ -119,8 +119,8 @@ def test_nothing_of_the_callers_is_touched_or_kept() -> None:
     assert torch.equal(x.grad != 0, sparsifier.get_mask("0").bool().expand(3, 6))
 
 
-def test_features_get_a_mask_each_and_the_input_stays() -> None:
-    sparsifier = sparsifier_of(model())
+def test_each_feature_has_a_mask_and_the_input_is_not_changed() -> None:
+    sparsifier = sparsifier_of(make_model())
     sparsifier.register_layer(
         sparsifier.model[0], features=[1, [2, 4]], feature_dim=1, sparsity_level=1.0
     )
@@ -136,7 +136,7 @@ def test_features_get_a_mask_each_and_the_input_stays() -> None:
     assert len(sparsifier.get_mask("0")) == 2
 
 
-def test_it_steps_again_and_again() -> None:
+def test_each_step_uses_the_inputs_since_the_last_one() -> None:
     sparsifier, inputs = registered(), batches(4, 4)
     for x in inputs:
         sparsifier.model(x)
@@ -154,7 +154,7 @@ def test_a_step_without_inputs_keeps_the_mask() -> None:
     assert sparsifier.get_mask("0") is mask
 
 
-def test_before_the_first_step_all_is_kept_in_batches_of_any_size() -> None:
+def test_before_the_first_step_batches_of_any_size_are_unchanged() -> None:
     sparsifier = registered()
     run(sparsifier, batches(4))
     sparsifier.squash_mask()
@@ -185,7 +185,7 @@ def test_other_arguments_pass_through() -> None:
     assert torch.equal(net[0](values(2, 6), 2.0, shift=1.0), torch.ones(2, 6))
 
 
-def test_squash_can_leave_the_layer_free() -> None:
+def test_squash_without_sparsify_hook_removes_the_hook() -> None:
     sparsifier = registered()
     sparsifier.squash_mask(attach_sparsify_hook=False)
     assert not sparsifier.model[0]._forward_pre_hooks
@@ -196,7 +196,7 @@ def test_squash_refuses_a_layer_without_mask_and_changes_nothing() -> None:
     sparsifier = registered()
     sparsifier.register_layer(sparsifier.model[1])
     sparsifier.model[0](values(2, 6))
-    with pytest.raises(ConfigError, match="layer '1' must have seen an input"):
+    with pytest.raises(ConfigError, match="layer '1' must have had an input"):
         sparsifier.squash_mask()
     assert sparsifier.data_groups["0"]["hook_state"] == "aggregate"
 
@@ -214,10 +214,10 @@ def test_a_failing_mask_fn_changes_no_mask() -> None:
     assert "data" in sparsifier.data_groups["0"]
 
 
-def test_registering_again_starts_anew() -> None:
+def test_registering_again_resets_the_layer() -> None:
     sparsifier = registered()
     run(sparsifier, batches(3))
-    with pytest.warns(UserWarning, match="starts anew"):
+    with pytest.warns(UserWarning, match="mask are reset"):
         sparsifier.register_layer(sparsifier.model[0], sparsity_level=0.1)
     assert len(sparsifier.model[0]._forward_pre_hooks) == 1
     assert sparsifier.data_groups["0"]["sparse_config"] == {"sparsity_level": 0.1}
@@ -232,7 +232,7 @@ def test_registering_again_starts_anew() -> None:
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:
-    sparsifier = sparsifier_of(model())
+    sparsifier = sparsifier_of(make_model())
     with pytest.raises(ConfigError, match=message):
         sparsifier.register_layer(sparsifier.model[0], **settings)
     assert not sparsifier.model[0]._forward_pre_hooks
@@ -248,7 +248,7 @@ def test_unknown_layers_are_refused() -> None:
             call("7")
     with pytest.raises(ConfigError, match="neither"):
         sparsifier.get_mask()
-    with pytest.raises(ConfigError, match="must have seen an input"):
+    with pytest.raises(ConfigError, match="must have had an input"):
         sparsifier.get_mask("0")
 
 
@@ -268,12 +268,12 @@ def test_a_pickled_state_dict_restores_masks_and_hooks(squashed: bool) -> None:
     sparsifier, x = stepped(), values(2, 6, seed=7)
     if squashed:
         sparsifier.squash_mask()
-    other = ActivationSparsifier(copy.deepcopy(model()))
-    other.model.load_state_dict(sparsifier.model.state_dict())
-    other.load_state_dict(pickle.loads(pickle.dumps(sparsifier.state_dict())))
-    assert torch.equal(other.get_mask("0"), sparsifier.get_mask("0"))
-    assert torch.equal(other.model(x), sparsifier.model(x))
-    assert other.defaults == sparsifier.defaults
+    restored = ActivationSparsifier(copy.deepcopy(make_model()))
+    restored.model.load_state_dict(sparsifier.model.state_dict())
+    restored.load_state_dict(pickle.loads(pickle.dumps(sparsifier.state_dict())))
+    assert torch.equal(restored.get_mask("0"), sparsifier.get_mask("0"))
+    assert torch.equal(restored.model(x), sparsifier.model(x))
+    assert restored.defaults == sparsifier.defaults
 
 
 def test_masks_are_stored_sparse() -> None:
@@ -282,10 +282,10 @@ def test_masks_are_stored_sparse() -> None:
     assert all(mask.layout == torch.sparse_coo for mask in state["1"]["mask"])
 
 
-def test_loading_writes_nothing_into_the_callers_dict() -> None:
+def test_loading_does_not_change_the_callers_dict() -> None:
     saved = stepped().state_dict()
     keys = {name: sorted(group) for name, group in saved["data_groups"].items()}
-    sparsifier = ActivationSparsifier(model())
+    sparsifier = ActivationSparsifier(make_model())
     sparsifier.load_state_dict(saved)
     run(sparsifier, batches(3))
     sparsifier.step()
@@ -293,7 +293,7 @@ def test_loading_writes_nothing_into_the_callers_dict() -> None:
     assert saved["state"]["0"]["mask"].is_sparse
 
 
-def test_loading_replaces_the_hooks_that_were() -> None:
+def test_loading_replaces_former_hooks() -> None:
     sparsifier = registered()
     sparsifier.load_state_dict(stepped().state_dict())
     assert len(sparsifier.model[0]._forward_pre_hooks) == 1
@@ -307,11 +307,11 @@ def test_loading_into_another_model_is_refused_and_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))])
-def test_the_whole_sparsifier_copies_with_its_model(duplicate: Any) -> None:
+def test_a_copied_sparsifier_has_its_own_model(duplicate: Any) -> None:
     sparsifier = stepped()
-    twin = duplicate(sparsifier)
-    run(twin, batches(3))
-    assert "data" in twin.data_groups["0"]
+    duplicated = duplicate(sparsifier)
+    run(duplicated, batches(3))
+    assert "data" in duplicated.data_groups["0"]
     assert "data" not in sparsifier.data_groups["0"]
 
 
@@ -329,35 +329,35 @@ def with_local_functions() -> ActivationSparsifier:
 def test_masks_of_local_functions_can_be_pickled() -> None:
     sparsifier = with_local_functions()
     sparsifier.squash_mask()
-    other = ActivationSparsifier(model())
-    other.load_state_dict(pickle.loads(pickle.dumps(sparsifier.state_dict())))
-    assert torch.equal(other.get_mask("0"), sparsifier.get_mask("0"))
-    twin = pickle.loads(pickle.dumps(sparsifier))
+    restored = ActivationSparsifier(make_model())
+    restored.load_state_dict(pickle.loads(pickle.dumps(sparsifier.state_dict())))
+    assert torch.equal(restored.get_mask("0"), sparsifier.get_mask("0"))
+    duplicated = pickle.loads(pickle.dumps(sparsifier))
     x = values(3, 6, seed=9)
-    assert torch.equal(twin.model[0](x), sparsifier.model[0](x))
+    assert torch.equal(duplicated.model[0](x), sparsifier.model[0](x))
 
 
-def test_a_function_that_was_not_saved_is_the_loading_sparsifiers() -> None:
+def test_a_function_that_was_not_saved_is_taken_from_the_loading_sparsifier() -> None:
     saved = pickle.loads(pickle.dumps(with_local_functions().state_dict()))
     with pytest.raises(ConfigError, match="layer '0': reduce_fn must be callable, got None"):
-        ActivationSparsifier(model()).load_state_dict(saved)
-    other = registered(reduce_fn=mean)
-    other.load_state_dict(saved)
-    run(other, batches(4))
-    other.step()
+        ActivationSparsifier(make_model()).load_state_dict(saved)
+    restored = registered(reduce_fn=mean)
+    restored.load_state_dict(saved)
+    run(restored, batches(4))
+    restored.step()
 
 
-def test_within_a_process_local_functions_stay() -> None:
+def test_within_a_process_local_functions_are_kept() -> None:
     sparsifier = with_local_functions()
-    other = ActivationSparsifier(model())
-    other.load_state_dict(sparsifier.state_dict())
-    assert other.defaults == sparsifier.defaults
-    assert other.data_groups["0"]["reduce_fn"] is sparsifier.data_groups["0"]["reduce_fn"]
-    twin = copy.deepcopy(sparsifier)
-    assert twin.data_groups["0"]["reduce_fn"] is sparsifier.data_groups["0"]["reduce_fn"]
+    restored = ActivationSparsifier(make_model())
+    restored.load_state_dict(sparsifier.state_dict())
+    assert restored.defaults == sparsifier.defaults
+    assert restored.data_groups["0"]["reduce_fn"] is sparsifier.data_groups["0"]["reduce_fn"]
+    duplicated = copy.deepcopy(sparsifier)
+    assert duplicated.data_groups["0"]["reduce_fn"] is sparsifier.data_groups["0"]["reduce_fn"]
 
 
-def test_an_unpickled_one_says_which_function_it_lacks() -> None:
-    twin = pickle.loads(pickle.dumps(with_local_functions()))
+def test_an_unpickled_sparsifier_names_the_function_it_lacks() -> None:
+    duplicated = pickle.loads(pickle.dumps(with_local_functions()))
     with pytest.raises(ConfigError, match="reduce_fn must be callable"):
-        twin.model(values(3, 6))
+        duplicated.model(values(3, 6))

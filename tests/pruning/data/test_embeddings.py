@@ -1,4 +1,4 @@
-"""post_training_sparse_quantize: exact zeros, the right kinds, and refusals without a trace."""
+"""post_training_sparse_quantize: exact zeros, module types, and refusals that change nothing."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*quantize_per_tensor.*:UserWarn
 SETTINGS: dict[str, Any] = {"sparsity_level": 0.75, "sparse_block_shape": (1, 1)}
 
 
-class Recommender(nn.Module):
+class EmbeddingModel(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.items = nn.Embedding(40, 8)
@@ -29,8 +29,8 @@ class Recommender(nn.Module):
         return self.score(torch.cat([self.items(item), self.history(history)], dim=1))
 
 
-def pruned(sparsify_first: bool = True, **settings: Any) -> Recommender:
-    model = Recommender()
+def pruned(sparsify_first: bool = True, **settings: Any) -> EmbeddingModel:
+    model = EmbeddingModel()
     post_training_sparse_quantize(
         model, DataNormSparsifier, sparsify_first, **{**SETTINGS, **settings}
     )
@@ -49,10 +49,10 @@ def test_embeddings_are_quantised_and_have_exact_zeros(sparsify_first: bool) -> 
 
 
 @pytest.mark.parametrize("sparsify_first", [True, False])
-def test_kept_values_are_near_and_pruned_ones_exact_in_the_kernels_too(
+def test_kernels_give_near_values_and_exact_zeros(
     sparsify_first: bool,
 ) -> None:
-    model, original = pruned(sparsify_first), Recommender()
+    model, original = pruned(sparsify_first), EmbeddingModel()
     rows = torch.arange(50)
     weight = original.history.weight.detach()
     result = model.history(rows, rows)
@@ -66,7 +66,7 @@ def test_kept_values_are_near_and_pruned_ones_exact_in_the_kernels_too(
 def test_upstream_loses_zeros() -> None:
     upstream = pytest.importorskip("torch.ao.pruning._experimental.data_sparsifier")
     utils = pytest.importorskip("torch.ao.pruning._experimental.data_sparsifier.quantization_utils")
-    model = Recommender()
+    model = EmbeddingModel()
     with pytest.warns((UserWarning, DeprecationWarning)):
         utils.post_training_sparse_quantize(
             model, upstream.DataNormSparsifier, select_embeddings=[model.nested_a], **SETTINGS
@@ -74,14 +74,14 @@ def test_upstream_loses_zeros() -> None:
     assert (model.nested_a.weight().dequantize() == 0).double().mean() < 0.75
 
 
-def test_the_model_still_scores() -> None:
-    model, original = pruned(sparsity_level=0.0), Recommender()
+def test_the_models_output_is_near_that_of_the_original() -> None:
+    model, original = pruned(sparsity_level=0.0), EmbeddingModel()
     item, history = torch.arange(5), torch.arange(15).view(5, 3)
     torch.testing.assert_close(model(item, history), original(item, history), atol=0.2, rtol=0.05)
 
 
-def test_only_what_was_selected_changes() -> None:
-    model = Recommender()
+def test_only_selected_embeddings_change() -> None:
+    model = EmbeddingModel()
     items = model.items
     weight = items.weight.detach().clone()
     post_training_sparse_quantize(model, DataNormSparsifier, select_embeddings=[items], **SETTINGS)
@@ -95,7 +95,7 @@ def test_rows_without_a_value_are_zero() -> None:
 
 
 def test_a_module_under_two_names_is_replaced_under_both() -> None:
-    model = Recommender()
+    model = EmbeddingModel()
     model.also = model.items
     post_training_sparse_quantize(model, DataNormSparsifier, **SETTINGS)
     assert model.also is model.items
@@ -107,17 +107,19 @@ def test_a_module_under_two_names_is_replaced_under_both() -> None:
     [
         (nn.Embedding(4, 4), {}, "must hold Embedding"),
         (nn.Linear(4, 4), {}, "must hold Embedding"),
-        (Recommender().to("meta"), {}, "'items' must be on the CPU"),
-        (Recommender(), {"select_embeddings": [nn.Embedding(2, 2)]}, "embeddings of the model"),
-        (Recommender(), {"zeros_per_block": 9}, "zeros_per_block"),
+        (EmbeddingModel().to("meta"), {}, "'items' must be on the CPU"),
+        (EmbeddingModel(), {"select_embeddings": [nn.Embedding(2, 2)]}, "embeddings of the model"),
+        (EmbeddingModel(), {"zeros_per_block": 9}, "zeros_per_block"),
     ],
 )
-def test_refusals_leave_the_model(model: nn.Module, settings: dict[str, Any], message: str) -> None:
+def test_refusals_do_not_change_the_model(
+    model: nn.Module, settings: dict[str, Any], message: str
+) -> None:
     before = [type(module) for module in model.modules()]
     with pytest.raises(ConfigError, match=message):
         post_training_sparse_quantize(model, DataNormSparsifier, **{**SETTINGS, **settings})
     assert [type(module) for module in model.modules()] == before
 
 
-def test_the_rest_of_the_model_stays() -> None:
-    assert torch.equal(pruned().score.weight, Recommender().score.weight)
+def test_other_modules_are_not_changed() -> None:
+    assert torch.equal(pruned().score.weight, EmbeddingModel().score.weight)

@@ -1,4 +1,4 @@
-"""The Lightning callbacks, against a stand-in for Lightning: hooks called as a Trainer does."""
+"""The Lightning callbacks, with a fake Lightning: hooks are called as a Trainer does."""
 
 import importlib
 import sys
@@ -25,29 +25,28 @@ class Rising(BaseDataScheduler):
 
 @pytest.fixture
 def lightning(monkeypatch: pytest.MonkeyPatch) -> Iterator[type]:
-    """A module ``pytorch_lightning`` that has a Callback, whatever is installed."""
+    """Install a fake module ``pytorch_lightning`` with a Callback."""
 
     class Callback:
         pass
 
     fake = ModuleType("pytorch_lightning")
-    fake.callbacks = SimpleNamespace(Callback=Callback)  # type: ignore[attr-defined]  # a made-up module
+    fake.callbacks = SimpleNamespace(Callback=Callback)  # type: ignore[attr-defined]  # a fake module
     monkeypatch.setitem(sys.modules, "pytorch_lightning", fake)
-    _forget()
+    unload_callbacks()
     yield Callback
-    _forget()
+    unload_callbacks()
 
 
-def _forget() -> None:
+def unload_callbacks() -> None:
     sys.modules.pop(MODULE, None)
     vars(sparsebench.pruning.data).pop("lightning_callbacks", None)
 
 
 def fit(callback: Any, epochs: int) -> nn.Module:
-    """What a Trainer calls, with a training that only adds to the weights."""
+    """Call the hooks that a Trainer calls; training only adds to the weights."""
     module = SimpleNamespace(model=MLP())
-    for hook in ("on_train_start",):
-        getattr(callback, hook, lambda *_: None)(None, module)
+    getattr(callback, "on_train_start", lambda *_: None)(None, module)
     for _ in range(epochs):
         getattr(callback, "on_train_epoch_start", lambda *_: None)(None, module)
         with torch.no_grad():
@@ -58,7 +57,7 @@ def fit(callback: Any, epochs: int) -> nn.Module:
     return module.model
 
 
-def zeros(model: nn.Module) -> list[float]:
+def shares_of_zeros(model: nn.Module) -> list[float]:
     return [(parameter == 0).double().mean().item() for parameter in model.parameters()]
 
 
@@ -66,8 +65,8 @@ def test_after_training_a_copy_is_pruned(lightning: type) -> None:
     callback = sparsebench.pruning.PostTrainingDataSparsity(DataNormSparsifier, ARGUMENTS)
     assert isinstance(callback, lightning)
     model = fit(callback, 1)
-    assert zeros(callback.sparsified) == [0.5] * 5
-    assert not any(zeros(model))
+    assert shares_of_zeros(callback.sparsified) == [0.5] * 5
+    assert not any(shares_of_zeros(model))
     assert "middle.0.weight" in callback.data_sparsifier.data_groups
 
 
@@ -76,26 +75,26 @@ def test_during_training_a_copy_follows_the_schedule(lightning: type) -> None:
         DataNormSparsifier, ARGUMENTS, Rising, {"schedule_param": "sparsity_level"}
     )
     model = fit(callback, 3)
-    assert zeros(callback.sparsified) == [0.75] * 5
-    assert not any(zeros(model))
+    assert shares_of_zeros(callback.sparsified) == [0.75] * 5
+    assert not any(shares_of_zeros(model))
     assert callback.data_scheduler.last_epoch == 3
     assert callback.data_sparsifier.data_groups["first.bias"]["sparsity_level"] == 1.0
 
 
-def test_without_lightning_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_lightning_an_import_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("lightning", "lightning.pytorch", "pytorch_lightning"):
         monkeypatch.setitem(sys.modules, name, None)
-    _forget()
+    unload_callbacks()
     with pytest.raises(ImportError, match="callbacks need Lightning"):
         _ = sparsebench.pruning.TrainingAwareDataSparsity
 
 
 def test_importing_the_package_imports_no_lightning() -> None:
-    _forget()
+    unload_callbacks()
     importlib.import_module("sparsebench.pruning")
     assert MODULE not in sys.modules
 
 
-def test_other_names_are_still_unknown() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Colour'"):
         _ = sparsebench.pruning.Colour

@@ -1,4 +1,4 @@
-"""CSR, BSR and 2:4: a model that runs sparse and computes the same, or a reason why it cannot."""
+"""CSR, BSR and 2:4: a converted model computes the same, or the conversion is refused."""
 
 import copy
 import io
@@ -42,7 +42,9 @@ def squashed(
     [((0.7, (1, 1)), to_csr), ((0.5, (2, 2)), lambda model: to_bsr(model, (2, 2)))],
     ids=["csr", "bsr"],
 )
-def test_it_computes_the_same(device: str, dtype: torch.dtype, pattern: Any, convert: Any) -> None:
+def test_a_converted_model_computes_the_same(
+    device: str, dtype: torch.dtype, pattern: Any, convert: Any
+) -> None:
     model = squashed(*pattern).to(device, dtype)
     for x in (values(5, 8), values(2, 3, 8), values(8), values(0, 8)):
         inputs = x.to(device, dtype)
@@ -50,7 +52,7 @@ def test_it_computes_the_same(device: str, dtype: torch.dtype, pattern: Any, con
         torch.testing.assert_close(convert(copy.deepcopy(model))(inputs), expected)
 
 
-def test_it_stores_what_is_kept_and_no_more() -> None:
+def test_only_kept_weights_are_stored() -> None:
     model = to_csr(squashed(0.75, (1, 1)))
     assert isinstance(model.first, SparseLinear)
     assert model.first.weight.layout == torch.sparse_csr
@@ -58,12 +60,12 @@ def test_it_stores_what_is_kept_and_no_more() -> None:
     assert "stored=0.250" in repr(model.first)
 
 
-def test_a_block_shape_may_come_from_squash() -> None:
+def test_the_block_shape_may_be_kept_by_squash() -> None:
     model = to_bsr(squashed(0.5, (4, 4), keep=("sparse_block_shape",)))
     assert model.first.weight.values().shape[1:] == (4, 4)
 
 
-def test_layers_without_zeros_stay() -> None:
+def test_layers_without_zeros_are_not_converted() -> None:
     model = MLP()
     with torch.no_grad():
         model.last.weight[0] = 0
@@ -72,14 +74,14 @@ def test_layers_without_zeros_stay() -> None:
     assert isinstance(model.last, SparseLinear)
 
 
-def test_it_saves_and_loads() -> None:
+def test_a_converted_model_saves_and_loads() -> None:
     model, x = to_csr(squashed(0.7, (1, 1))), values(2, 8)
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
     file.seek(0)
-    other = to_csr(squashed(0.7, (1, 1)))
-    other.load_state_dict(torch.load(file))
-    torch.testing.assert_close(other(x), model(x))
+    restored = to_csr(squashed(0.7, (1, 1)))
+    restored.load_state_dict(torch.load(file))
+    torch.testing.assert_close(restored(x), model(x))
 
 
 def masked() -> nn.Module:
@@ -88,7 +90,7 @@ def masked() -> nn.Module:
     return model
 
 
-class Mine(nn.Linear):
+class LinearSubclass(nn.Linear):
     pass
 
 
@@ -96,29 +98,35 @@ class Mine(nn.Linear):
     ("model", "convert", "message"),
     [
         (MLP(), to_csr, "a Linear with zeros must be in the model"),
-        (masked(), to_csr, "'first' must not be masked any more"),
+        (masked(), to_csr, "'first' must not be masked;"),
         (squashed(0.5, (1, 1), model=nn.Linear(4, 4)), to_csr, "wrap it"),
-        (squashed(0.5, (1, 1), model=nn.Sequential(Mine(4, 4))), to_csr, "plain Linear, got Mine"),
+        (
+            squashed(0.5, (1, 1), model=nn.Sequential(LinearSubclass(4, 4))),
+            to_csr,
+            "plain Linear, got LinearSubclass",
+        ),
         (squashed(0.5, (1, 1)).bfloat16(), to_csr, "kernel for torch.sparse_csr of torch.bfloat16"),
         (squashed(0.5, (1, 4)), to_bsr, "block_shape must be given"),
         (squashed(0.5, (1, 4)), lambda m: to_bsr(m, 4), "block_shape: must be two positive"),
         (squashed(0.5, (1, 4)), lambda m: to_bsr(m, (0, 4)), "block_shape: must be two positive"),
         (squashed(0.5, (1, 4)), lambda m: to_bsr(m, (5, 4)), r"must divide the weight's \(12, 8\)"),
         (squashed(0.1, (1, 1)), lambda m: to_bsr(m, (4, 4)), "must be zero, got none"),
-        (squashed(0.5, (2, 4)), lambda m: to_bsr(m, (2, 4)), "on cpu, but says: .*non-square"),
+        (squashed(0.5, (2, 4)), lambda m: to_bsr(m, (2, 4)), "on cpu, got its error: .*non-square"),
         (squashed(1.0, (1, 4), 2), to_semi_structured, "must be on CUDA, got cpu"),
         (squashed(0.5, (1, 1)), lambda m: to_csr(m, lambda m, n: n == ""), "must be a Linear"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_what_cannot_run_is_refused_and_stays(model: Any, convert: Any, message: str) -> None:
+def test_a_model_that_cannot_be_converted_is_refused_and_unchanged(
+    model: Any, convert: Any, message: str
+) -> None:
     modules = list(model.modules())
     with pytest.raises(ConfigError, match=message):
         convert(model)
     assert list(model.modules()) == modules
 
 
-def test_a_fast_path_that_knows_dense_weights_only_is_refused() -> None:
+def test_a_fast_path_that_needs_dense_weights_is_refused() -> None:
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
     model = nn.Sequential(layer)
     for linear in (layer.linear1, layer.linear2):
@@ -135,13 +143,13 @@ def test_a_fast_path_that_knows_dense_weights_only_is_refused() -> None:
             torch.backends.mha.set_fastpath_enabled(True)
 
 
-def test_a_filter_chooses() -> None:
+def test_a_filter_selects_layers() -> None:
     model = to_csr(squashed(0.5, (1, 1)), lambda module, name: name == "last")
     assert type(model.first) is nn.Linear
     assert isinstance(model.last, SparseLinear)
 
 
-def test_two_of_four_is_checked_where_it_starts() -> None:
+def test_a_violation_of_two_of_four_is_located() -> None:
     check_two_of_four("w", torch.tensor([[0.0, 0, 1, 1, 1, 1, 0, 0]]))
     with pytest.raises(ConfigError, match="at row 1, columns from 4"):
         check_two_of_four("w", torch.tensor([[0.0] * 8, [0.0, 0, 1, 1, 1, 1, 1, 0]]))

@@ -1,4 +1,4 @@
-"""Schedulers: the levels they give, how often masks change, their state and their refusals."""
+"""Schedulers: their levels, how often masks change, their state and their refusals."""
 
 import copy
 import pickle
@@ -25,7 +25,7 @@ from tests.pruning.small_models import MLP, values
 LEVELS = st.floats(0, 1)
 
 
-class Halving(BaseScheduler):
+class HalvingScheduler(BaseScheduler):
     def get_sl(self) -> list[float]:
         if self.last_epoch == 0:
             return list(self.base_sl)
@@ -33,7 +33,7 @@ class Halving(BaseScheduler):
 
 
 class Slope:
-    """A function of the epoch with a state."""
+    """A callable of the epoch that has attributes."""
 
     def __init__(self, slope: float) -> None:
         self.slope = slope
@@ -55,17 +55,17 @@ def levels_of(sparsifier: WeightNormSparsifier) -> list[float]:
 
 
 def run(scheduler: BaseScheduler, epochs: int) -> list[float]:
-    """The first group's level, epoch by epoch."""
-    seen = levels_of(scheduler.sparsifier)[:1]
+    """Return the first group's level per epoch."""
+    levels = levels_of(scheduler.sparsifier)[:1]
     for _ in range(epochs):
         scheduler.sparsifier.step()
         scheduler.step()
-        seen += levels_of(scheduler.sparsifier)[:1]
-    return seen
+        levels += levels_of(scheduler.sparsifier)[:1]
+    return levels
 
 
 def mask_changes(scheduler: BaseScheduler, epochs: int) -> int:
-    """In how many epochs the first mask changed, while weights are drawn anew in each."""
+    """Return in how many epochs the first mask changed, with new weights in each."""
     module, count = scheduler.sparsifier.groups[0]["module"], 0
     for epoch in range(epochs):
         with torch.no_grad():
@@ -77,10 +77,10 @@ def mask_changes(scheduler: BaseScheduler, epochs: int) -> int:
     return count
 
 
-def test_construction_is_the_first_step() -> None:
+def test_the_constructor_takes_the_first_step() -> None:
     sparsifier = prepared(0.5, 0.7)
-    scheduler = Halving(sparsifier)
-    assert (scheduler.last_epoch, scheduler._step_count) == (0, 1)
+    scheduler = HalvingScheduler(sparsifier)
+    assert (scheduler.last_epoch, scheduler.state_dict()["_step_count"]) == (0, 1)
     assert scheduler.base_sl == scheduler.get_last_sl() == [0.5, 0.7]
     assert run(scheduler, 2) == [0.5, 0.25, 0.125]
 
@@ -94,22 +94,22 @@ def test_the_base_has_no_levels() -> None:
 
 
 def test_scheduler_before_sparsifier_warns() -> None:
-    scheduler = Halving(prepared(0.5))
-    with pytest.warns(UserWarning, match="before sparsifier.step") as caught:
+    scheduler = HalvingScheduler(prepared(0.5))
+    with pytest.warns(UserWarning, match="before sparsifier.step") as warned:
         scheduler.step()
-    assert caught[0].filename == __file__
+    assert warned[0].filename == __file__
 
 
 def test_the_right_order_does_not_warn() -> None:
-    scheduler = Halving(prepared(0.5))
+    scheduler = HalvingScheduler(prepared(0.5))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert run(scheduler, 2) == [0.5, 0.25, 0.125]
-    assert (scheduler.last_epoch, scheduler.sparsifier._step_count) == (2, 2)
+    assert (scheduler.last_epoch, scheduler.sparsifier.step_count) == (2, 2)
 
 
-def test_asking_for_levels_outside_a_step_warns() -> None:
-    scheduler = Halving(prepared(0.5))
+def test_get_sl_outside_a_step_warns() -> None:
+    scheduler = HalvingScheduler(prepared(0.5))
     with pytest.warns(UserWarning, match="get_last_sl"):
         LambdaSL(scheduler.sparsifier, float).get_sl()
 
@@ -120,29 +120,29 @@ def test_asking_for_levels_outside_a_step_warns() -> None:
 def test_cubic_follows_its_formula() -> None:
     sparsifier = prepared(0.8, 0.4)
     scheduler = CubicSL(sparsifier, 0.1, init_t=3, delta_t=2, total_t=5, initially_zero=True)
-    seen = run(scheduler, 13)
-    assert seen[:4] == [0, 0, 0, 0.1]
-    assert seen[4] == pytest.approx(0.8 - 0.7 * 0.9**3)
-    assert seen[13] == 0.8
+    levels = run(scheduler, 13)
+    assert levels[:4] == [0, 0, 0, 0.1]
+    assert levels[4] == pytest.approx(0.8 - 0.7 * 0.9**3)
+    assert levels[13] == 0.8
     assert levels_of(sparsifier) == [0.8, 0.4]
 
 
 @given(LEVELS, LEVELS, st.integers(0, 4), st.integers(1, 4), st.integers(0, 5))
-def test_cubic_goes_from_first_to_last_and_never_turns(
+def test_cubic_is_monotonic_from_first_to_last(
     first: float, last: float, start: int, every: int, updates: int
 ) -> None:
     end = start + every * updates
-    seen = [CubicSL.sparsity_compute_fn(first, last, t, start, every, updates) for t in range(30)]
+    levels = [CubicSL.sparsity_compute_fn(first, last, t, start, every, updates) for t in range(30)]
     if updates:
-        assert seen[start] == first
-    assert set(seen[end:]) == {last}
-    assert seen == sorted(seen, reverse=first > last)
+        assert levels[start] == first
+    assert set(levels[end:]) == {last}
+    assert levels == sorted(levels, reverse=first > last)
 
 
 def test_cubic_goes_down() -> None:
-    seen = run(CubicSL(prepared(0.2), 0.8, delta_t=1, total_t=4), 4)
-    assert seen == sorted(seen, reverse=True)
-    assert (seen[0], seen[-1]) == (0.8, 0.2)
+    levels = run(CubicSL(prepared(0.2), 0.8, delta_t=1, total_t=4), 4)
+    assert levels == sorted(levels, reverse=True)
+    assert (levels[0], levels[-1]) == (0.8, 0.2)
 
 
 def test_upstream_does_not_go_down() -> None:
@@ -165,7 +165,7 @@ def test_without_a_schedule_masks_change_in_every_epoch() -> None:
     assert mask_changes(LambdaSL(prepared(0.5), lambda _: 1), 6) == 6
 
 
-def test_the_target_is_in_force_when_the_ramp_ends() -> None:
+def test_the_last_update_of_the_ramp_uses_the_target() -> None:
     sparsifier = prepared(0.75)
     run(CubicSL(sparsifier, delta_t=3, total_t=2), 7)
     mask = sparsifier.state["first.weight"]["mask"]
@@ -206,7 +206,7 @@ def test_a_level_above_one_acts_as_one() -> None:
     assert not sparsifier.state["first.weight"]["mask"].any()
 
 
-def test_lambda_wants_one_function_a_group() -> None:
+def test_lambda_requires_one_function_per_group() -> None:
     with pytest.raises(ConfigError, match="one value for each of 2 groups, got 1"):
         LambdaSL(prepared(0.5, 0.5), [lambda epoch: epoch])
 
@@ -214,7 +214,7 @@ def test_lambda_wants_one_function_a_group() -> None:
 # --- refusals ------------------------------------------------------------------------------------
 
 
-def test_a_step_leaves_disabled_updates_disabled() -> None:
+def test_a_step_does_not_enable_updates() -> None:
     sparsifier = prepared(0.5)
     scheduler = LambdaSL(sparsifier, lambda _: 1)
     sparsifier.enable_mask_update = False
@@ -235,26 +235,26 @@ def test_an_unprepared_sparsifier_is_refused() -> None:
         CubicSL(WeightNormSparsifier())
 
 
-def test_something_else_is_refused() -> None:
+def test_an_object_of_another_type_is_refused() -> None:
     with pytest.raises(TypeError, match="must be a BaseSparsifier, got Linear"):
         CubicSL(nn.Linear(1, 1))
 
 
 @pytest.mark.parametrize(
-    "wrong", [lambda epoch: float("nan") if epoch else 1, lambda epoch: float("inf") * bool(epoch)]
+    "factor", [lambda epoch: float("nan") if epoch else 1, lambda epoch: float("inf") * bool(epoch)]
 )
-def test_levels_that_are_no_numbers_are_refused_and_nothing_moves(
-    wrong: Callable[[int], float],
+def test_levels_that_are_not_finite_are_refused_and_nothing_changes(
+    factor: Callable[[int], float],
 ) -> None:
     sparsifier = prepared(0.5, 0.5)
     with pytest.raises(ConfigError, match="finite"):
-        run(LambdaSL(sparsifier, [lambda _: 1, wrong]), 1)
+        run(LambdaSL(sparsifier, [lambda _: 1, factor]), 1)
     scheduler = LambdaSL(sparsifier, lambda _: 1)
     scheduler.sl_lambdas[1] = lambda _: float("nan")
     sparsifier.step()
     with pytest.raises(ConfigError, match="finite"):
         scheduler.step()
-    assert (scheduler.last_epoch, scheduler._step_count) == (0, 1)
+    assert (scheduler.last_epoch, scheduler.state_dict()["_step_count"]) == (0, 1)
     assert levels_of(sparsifier)[0] == 0.5
 
 
@@ -269,9 +269,11 @@ def test_levels_that_are_no_numbers_are_refused_and_nothing_moves(
         lambda s: LambdaSL(s, lambda epoch: 1 / (epoch + 1)),
     ],
 )
-def test_a_pickled_state_resumes(make: Callable[[WeightNormSparsifier], BaseScheduler]) -> None:
-    through, first = make(prepared(0.5, 0.6)), make(prepared(0.5, 0.6))
-    run(through, 7)
+def test_a_schedule_continues_from_a_pickled_state(
+    make: Callable[[WeightNormSparsifier], BaseScheduler],
+) -> None:
+    uninterrupted, first = make(prepared(0.5, 0.6)), make(prepared(0.5, 0.6))
+    run(uninterrupted, 7)
     run(first, 3)
     saved = pickle.dumps((first.sparsifier.state_dict(), first.state_dict()))
     sparsifier_state, scheduler_state = pickle.loads(saved)
@@ -279,8 +281,8 @@ def test_a_pickled_state_resumes(make: Callable[[WeightNormSparsifier], BaseSche
     second.sparsifier.load_state_dict(sparsifier_state)
     second.load_state_dict(scheduler_state)
     run(second, 4)
-    assert levels_of(second.sparsifier) == levels_of(through.sparsifier)
-    assert second.sparsifier.state == through.sparsifier.state
+    assert levels_of(second.sparsifier) == levels_of(uninterrupted.sparsifier)
+    assert second.sparsifier.state == uninterrupted.sparsifier.state
 
 
 def test_the_state_of_a_callable_object_is_restored() -> None:
@@ -291,22 +293,22 @@ def test_the_state_of_a_callable_object_is_restored() -> None:
     assert saved["sl_lambdas"] == [{"slope": 0.25}]
 
 
-def test_a_state_shares_nothing() -> None:
-    scheduler = Halving(prepared(0.5))
+def test_a_state_shares_no_containers() -> None:
+    scheduler = HalvingScheduler(prepared(0.5))
     saved = scheduler.state_dict()
     before = copy.deepcopy(saved)
     run(scheduler, 2)
-    other = Halving(prepared(0.5))
-    other.load_state_dict(saved)
-    run(other, 1)
+    loaded = HalvingScheduler(prepared(0.5))
+    loaded.load_state_dict(saved)
+    run(loaded, 1)
     assert saved == before
     assert "sparsifier" not in saved
 
 
 def test_a_state_of_another_number_of_groups_is_refused() -> None:
-    saved = Halving(prepared(0.5, 0.5)).state_dict()
+    saved = HalvingScheduler(prepared(0.5, 0.5)).state_dict()
     with pytest.raises(ConfigError, match="must be of a sparsifier with 1 groups, got 2"):
-        Halving(prepared(0.5)).load_state_dict(saved)
+        HalvingScheduler(prepared(0.5)).load_state_dict(saved)
 
 
 def test_verbose_prints(capsys: pytest.CaptureFixture[str]) -> None:
@@ -314,8 +316,8 @@ def test_verbose_prints(capsys: pytest.CaptureFixture[str]) -> None:
     assert "group 0 is now 5.0000e-01" in capsys.readouterr().out
 
 
-def test_a_deep_copied_scheduler_drives_its_own_sparsifier() -> None:
-    scheduler = Halving(prepared(0.5))
-    twin = copy.deepcopy(scheduler)
-    run(twin, 1)
+def test_a_deep_copied_scheduler_has_its_own_sparsifier() -> None:
+    scheduler = HalvingScheduler(prepared(0.5))
+    duplicate = copy.deepcopy(scheduler)
+    run(duplicate, 1)
     assert levels_of(scheduler.sparsifier) == [0.5]

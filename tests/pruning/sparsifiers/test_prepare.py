@@ -1,4 +1,4 @@
-"""Preparing a model: what is found, what is refused, and that a refusal changes nothing."""
+"""Preparing a model: which tensors are masked, and that a refusal changes nothing."""
 
 from typing import Any
 
@@ -47,9 +47,7 @@ class Broken(FakeSparsity):
         ([{"tensor_fqn": "first.weight", "mask": torch.ones(2, 2)}], r"shape \(12, 8\)"),
     ],
 )  # fmt: skip
-def test_a_refusal_leaves_model_and_sparsifier_as_they_were(
-    config: list[Any], message: str
-) -> None:
+def test_a_refusal_changes_neither_model_nor_sparsifier(config: list[Any], message: str) -> None:
     model, sparsifier = MLP(), WeightNormSparsifier()
     with pytest.raises(ConfigError, match=message):
         sparsifier.prepare(model, config)
@@ -59,14 +57,14 @@ def test_a_refusal_leaves_model_and_sparsifier_as_they_were(
     sparsifier.prepare(model, named("first.weight"))
 
 
-def test_upstream_leaves_half_the_model_changed() -> None:
+def test_upstream_refuses_after_changing_part_of_the_model() -> None:
     upstream = pytest.importorskip("torch.ao.pruning")
     model = MLP()
     with pytest.raises(AttributeError, match="NoneType"):
         upstream.WeightNormSparsifier().prepare(model, named("first.weight", "frist.weight"))
 
 
-def test_a_parametrization_that_fails_is_rolled_back() -> None:
+def test_a_failing_parametrization_is_rolled_back() -> None:
     model = MLP()
     config = [*named("first.weight"), {"tensor_fqn": "last.weight", "parametrization": Broken}]
     with pytest.raises(RuntimeError, match="on purpose"):
@@ -74,7 +72,7 @@ def test_a_parametrization_that_fails_is_rolled_back() -> None:
     assert not is_masked(model)
 
 
-def test_a_root_linear_is_found() -> None:
+def test_a_root_linear_is_masked_by_default() -> None:
     model = nn.Linear(4, 4)
     sparsifier = WeightNormSparsifier()
     sparsifier.prepare(model, None)
@@ -82,12 +80,12 @@ def test_a_root_linear_is_found() -> None:
     assert sparsifier.groups[0]["module"] is model
 
 
-def test_a_subclass_of_linear_is_found() -> None:
-    class Mine(nn.Linear):
+def test_a_subclass_of_linear_is_masked_by_default() -> None:
+    class LinearSubclass(nn.Linear):
         pass
 
     sparsifier = WeightNormSparsifier()
-    sparsifier.prepare(nn.Sequential(Mine(4, 4), nn.ReLU()), None)
+    sparsifier.prepare(nn.Sequential(LinearSubclass(4, 4), nn.ReLU()), None)
     assert [group["tensor_fqn"] for group in sparsifier.groups] == ["0.weight"]
 
 
@@ -126,21 +124,21 @@ def test_a_second_prepare_of_one_sparsifier_is_refused() -> None:
     assert not parametrize.is_parametrized(model.last)
 
 
-def test_another_sparsifier_on_the_same_tensor_shares_its_one_mask() -> None:
-    model, one, other = MLP(), WeightNormSparsifier(1.0), NearlyDiagonalSparsifier()
-    one.prepare(model, named("first.weight"))
-    one.step()
-    other.prepare(model, named("first.weight"))
+def test_two_sparsifiers_on_a_tensor_share_its_mask() -> None:
+    model, first, second = MLP(), WeightNormSparsifier(1.0), NearlyDiagonalSparsifier()
+    first.prepare(model, named("first.weight"))
+    first.step()
+    second.prepare(model, named("first.weight"))
     (parametrization,) = model.first.parametrizations.weight
     assert parametrization.mask.all()
-    other.step()
+    second.step()
     assert torch.equal(parametrization.mask, torch.eye(12, 8))
 
 
-def test_a_failed_prepare_gives_a_shared_mask_back() -> None:
-    model, one = MLP(), WeightNormSparsifier(1.0)
-    one.prepare(model, named("first.weight"))
-    one.step()
+def test_a_failed_prepare_restores_a_shared_mask() -> None:
+    model, first = MLP(), WeightNormSparsifier(1.0)
+    first.prepare(model, named("first.weight"))
+    first.step()
     with pytest.raises(RuntimeError, match="on purpose"):
         WeightNormSparsifier().prepare(
             model,
@@ -158,7 +156,7 @@ def test_after_squash_it_may_prepare_again() -> None:
     assert (model.first.weight == 0).sum() == 48
 
 
-def test_a_config_overrides_the_defaults_and_shares_nothing_with_them() -> None:
+def test_a_config_overrides_the_defaults_and_is_not_changed() -> None:
     model, sparsifier = MLP(), WeightNormSparsifier(0.5)
     config = [{"tensor_fqn": ".first.weight", "sparsity_level": 0.9}, *named("last.weight")]
     sparsifier.prepare(model, config)
@@ -177,7 +175,7 @@ def test_buffers_can_be_masked() -> None:
     assert model.weight.tolist() == [[0, 0, 0, 0], [4, 5, 6, 7]]
 
 
-def test_other_parametrizations_stay() -> None:
+def test_other_parametrizations_are_kept() -> None:
     model = nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
     sparsifier = WeightNormSparsifier(0.5, (1, 1))
     sparsifier.prepare(model, named("weight"))

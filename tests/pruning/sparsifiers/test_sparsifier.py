@@ -1,4 +1,4 @@
-"""Masks on a model: what they apply, how they follow the model, what step and squash do."""
+"""Masks on a model: their values, how they follow the model, what step and squash do."""
 
 import copy
 import io
@@ -27,13 +27,19 @@ FIRST = [{"tensor_fqn": "first.weight"}]
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 
-class FirstRow(BaseSparsifier):
-    """Prunes the first row, and counts."""
+class FirstRowSparsifier(BaseSparsifier):
+    """Prunes the first row, and counts its updates."""
 
     def update_mask(self, module: nn.Module, tensor_name: str, **kwargs: Any) -> None:
         module.parametrizations[tensor_name][0].mask[0] = 0
         entry = self.state[kwargs["tensor_fqn"]]
         entry["step_count"] = entry.get("step_count", 0) + 1
+
+
+class FromDense(nn.Linear):
+    @classmethod
+    def from_dense(cls, module: nn.Linear) -> "FromDense":
+        return cls(module.in_features, module.out_features)
 
 
 def linear(weight: torch.Tensor) -> nn.Linear:
@@ -56,7 +62,7 @@ def mask_of(module: nn.Module) -> torch.Tensor:
 # --- masks ---------------------------------------------------------------------------------------
 
 
-def test_lower_level_brings_back_the_right_weights() -> None:
+def test_a_lower_level_keeps_the_largest_weights_again() -> None:
     weight = torch.arange(1.0, 9.0).view(1, 8)
     sparsifier = prepared(model := linear(weight), sparsity_level=0.875)
     sparsifier.step()
@@ -65,7 +71,7 @@ def test_lower_level_brings_back_the_right_weights() -> None:
     assert mask_of(model).tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]]
 
 
-def test_upstream_brings_back_wrong_ones() -> None:
+def test_upstream_keeps_wrong_weights_at_a_lower_level() -> None:
     upstream = pytest.importorskip("torch.ao.pruning")
     sparsifier = upstream.WeightNormSparsifier(0.875, (1, 1))
     model = linear(torch.arange(1.0, 9.0).view(1, 8))
@@ -77,20 +83,20 @@ def test_upstream_brings_back_wrong_ones() -> None:
 
 
 @given(st.lists(st.floats(-0.5, 1.5), min_size=1, max_size=5))
-def test_mask_forgets_its_past(levels: list[float]) -> None:
-    wandering, fresh = prepared(MLP()), prepared(MLP(), sparsity_level=levels[-1])
+def test_a_mask_does_not_depend_on_former_masks(levels: list[float]) -> None:
+    stepped_often, fresh = prepared(MLP()), prepared(MLP(), sparsity_level=levels[-1])
     for level in levels:
-        for group in wandering.groups:
+        for group in stepped_often.groups:
             group["sparsity_level"] = level
-        wandering.step()
+        stepped_often.step()
     fresh.step()
-    assert [group["module"].weight.tolist() for group in wandering.groups] == [
+    assert [group["module"].weight.tolist() for group in stepped_often.groups] == [
         group["module"].weight.tolist() for group in fresh.groups
     ]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_dtype_stays(dtype: torch.dtype) -> None:
+def test_the_dtype_is_kept(dtype: torch.dtype) -> None:
     model = MLP().to(dtype)
     sparsifier = prepared(model)
     sparsifier.step()
@@ -101,7 +107,7 @@ def test_dtype_stays(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("special", [float("inf"), float("-inf"), float("nan")])
-def test_a_pruned_entry_is_zero_whatever_it_was(special: float) -> None:
+def test_a_pruned_entry_is_zero_even_if_not_finite(special: float) -> None:
     model = linear(torch.tensor([[special, 1.0]]))
     sparsifier = NearlyDiagonalSparsifier(0)
     sparsifier.prepare(model, None)
@@ -112,7 +118,7 @@ def test_a_pruned_entry_is_zero_whatever_it_was(special: float) -> None:
 @pytest.mark.parametrize(
     "setting", [{}, {"zeros_per_block": 2}, {"sparsity_level": 1.0}, {"sparsity_level": 0.0}]
 )
-def test_mask_dtype_is_the_weights_in_every_configuration(setting: dict[str, Any]) -> None:
+def test_the_mask_has_the_weights_dtype_in_every_configuration(setting: dict[str, Any]) -> None:
     model = MLP()
     sparsifier = prepared(model, **{"sparse_block_shape": (1, 4), **setting})
     mask = mask_of(model.first)
@@ -151,7 +157,7 @@ def test_masks_follow_the_model_to_another_device() -> None:
     assert sparsifier.state["first.weight"]["mask"].is_meta
 
 
-def test_nearly_diagonal_refuses_before_it_touches_a_mask() -> None:
+def test_nearly_diagonal_refuses_before_any_mask_changes() -> None:
     model = MLP()
     sparsifier = NearlyDiagonalSparsifier()
     sparsifier.prepare(model, [*FIRST, {"tensor_fqn": "last.weight", "nearliness": 4}])
@@ -161,7 +167,7 @@ def test_nearly_diagonal_refuses_before_it_touches_a_mask() -> None:
     assert mask_of(model.last).all()
 
 
-def test_step_checks_every_setting_before_any_mask() -> None:
+def test_step_checks_every_setting_before_any_mask_changes() -> None:
     model = MLP()
     sparsifier = prepared(model)
     sparsifier.groups[-1]["sparsity_level"] = float("nan")
@@ -206,7 +212,7 @@ def test_a_compiled_model_sees_a_new_mask() -> None:
     torch.testing.assert_close(compiled(x), model(x))
 
 
-def test_gradient_reaches_kept_weights_only() -> None:
+def test_only_kept_weights_have_a_gradient() -> None:
     model, x = stepped()
     model(x).sum().backward()
     gradient = model.first.parametrizations.weight.original.grad
@@ -216,7 +222,7 @@ def test_gradient_reaches_kept_weights_only() -> None:
 # --- step and squash -----------------------------------------------------------------------------
 
 
-def test_step_is_off_while_updates_are_disabled() -> None:
+def test_a_step_changes_no_mask_while_updates_are_disabled() -> None:
     model = MLP()
     sparsifier = prepared(model)
     sparsifier.enable_mask_update = False
@@ -224,9 +230,9 @@ def test_step_is_off_while_updates_are_disabled() -> None:
     assert mask_of(model.first).all()
 
 
-def test_a_subclass_may_write_and_keep_state() -> None:
+def test_a_subclass_may_write_masks_and_store_state() -> None:
     model = MLP()
-    sparsifier = FirstRow()
+    sparsifier = FirstRowSparsifier()
     sparsifier.prepare(model, FIRST)
     sparsifier.step()
     sparsifier.step()
@@ -247,7 +253,7 @@ def test_squash_makes_the_zeros_permanent_and_keeps_the_parameter() -> None:
     assert type(model.first) is nn.Linear
 
 
-def test_squash_keeps_what_it_is_asked_to() -> None:
+def test_squash_keeps_the_named_params() -> None:
     model = MLP()
     sparsifier = WeightNormSparsifier(0.5)
     sparsifier.prepare(model, None)
@@ -275,7 +281,7 @@ def test_squash_refuses_unknown_names_and_squashes_nothing(
 
 
 @pytest.mark.parametrize("call", ["step", "squash_mask"])
-def test_after_squash_step_and_squash_say_so(call: str) -> None:
+def test_after_squash_step_and_squash_are_refused(call: str) -> None:
     sparsifier = prepared(MLP())
     sparsifier.squash_mask()
     with pytest.raises(ConfigError, match=f"{call}: first.weight must carry a mask"):
@@ -283,24 +289,19 @@ def test_after_squash_step_and_squash_say_so(call: str) -> None:
 
 
 @pytest.mark.parametrize("call", ["step", "squash_mask"])
-def test_before_prepare_step_and_squash_say_so(call: str) -> None:
+def test_before_prepare_step_and_squash_are_refused(call: str) -> None:
     with pytest.raises(ConfigError, match=f"{call}: must follow prepare"):
         getattr(WeightNormSparsifier(), call)()
 
 
 def test_convert_replaces_masked_children_only() -> None:
-    class Other(nn.Linear):
-        @classmethod
-        def from_dense(cls, module: nn.Linear) -> "Other":
-            return cls(module.in_features, module.out_features)
-
     model = MLP()
     sparsifier = WeightNormSparsifier()
     sparsifier.prepare(model, FIRST)
-    new = sparsifier.convert(model, mapping={nn.Linear: Other})
-    assert isinstance(new.first, Other)
+    new = sparsifier.convert(model, mapping={nn.Linear: FromDense})
+    assert isinstance(new.first, FromDense)
     assert type(new.last) is nn.Linear
-    assert not isinstance(model.first, Other)
+    assert not isinstance(model.first, FromDense)
 
 
 def test_the_base_is_abstract() -> None:
@@ -312,7 +313,7 @@ def test_repr_names_every_group() -> None:
     assert "first.weight" in repr(prepared(MLP()))
 
 
-def test_a_tied_parameter_stays_tied() -> None:
+def test_a_tied_parameter_is_still_tied_after_squash() -> None:
     model = nn.ModuleDict({"a": nn.Linear(4, 4), "b": nn.Linear(4, 4)})
     model["b"].weight = model["a"].weight
     sparsifier = WeightNormSparsifier(sparse_block_shape=(1, 1))
@@ -326,9 +327,9 @@ def test_a_tied_parameter_stays_tied() -> None:
 def test_a_deep_copied_model_steps_with_its_deep_copied_sparsifier() -> None:
     model = MLP()
     sparsifier = prepared(model)
-    twin_model, twin = copy.deepcopy((model, sparsifier))
-    twin.step()
-    assert not mask_of(twin_model.first).all()
+    model_copy, sparsifier_copy = copy.deepcopy((model, sparsifier))
+    sparsifier_copy.step()
+    assert not mask_of(model_copy.first).all()
     assert mask_of(model.first).all()
 
 
@@ -337,21 +338,15 @@ def test_a_masked_model_saves_and_loads_strictly() -> None:
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
     file.seek(0)
-    other = MLP()
-    prepared(other).step()
-    other.load_state_dict(torch.load(file), strict=True)
-    torch.testing.assert_close(other(x), model(x))
+    restored = MLP()
+    prepared(restored).step()
+    restored.load_state_dict(torch.load(file), strict=True)
+    torch.testing.assert_close(restored(x), model(x))
 
 
-def test_fake_sparsity_says_which_shapes_differ() -> None:
+def test_fake_sparsity_names_the_shapes_that_differ() -> None:
     with pytest.raises(ConfigError, match=r"mask \(2, 2\) and tensor \(2, 3\)"):
         FakeSparsity(torch.ones(2, 2))(torch.ones(2, 3))
-
-
-class FromDense(nn.Linear):
-    @classmethod
-    def from_dense(cls, module: nn.Linear) -> "FromDense":
-        return cls(module.in_features, module.out_features)
 
 
 def test_convert_keeps_a_shared_module_shared() -> None:
@@ -365,7 +360,7 @@ def test_convert_keeps_a_shared_module_shared() -> None:
     assert type(model[1]["b"]) is nn.Linear
 
 
-def test_a_convert_that_fails_changes_nothing() -> None:
+def test_a_failed_convert_changes_nothing() -> None:
     model = MLP()
     sparsifier = prepared(model)
     with pytest.raises(ConfigError, match="ReLU must have a from_dense"):
@@ -381,7 +376,7 @@ def test_importing_the_package_imports_nothing_of_torch_ao_on_its_own() -> None:
         "print([m for m in set(sys.modules) - before if m.startswith('torch.ao')])"
     )
     root = Path(__file__).parents[3]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"

@@ -13,11 +13,11 @@ from torch import nn
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning import BaseSparsifier, FakeSparsity, WeightNormSparsifier
-from tests.pruning.small_models import MLP, values
+from tests.pruning.small_models import MLP, assert_same, values
 
 
-class Halving(nn.Module):
-    """A parametrization of a person's own: masks, and halves."""
+class MaskedHalf(nn.Module):
+    """A parametrization of the caller's own: masks, and halves."""
 
     def __init__(self, mask: torch.Tensor) -> None:
         super().__init__()
@@ -52,27 +52,12 @@ def stepped(config: list[dict[str, Any]] | None = None) -> WeightNormSparsifier:
     return sparsifier
 
 
-def frozen(state_dict: dict[str, Any]) -> dict[str, Any]:
-    return copy.deepcopy(state_dict)
-
-
-def same(one: Any, other: Any) -> bool:
-    """Equality that reaches into containers and compares tensors by dtype and bits."""
-    if isinstance(one, torch.Tensor):
-        return one.dtype == other.dtype and torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
-
-
-def test_load_restores_bit_for_bit_and_leaves_the_callers_dict() -> None:
+def test_load_restores_bit_for_bit_and_does_not_change_the_callers_dict() -> None:
     saved = stepped().state_dict()
-    before, other = frozen(saved), prepared()
-    other.load_state_dict(saved)
-    assert same(saved, before)
-    assert same(other.state_dict(), before)
+    before, sparsifier = copy.deepcopy(saved), prepared()
+    sparsifier.load_state_dict(saved)
+    assert_same(saved, before)
+    assert_same(sparsifier.state_dict(), before)
 
 
 def test_upstream_empties_the_callers_dict() -> None:
@@ -84,23 +69,23 @@ def test_upstream_empties_the_callers_dict() -> None:
     assert "mask" not in saved["state"]["first.weight"]
 
 
-def test_a_second_load_restores_too() -> None:
-    saved, other = stepped().state_dict(), prepared()
+def test_a_second_load_restores_again() -> None:
+    saved, sparsifier = stepped().state_dict(), prepared()
     for _ in range(2):
-        other.load_state_dict(saved)
-        for group in other.groups:
+        sparsifier.load_state_dict(saved)
+        for group in sparsifier.groups:
             group["module"].parametrizations.weight[0].mask.fill_(1)
-        other.load_state_dict(saved)
-        assert same(other.state_dict(), saved)
+        sparsifier.load_state_dict(saved)
+        assert_same(sparsifier.state_dict(), saved)
 
 
 def test_loading_shares_nothing() -> None:
-    one, other = stepped(), prepared()
-    other.load_state_dict(one.state_dict())
-    other.groups[0]["sparsity_level"] = 0.0
-    other.step()
-    assert one.groups[0]["sparsity_level"] == 0.5
-    assert not one.state["first.weight"]["mask"].all()
+    saved_from, loaded = stepped(), prepared()
+    loaded.load_state_dict(saved_from.state_dict())
+    loaded.groups[0]["sparsity_level"] = 0.0
+    loaded.step()
+    assert saved_from.groups[0]["sparsity_level"] == 0.5
+    assert not saved_from.state["first.weight"]["mask"].all()
 
 
 def test_a_state_dict_is_a_snapshot() -> None:
@@ -115,13 +100,13 @@ def test_a_state_dict_is_a_snapshot() -> None:
 
 
 def test_states_compare_by_value() -> None:
-    one, other = stepped(), prepared()
-    assert one.state != other.state
-    other.load_state_dict(one.state_dict())
-    assert one.state == other.state
+    saved_from, loaded = stepped(), prepared()
+    assert saved_from.state != loaded.state
+    loaded.load_state_dict(saved_from.state_dict())
+    assert saved_from.state == loaded.state
 
 
-def test_the_mask_object_survives_a_load() -> None:
+def test_a_load_keeps_the_mask_object() -> None:
     model = MLP()
     sparsifier = prepared(model=model)
     mask = model.first.parametrizations.weight[0].mask
@@ -130,7 +115,7 @@ def test_the_mask_object_survives_a_load() -> None:
     assert not mask.all()
 
 
-def test_loading_masks_what_was_not_and_frees_what_is_not_named() -> None:
+def test_loading_adds_and_removes_masks() -> None:
     saved, model = stepped([{"tensor_fqn": "first.weight"}]).state_dict(), MLP()
     sparsifier = prepared([{"tensor_fqn": "last.weight"}], model)
     sparsifier.load_state_dict(saved)
@@ -139,7 +124,7 @@ def test_loading_masks_what_was_not_and_frees_what_is_not_named() -> None:
     assert [group["tensor_fqn"] for group in sparsifier.groups] == ["first.weight"]
 
 
-def test_a_mask_takes_device_and_dtype_of_the_weight() -> None:
+def test_a_loaded_mask_has_the_weights_dtype() -> None:
     model = MLP().to(torch.bfloat16)
     sparsifier = prepared(model=model)
     sparsifier.load_state_dict(stepped().state_dict())
@@ -160,7 +145,7 @@ def test_a_state_of_upstream_loads() -> None:
     assert torch.equal(mask.bool(), expected)
 
 
-def test_loading_before_prepare_says_so() -> None:
+def test_loading_before_prepare_is_refused() -> None:
     with pytest.raises(ConfigError, match="load_state_dict: must follow prepare"):
         WeightNormSparsifier().load_state_dict(stepped().state_dict())
 
@@ -172,10 +157,10 @@ def test_strict_refuses_an_unknown_tensor_and_changes_nothing() -> None:
     before = sparsifier.state_dict()
     with pytest.raises(ConfigError, match=r"frist\.weight"):
         sparsifier.load_state_dict(saved)
-    assert same(sparsifier.state_dict(), before)
+    assert_same(sparsifier.state_dict(), before)
 
 
-def test_without_strict_it_passes_over_and_reports_it() -> None:
+def test_without_strict_an_unknown_tensor_is_ignored_and_returned() -> None:
     saved = stepped().state_dict()
     saved["groups"][0]["tensor_fqn"] = "frist.weight"
     sparsifier = prepared()
@@ -184,7 +169,7 @@ def test_without_strict_it_passes_over_and_reports_it() -> None:
 
 
 @pytest.mark.parametrize("key", ["state", "groups"])
-def test_a_dict_that_is_no_state_is_refused(key: str) -> None:
+def test_a_state_without_one_of_its_keys_is_refused(key: str) -> None:
     saved = stepped().state_dict()
     del saved[key]
     with pytest.raises(ConfigError, match=key):
@@ -200,12 +185,12 @@ def test_a_mask_of_another_shape_is_refused_and_changes_nothing() -> None:
     assert sparsifier.state["first.weight"]["mask"].all()
 
 
-def test_a_custom_parametrization_survives_a_load() -> None:
-    saved = stepped([{"tensor_fqn": "first.weight", "parametrization": Halving}]).state_dict()
+def test_a_load_keeps_a_custom_parametrization() -> None:
+    saved = stepped([{"tensor_fqn": "first.weight", "parametrization": MaskedHalf}]).state_dict()
     model = MLP()
     sparsifier = prepared(model=model)
     sparsifier.load_state_dict(saved)
-    assert type(model.first.parametrizations.weight[0]) is Halving
+    assert type(model.first.parametrizations.weight[0]) is MaskedHalf
     assert len(model.first.parametrizations.weight) == 1
     assert not model.first.parametrizations.weight[0].mask.all()
 
@@ -222,26 +207,26 @@ def test_copies_keep_every_attribute(duplicate: Any) -> None:
     sparsifier.prepare(MLP(), None)
     sparsifier.enable_mask_update = True
     sparsifier.step()
-    twin = duplicate(sparsifier)
-    assert twin.colour == "blue"
-    assert twin.defaults == {"test": 3}
-    assert twin.enable_mask_update
-    assert twin._step_count == 1
-    assert twin.state == sparsifier.state
+    duplicated = duplicate(sparsifier)
+    assert duplicated.colour == "blue"
+    assert duplicated.defaults == {"test": 3}
+    assert duplicated.enable_mask_update
+    assert duplicated.step_count == 1
+    assert duplicated.state == sparsifier.state
 
 
-def test_an_unpickled_sparsifier_takes_up_where_it_was() -> None:
+def test_prepare_restores_an_unpickled_sparsifier() -> None:
     sparsifier = stepped()
-    twin = pickle.loads(pickle.dumps(sparsifier))
+    restored = pickle.loads(pickle.dumps(sparsifier))
     model = MLP()
-    twin.prepare(model)
+    restored.prepare(model)
     assert torch.equal(
         model.first.parametrizations.weight[0].mask, sparsifier.state["first.weight"]["mask"]
     )
-    assert [group["sparsity_level"] for group in twin.groups] == [0.5] * 3
+    assert [group["sparsity_level"] for group in restored.groups] == [0.5] * 3
 
 
-def test_an_unpickled_sparsifier_says_that_it_needs_a_model() -> None:
+def test_an_unpickled_sparsifier_needs_a_model() -> None:
     with pytest.raises(ConfigError, match="step: must follow prepare"):
         pickle.loads(pickle.dumps(stepped())).step()
 
@@ -253,12 +238,12 @@ def test_a_deep_copy_is_independent() -> None:
 
 
 def test_a_given_mask_is_copied() -> None:
-    given = torch.ones(12, 8)
-    stepped([{"tensor_fqn": "first.weight", "mask": given}])
-    assert given.all()
+    mask = torch.ones(12, 8)
+    stepped([{"tensor_fqn": "first.weight", "mask": mask}])
+    assert mask.all()
 
 
-def test_a_state_crosses_into_another_process(tmp_path: Path) -> None:
+def test_a_state_loads_in_another_process(tmp_path: Path) -> None:
     sparsifier = stepped()
     torch.save(sparsifier.state_dict(), tmp_path / "state.pt")
     script = (
@@ -270,7 +255,7 @@ def test_a_state_crosses_into_another_process(tmp_path: Path) -> None:
         "print(int(sum(e['mask'].sum() for e in s.state.values())))\n"
     )
     root = Path(__file__).parents[3]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "state.pt")],
         cwd=root,
         capture_output=True,
@@ -278,7 +263,7 @@ def test_a_state_crosses_into_another_process(tmp_path: Path) -> None:
         check=True,
     )
     kept = int(sum(entry["mask"].sum() for entry in sparsifier.state.values()))
-    assert int(done.stdout) == kept
+    assert int(process.stdout) == kept
 
 
 def test_masks_are_not_in_the_models_state_dict() -> None:
@@ -288,7 +273,7 @@ def test_masks_are_not_in_the_models_state_dict() -> None:
     assert isinstance(model.first.parametrizations.weight[0], FakeSparsity)
 
 
-def test_a_subclass_may_bring_its_own_state() -> None:
+def test_a_subclass_may_set_its_own_state() -> None:
     sparsifier = prepared()
     sparsifier.state = {"first.weight": {"epoch": 3, "mask": torch.zeros(12, 8)}}
     assert sparsifier.state["first.weight"]["epoch"] == 3

@@ -1,4 +1,4 @@
-"""WandaSparsifier against the paper's formula, its calibration, its state and its refusals."""
+"""WandaSparsifier: the paper's formula, calibration, state and refusals."""
 
 import copy
 import pickle
@@ -31,8 +31,8 @@ def pruned(layer: nn.Module, inputs: list[Tensor], **settings: Any) -> nn.Module
     return layer
 
 
-def by_the_paper(weight: Tensor, inputs: Tensor, level: float) -> Tensor:
-    """Which weights stay, one at a time."""
+def mask_of_the_paper(weight: Tensor, inputs: Tensor, level: float) -> Tensor:
+    """Return which weights are kept, computed element by element."""
     keep = torch.ones_like(weight, dtype=torch.bool)
     for i, row in enumerate(weight):
         norms = [float((inputs[:, j].double() ** 2).sum().sqrt()) for j in range(len(row))]
@@ -43,11 +43,11 @@ def by_the_paper(weight: Tensor, inputs: Tensor, level: float) -> Tensor:
 
 
 @given(st.integers(1, 5), st.integers(1, 9), st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]))
-def test_it_is_the_papers(rows: int, cols: int, level: float) -> None:
+def test_the_mask_is_that_of_the_papers_formula(rows: int, cols: int, level: float) -> None:
     weight, inputs = values(rows, cols), values(20, cols, seed=1)
     layer = linear(weight.tolist())
     pruned(layer, list(inputs.split(6)), sparsity_level=level)
-    assert torch.equal(layer.weight != 0, by_the_paper(weight, inputs, level))
+    assert torch.equal(layer.weight != 0, mask_of_the_paper(weight, inputs, level))
 
 
 def test_weights_compare_within_a_row() -> None:
@@ -62,7 +62,7 @@ def test_the_norm_is_not_squared() -> None:
     assert layer.weight.tolist() == [[0, 2.5]]
 
 
-def test_inputs_outweigh_weights() -> None:
+def test_large_inputs_keep_small_weights() -> None:
     layer = linear([[1.0, 2.0, 3.0, 4.0]])
     pruned(layer, [torch.tensor([[100.0, 10.0, 1.0, 0.1]])])
     assert layer.weight.tolist() == [[1, 2, 0, 0]]
@@ -75,7 +75,7 @@ def test_two_of_four() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precisions_sum_without_loss(dtype: torch.dtype) -> None:
+def test_inputs_in_half_precision_are_summed_exactly(dtype: torch.dtype) -> None:
     layer = nn.Linear(2, 1, bias=False).to(dtype)
     layer.weight.data.fill_(1)
     small, large = torch.tensor([[1.0, 0.0]], dtype=dtype), torch.tensor([[0.0, 20.0]], dtype=dtype)
@@ -91,7 +91,7 @@ def test_large_half_inputs_do_not_overflow() -> None:
     assert layer.weight.tolist() == [[0, 1]]
 
 
-def test_sums_survive_a_change_of_the_models_dtype() -> None:
+def test_sums_do_not_change_with_the_models_dtype() -> None:
     model, sparsifier = MLP(), WandaSparsifier()
     sparsifier.prepare(model, None)
     model(values(5, 8))
@@ -100,15 +100,15 @@ def test_sums_survive_a_change_of_the_models_dtype() -> None:
     assert torch.equal(sparsifier.state["first.weight"]["sum_of_squares"], sums)
 
 
-def test_sequences_count_every_position() -> None:
-    model, other = MLP(), MLP()
+def test_every_position_of_a_sequence_counts() -> None:
+    with_sequences, with_rows = MLP(), MLP()
     x = values(3, 5, 8)
-    pruned(model, [x])
-    pruned(other, [x.flatten(0, 1)])
-    assert torch.equal(model.first.weight, other.first.weight)
+    pruned(with_sequences, [x])
+    pruned(with_rows, [x.flatten(0, 1)])
+    assert torch.equal(with_sequences.first.weight, with_rows.first.weight)
 
 
-def test_it_watches_until_squash_and_leaves_no_trace() -> None:
+def test_squash_removes_observers_and_hooks() -> None:
     model, sparsifier = MLP(), WandaSparsifier()
     keys = model.state_dict().keys()
     sparsifier.prepare(model, [{"tensor_fqn": "first.weight"}])
@@ -119,37 +119,37 @@ def test_it_watches_until_squash_and_leaves_no_trace() -> None:
     assert model.state_dict().keys() == keys
 
 
-def test_calibration_is_saved_and_goes_on() -> None:
-    through, first = WandaSparsifier(), WandaSparsifier()
-    through.prepare(MLP(), None)
+def test_calibration_is_saved_and_continues() -> None:
+    uninterrupted, first = WandaSparsifier(), WandaSparsifier()
+    uninterrupted.prepare(MLP(), None)
     first.prepare(MLP(), None)
     for x in (values(4, 8), values(4, 8, seed=1)):
-        through.model(x)
+        uninterrupted.model(x)
     first.model(values(4, 8))
     second = WandaSparsifier()
     second.prepare(MLP(), None)
     second.load_state_dict(pickle.loads(pickle.dumps(first.state_dict())))
     second.model(values(4, 8, seed=1))
-    through.step()
+    uninterrupted.step()
     second.step()
-    assert second.state == through.state
+    assert second.state == uninterrupted.state
 
 
-def test_a_deep_copy_calibrates_by_itself() -> None:
+def test_a_deep_copy_has_its_own_calibration() -> None:
     sparsifier = WandaSparsifier()
     sparsifier.prepare(MLP(), None)
-    twin = copy.deepcopy(sparsifier)
-    twin.model(values(4, 8))
-    twin.step()
-    with pytest.raises(ConfigError, match=r"first\.weight must have seen inputs"):
+    duplicate = copy.deepcopy(sparsifier)
+    duplicate.model(values(4, 8))
+    duplicate.step()
+    with pytest.raises(ConfigError, match=r"first\.weight must have had inputs"):
         sparsifier.step()
 
 
-def test_step_without_calibration_touches_no_mask() -> None:
+def test_a_step_without_calibration_changes_no_mask() -> None:
     model, sparsifier = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), WandaSparsifier()
     sparsifier.prepare(model, None)
     model[0](values(2, 4))
-    with pytest.raises(ConfigError, match=r"1\.weight must have seen inputs"):
+    with pytest.raises(ConfigError, match=r"1\.weight must have had inputs"):
         sparsifier.step()
     assert sparsifier.state["0.weight"]["mask"].all()
 
@@ -170,7 +170,9 @@ def test_a_level_of_zero_needs_no_calibration() -> None:
         ({"tensor_fqn": "first.weight", "sparsity_level": float("inf")}, "finite"),
     ],
 )
-def test_what_it_cannot_prune_is_refused(entry: dict[str, Any], message: str) -> None:
+def test_tensors_and_settings_that_do_not_fit_are_refused(
+    entry: dict[str, Any], message: str
+) -> None:
     model = MLP()
     model.conv = nn.Conv1d(2, 2, 1)
     with pytest.raises(ConfigError, match=message):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sparsebench.pruning.sparsifiers.parametrization import has_mask, masking_of
+from sparsebench.pruning.sparsifiers.parametrization import has_mask, mask_parametrization
 from sparsebench.pruning.structured.channels import (
     Channels,
     ChannelTable,
@@ -129,7 +129,7 @@ class LstmLayer(Layer):
 
     def _kept_rows(self, name: str) -> Tensor:
         """Return which rows of a weight are not zero, bool, shape (4, hidden)."""
-        masking = masking_of(self.module, name) if has_mask(self.module, name) else None
+        masking = mask_parametrization(self.module, name) if has_mask(self.module, name) else None
         if isinstance(masking, GateSparsity):
             return masking.kept_rows()
         mask = row_mask(self.module, name)
