@@ -24,7 +24,7 @@ class GateProject:
 
     root: Path
     request: Request
-    said: list[str]
+    messages: list[str]
     sides: dict[str, str]  # commit to the folder that is its code
 
     @property
@@ -66,13 +66,13 @@ class GateProject:
 
     def measure(self, bench: str = ".", **changed: float) -> Record:
         request = replace(self.request, wanted=selection(bench, None), **changed)
-        return runner.run(self.project, request, Progress(self.said.append, lambda *_: None))
+        return runner.run(self.project, request, Progress(self.messages.append, lambda *_: None))
 
     def gate(self, bench: str = ".", **changed: float) -> GateResult:
         return gate_result(self.measure(bench, **changed))
 
 
-def lives(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     """Whether a process still runs; one that only waits to be reaped does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -81,9 +81,9 @@ def lives(pid: int) -> bool:
     return state != "Z"
 
 
-def by_name(found: GateResult) -> dict[str, Finding]:
+def by_name(result: GateResult) -> dict[str, Finding]:
     """The findings by name, without the benchmark file's."""
-    return {finding.name.removeprefix("suite."): finding for finding in found.findings}
+    return {finding.name.removeprefix("suite."): finding for finding in result.findings}
 
 
 @pytest.fixture

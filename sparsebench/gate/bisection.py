@@ -44,8 +44,8 @@ def bisect(
 ) -> Bisection:
     """Return the first of ``commits``, oldest first, that the gate finds bad.
 
-    The last commit is measured first: it must be bad. Of an undecided commit the neighbours are
-    measured instead.
+    The last commit is measured first: it must be bad. If a commit is undecided, its
+    neighbours are measured instead.
 
     Raises:
         SparsebenchError: there are no commits, or the last is not bad.

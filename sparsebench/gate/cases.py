@@ -9,12 +9,7 @@ from typing import Any, Final
 from sparsebench.errors import SparsebenchError, unknown_name
 from sparsebench.project.settings import compile_pattern
 
-MEASURED: Final = (
-    "time",
-    "memory",
-    "peakmemory",
-    "track",
-)  # asv's types
+MEASURED: Final = ("time", "memory", "peakmemory", "track")  # asv's types that a worker measures
 Reply = Mapping[str, Any]
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from sparsebench.gate.cases import BenchmarkCase
+from sparsebench.gate.findings import SIDES
 from sparsebench.gate.record import (
     Blocks,
     Control,
@@ -21,7 +22,7 @@ from sparsebench.gate.record import (
     Values,
 )
 from sparsebench.gate.verdicts import Task, remaining_tasks
-from sparsebench.gate.worker_process import SIDES, Launch, Pair, Reply
+from sparsebench.gate.worker_process import Launch, Pair, Reply
 from sparsebench.stats import round_error
 
 BLOCK_SECONDS: Final = 1e-3  # duration of a block, if a call is shorter
@@ -102,8 +103,9 @@ class Rounds:
         if not self._stopped(number, task.case, ready):
             if case.type == "time":
                 self._time(pair, number, task, ready)
-            else:
-                self._value(pair, number, task, case.timeout)
+            elif not self._stopped(number, task.case, replies := pair.both("value", case.timeout)):
+                values = {side: replies[side]["value"] for side in SIDES}
+                self.journal.add(Values(task.case, number, task.phase, **values))
         self._drop(pair, number, task.case, case.timeout)
 
     def _prepare(self, pair: Pair, case: BenchmarkCase, slowdown: float) -> dict[str, Reply]:
@@ -154,20 +156,22 @@ class Rounds:
         return any("failed" in reply or "skipped" in reply for reply in replies.values())
 
     def _time(self, pair: Pair, number: int, task: Task, ready: dict[str, Reply]) -> None:
-        """Measure blocks of both sides alternately until the round is precise enough."""
+        """Measure equal blocks of both sides alternately until the round is precise enough."""
         timeout = self.journal.record.plan.cases[task.case].timeout
-        block = _block(ready)
-        block["cpu"] = self.quietest_processor(pair, timeout) if block["single"] else None
-        del block["single"]
+        calls = max(reply["number"] for reply in ready.values())
+        wall = max(reply["wall"] / reply["number"] for reply in ready.values()) * calls
+        repeat = max(round(BLOCK_SECONDS / wall), 1)
+        is_single = max(reply["processors"] for reply in ready.values()) < SINGLE_PROCESSOR
+        cpu = self.quietest_processor(pair, timeout) if is_single else None
         if lost := [side for side in SIDES if side not in pair.running]:
             self._stopped(number, task.case, {side: {"failed": PROCESS_LOST} for side in lost})
             return
         order, seconds = "", list[float]()
-        wall = time.monotonic()
-        while not _is_precise_enough(order, seconds, time.monotonic() - wall):
+        start = time.monotonic()
+        while not _is_precise_enough(order, seconds, time.monotonic() - start):
             quadruple = _quadruple(pair.order, len(order))
             for side in quadruple:
-                reply = pair.sides[side].ask("block", timeout, **block)
+                reply = pair.sides[side].ask("block", timeout, number=calls, repeat=repeat, cpu=cpu)
                 if self._stopped(number, task.case, {side: reply}):
                     return
                 seconds.append(reply["seconds"])
@@ -177,7 +181,6 @@ class Rounds:
             reply = {"failed": f"its timer measured {wrong:.3g} s"}
             self._stopped(number, task.case, {"base": reply, "head": reply})
             return
-        calls, repeat = block["number"], block["repeat"]
         self.journal.add(
             Blocks(task.case, number, task.phase, order, tuple(seconds), calls, repeat)
         )
@@ -197,12 +200,6 @@ class Rounds:
             seconds[cpu] = reply.get("seconds", math.inf)
         return min(seconds, key=seconds.__getitem__, default=None)
 
-    def _value(self, pair: Pair, number: int, task: Task, timeout: float) -> None:
-        replies = pair.both("value", timeout)
-        if not self._stopped(number, task.case, replies):
-            values = {side: replies[side]["value"] for side in SIDES}
-            self.journal.add(Values(task.case, number, task.phase, **values))
-
     def _drop(self, pair: Pair, number: int, case: int, timeout: float) -> None:
         """Tear the case down in the workers, and measure control blocks."""
         dropped = pair.each("drop", timeout, {side: {} for side in pair.running})
@@ -221,14 +218,6 @@ class Rounds:
     def _doubt(self, case: int, text: str) -> None:
         if Doubt(case, text) not in self.journal.record.events:
             self.journal.add(Doubt(case, text))
-
-
-def _block(ready: dict[str, Reply]) -> dict[str, Any]:
-    """Return the size of a block, which is the same for both sides."""
-    number = max(reply["number"] for reply in ready.values())
-    wall = max(reply["wall"] / reply["number"] for reply in ready.values()) * number
-    single = max(reply["processors"] for reply in ready.values()) < SINGLE_PROCESSOR
-    return {"number": number, "repeat": max(round(BLOCK_SECONDS / wall), 1), "single": single}
 
 
 def _are_durations(seconds: list[float]) -> bool:

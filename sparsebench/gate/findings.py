@@ -22,6 +22,7 @@ class Verdict(StrEnum):
     UNCHANGED = "UNCHANGED"
 
 
+SIDES: Final = ("base", "head")
 DEFAULT_FAIL_ON: Final = frozenset(
     {Verdict.CHANGED_RESULT, Verdict.REGRESSED, Verdict.FAILED, Verdict.UNDECIDED}
 )

@@ -8,12 +8,14 @@ from functools import lru_cache
 from statistics import median
 from typing import Any
 
+from sparsebench.gate.findings import SIDES
 from sparsebench.gate.record import Blocks, Doubt, Event, Failure, Phase, Skip, Values
-from sparsebench.gate.worker_process import SIDES
 from sparsebench.stats import round_effect
 
 _LARGEST = sys.float_info.max
 _REPEATED = 2  # failures of a side after which it is not measured again
+
+_effect = lru_cache(maxsize=1 << 16)(round_effect)  # each round asks again for all earlier rounds
 
 
 @dataclass
@@ -95,11 +97,6 @@ def measurements_by_case(count: int, events: Iterable[Event]) -> list[CaseMeasur
             case Doubt():
                 measurements[event.case].doubts.append(event.text)
     return measurements
-
-
-@lru_cache(maxsize=1 << 16)  # each round asks again for all earlier rounds
-def _effect(order: str, seconds: tuple[float, ...]) -> float:
-    return round_effect(order, seconds)
 
 
 def is_number(value: object) -> bool:

@@ -147,6 +147,10 @@ class Record:
 class Journal:
     """A record on disk, to which events are added as they happen.
 
+    Attributes:
+        record: the plan and all events so far.
+        file: the open file, which is written line by line.
+
     Raises:
         SparsebenchError: it cannot be written; earlier events are kept.
     """
@@ -154,25 +158,25 @@ class Journal:
     def __init__(self, path: Path, record: Record) -> None:
         self.record = record
         self._path = path
-        with self.write_errors():
+        with self._write_errors():
             with atomic_path(path) as temporary:
                 temporary.write_text("\n".join(lines(record)) + "\n", encoding="utf-8")
-            self._file: TextIO = path.open("a", encoding="utf-8", buffering=1)
+            self.file: TextIO = path.open("a", encoding="utf-8", buffering=1)
 
     def add(self, *events: Event) -> None:
         """Add events, one line each."""
         for event in events:
             self.record.events.append(event)
-            with self.write_errors():
-                self._file.write(_line(event) + "\n")
+            with self._write_errors():
+                self.file.write(_line(event) + "\n")
 
     def close(self) -> None:
         """Close the file."""
-        with self.write_errors():
-            self._file.close()
+        with self._write_errors():
+            self.file.close()
 
     @contextmanager
-    def write_errors(self) -> Iterator[None]:
+    def _write_errors(self) -> Iterator[None]:
         """Raise a SparsebenchError that names the file for an OSError in the block."""
         try:
             yield

@@ -9,10 +9,10 @@ from pathlib import Path
 from sparsebench.errors import SparsebenchError
 from sparsebench.gate.cases import cases, unimportable, unsupported
 from sparsebench.gate.coordinator import OnCase, Rounds
-from sparsebench.gate.findings import Side
+from sparsebench.gate.findings import SIDES, Side
 from sparsebench.gate.record import Journal, Record, RunPlan, parse
 from sparsebench.gate.request import Request
-from sparsebench.gate.worker_process import SIDES, Launch, Pair, WorkerProcess
+from sparsebench.gate.worker_process import Launch, Pair, WorkerProcess
 from sparsebench.project.commits import differs, extract
 from sparsebench.project.installations import Installation, installed
 from sparsebench.project.settings import Project
@@ -37,7 +37,8 @@ def run(project: Project, request: Request, progress: Progress) -> Record:
     """
     log = project.root / ".asv" / "gate.log"
     installed_sides = install_sides(project, request, log, progress)
-    record = _unfinished_record(project, request)
+    path = _record_path(project, request)
+    record = _unfinished_record(path)
     with tempfile.TemporaryDirectory(prefix="sparsebench-gate-") as folder:
         started = launches(installed_sides, project.benchmarks, Path(folder), log)
         with Pair(started, record.rounds if record else 0) as pair:
@@ -45,13 +46,13 @@ def run(project: Project, request: Request, progress: Progress) -> Record:
                 progress.report(f"continuing an interrupted run after {record.rounds} rounds")
             else:
                 record = Record(run_plan(project, request, pair, started["base"], progress))
-            journal = Journal(_record_path(project, request), record)
+            journal = Journal(path, record)
             rounds = Rounds(journal, started, Path(folder))
             try:
                 rounds.run(request.budget, progress.on_case, pair)
             finally:
                 journal.close()
-    _delete_old(_record_path(project, request).parent)
+    _delete_old(path.parent)
     return record
 
 
@@ -75,9 +76,8 @@ def _record_path(project: Project, request: Request) -> Path:
     return project.root / ".asv" / "gate" / name
 
 
-def _unfinished_record(project: Project, request: Request) -> Record | None:
-    """Return the record of an interrupted run of the same request, if there is one."""
-    path = _record_path(project, request)
+def _unfinished_record(path: Path) -> Record | None:
+    """Return the record at ``path`` if it is that of an interrupted run."""
     if not path.is_file():
         return None
     try:

@@ -200,12 +200,11 @@ def _judgement(
 
 def _confirmed(judgement: Judgement, screened: Effect) -> Judgement:
     """Return the judgement of the confirmation, with a note on the screening."""
-    screening = f"looked {math.expm1(screened.value):+.1%} in {screened.count} rounds of screening"
+    screening = f"{math.expm1(screened.value):+.1%} in {screened.count} rounds of screening"
     if judgement.effect.count == 0:
-        return Judgement(
-            Verdict.UNDECIDED, screened, "confirm", f"{screening}; not measured again yet"
-        )
-    note = f"{screening}; these are fresh rounds"
+        note = f"{screening}; not confirmed in fresh rounds yet"
+        return Judgement(Verdict.UNDECIDED, screened, "confirm", note)
+    note = f"{screening}; the change is that of fresh rounds"
     return judgement._replace(note="" if judgement.verdict is Verdict.REGRESSED else note)
 
 

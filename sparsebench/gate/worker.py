@@ -123,7 +123,8 @@ class LoadedCase:
         """Return the benchmark's value; peak memory is measured in a child process."""
         if _kind(self.benchmark) == "peakmemory":
             return _in_child_process(self.benchmark.do_run)
-        value = _to_python(self.benchmark.do_run())
+        value = self.benchmark.do_run()
+        value = value.item() if hasattr(value, "item") else value  # numbers of NumPy and torch
         if (length := len(json.dumps(value))) > LONGEST_VALUE:
             raise ValueError(
                 f"tracks {length} characters, at most {LONGEST_VALUE} are stored; track a hash"
@@ -145,8 +146,8 @@ class CapturedOutput:
 
     def restore(self) -> None:
         """Restore the descriptors and streams that the worker began with."""
-        for number, kept in enumerate(self.copies, start=1):
-            os.dup2(kept, number)
+        for number, copy in enumerate(self.copies, start=1):
+            os.dup2(copy, number)
         for stream in self.streams:
             if not stream.closed:
                 stream.flush()
@@ -349,11 +350,6 @@ def _processor_time() -> float:
     return time.process_time() + sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
 
 
-def _to_python(value: Any) -> Any:
-    """Return numbers of NumPy and torch as Python's own, other values unchanged."""
-    return value.item() if hasattr(value, "item") else value
-
-
 def _one_line(error: BaseException) -> str:
     """Return the error's type and the first line of its text."""
     text = (str(error).strip().splitlines() or [""])[0][:300]
@@ -367,11 +363,7 @@ def _serve(requests: TextIO, replies: TextIO, root: str) -> None:
         reply = worker.answer(**json.loads(line))
         try:
             text = json.dumps(reply)
-        except (
-            TypeError,
-            ValueError,
-            RecursionError,
-        ) as error:  # a value that JSON cannot hold
+        except (TypeError, ValueError, RecursionError) as error:  # no JSON for a tracked value
             text = json.dumps({"failed": _one_line(error)})
         replies.write(text + "\n")
         replies.flush()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from uuid import uuid4
 
+from sparsebench.gate.findings import SIDES
 from sparsebench.project.installations import Installation
 from sparsebench.project.processes import kill_marked
 
@@ -22,7 +23,6 @@ _PROCESSORS: Final = 4  # candidates for the quietest one, before each case
 _MARK: Final = "SPARSEBENCH_WORKER"  # environment variable that child processes inherit
 _PADDING: Final = 4096  # bytes by which environments, and so the stack's address, differ
 
-SIDES: Final = ("base", "head")
 Reply = dict[str, Any]
 
 
@@ -72,7 +72,7 @@ class WorkerProcess:
             return reply
         alive = self._process.poll() is None
         if alive and not line:
-            alive = self._survives()
+            alive = self._is_still_running()
         code = self._process.returncode
         self.end()
         return {
@@ -137,7 +137,7 @@ class WorkerProcess:
                     break
         return line
 
-    def _survives(self) -> bool:
+    def _is_still_running(self) -> bool:
         """Return whether a process whose pipe has closed is still alive after a moment."""
         assert self._process
         with suppress(subprocess.TimeoutExpired):

@@ -156,7 +156,7 @@ def run_child(command: list[str], folder: Path, log: TextIO, on_line: OnLine | N
                 log.write(line)
                 if on_line:
                     on_line(line)
-        except BaseException:  # also Ctrl-C: no process that we started may survive
+        except BaseException:  # also Ctrl-C: no process that we started may remain
             # Asking asv to stop is not enough: interrupted, it waits for a fork server of another
             # process group that it does not end. Results are stored when a commit is done.
             kill_session(child.pid)

@@ -94,7 +94,7 @@ def find_commit(repository: Path, revision: str, where: str) -> Commit:
 
 
 def differs(repository: Path, commit: str, folder: Path) -> bool:
-    """Whether files below ``folder`` in the working tree are not as they are in ``commit``."""
+    """Return whether files below ``folder`` differ between the working tree and ``commit``."""
     listed = git(repository, "status", "--porcelain", "--", str(folder))
     return bool(listed) or bool(
         run_git(repository, "diff", "--quiet", commit, "HEAD", "--", str(folder)).returncode
@@ -102,7 +102,7 @@ def differs(repository: Path, commit: str, folder: Path) -> bool:
 
 
 def extract(repository: Path, commit: str, folder: Path, into: Path) -> Path | None:
-    """A copy, below ``into``, of ``folder`` as it is in ``commit``; None where it is not in it."""
+    """Copy ``folder`` of ``commit`` below ``into``; return its path, or None without one."""
     inside = folder.relative_to(repository)
     if run_git(repository, "cat-file", "-e", f"{commit}:{inside}").returncode:
         return None

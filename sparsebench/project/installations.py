@@ -108,7 +108,7 @@ def install_commit(
         code = run_child(command, project.root, output)
     if code:
         raise SparsebenchError(
-            f"commit {commit[:8]}: does not build or install; {reason(log)}; all of it: {log}"
+            f"commit {commit[:8]}: does not build or install; {reason(log)}; complete log: {log}"
         )
 
 

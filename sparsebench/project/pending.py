@@ -15,6 +15,9 @@ from sparsebench.results.asv.result_files import BenchmarkResult, load_result_fi
 
 Combination = tuple[str, ...]
 
+_PROCESS_SECONDS: Final = 0.12  # to start one, measured with launch method forkserver
+_LONGEST_ARGUMENT: Final = 120_000  # bytes; Linux takes 131,071
+
 
 @dataclass(frozen=True)
 class BenchmarkSelection:
@@ -119,17 +122,14 @@ def expected_seconds(entry: dict[str, Any]) -> float:
     if entry.get("type") != "time":
         return _PROCESS_SECONDS
     warmup, sample, repeat = (entry.get(key) for key in ("warmup_time", "sample_time", "repeat"))
-    samples = max(_or(sample, 0.01), 0.0) * (_or(repeat, 0) or 10)  # asv's own defaults
-    warm = _or(warmup, -1.0)
-    rounds = _or(entry.get("rounds"), 2)
+    # 0.01 s and 10 samples are asv's own defaults
+    samples = max(_number_or(sample, 0.01), 0.0) * (_number_or(repeat, 0) or 10)
+    warm = _number_or(warmup, -1.0)
+    rounds = _number_or(entry.get("rounds"), 2)
     return rounds * (_PROCESS_SECONDS + (warm if warm >= 0 else 0.1) + samples)
 
 
-_PROCESS_SECONDS: Final = 0.12  # to start one, measured with launch method forkserver
-_LONGEST_ARGUMENT: Final = 120_000  # bytes; Linux takes 131,071
-
-
-def _or(value: Any, default: float) -> float:
+def _number_or(value: Any, default: float) -> float:
     return float(value) if isinstance(value, int | float) else default
 
 

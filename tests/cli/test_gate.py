@@ -169,7 +169,7 @@ def test_a_commit_that_does_not_build_is_reported(
     assert gate("base") == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert re.match(r"sparsebench: commit [0-9a-f]{8}: does not build or install; ", error)
-    assert "all of it: " in error
+    assert "complete log: " in error
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from sparsebench.gate.findings import Verdict
-from tests.gate_project import GateProject, by_name, lives
+from tests.gate_project import GateProject, by_name, is_running
 
 GOOD = """
 def time_good():
@@ -37,15 +37,15 @@ def test_what_ends_a_worker_is_one_line_and_the_rest_is_judged(tiny: GateProject
         for name, (body, _) in ENDINGS.items()
     )
     tiny.benchmarks("import lib\ntimeout = 1\n" + bodies + GOOD)
-    found = by_name(tiny.gate())
+    findings = by_name(tiny.gate())
     for name, (_, reason) in ENDINGS.items():
         for kind in ("track", "time"):
-            finding = found[f"{kind}_{name}"]
+            finding = findings[f"{kind}_{name}"]
             assert finding.verdict is Verdict.FAILED, name
             assert not finding.on_both
             assert finding.notes == (f"fails at head: {reason}",)
-    assert found["track_good"].verdict is Verdict.UNCHANGED
-    assert found["time_good"].verdict is Verdict.UNCHANGED
+    assert findings["track_good"].verdict is Verdict.UNCHANGED
+    assert findings["time_good"].verdict is Verdict.UNCHANGED
 
 
 def test_what_fails_at_both_commits_is_reported_and_does_not_fail_the_gate(
@@ -119,9 +119,11 @@ class Skips:
     for seed in range(2):  # whatever the order
         tiny.journal.unlink(missing_ok=True) if seed else None
         result = tiny.gate("track|prints", budget=6)
-        found = by_name(result)
-        assert {f.name: f.notes for f in found.values() if f.verdict is not Verdict.UNCHANGED} == {}
-        assert found["track_prints_later"].head == 1
+        findings = by_name(result)
+        assert {
+            f.name: f.notes for f in findings.values() if f.verdict is not Verdict.UNCHANGED
+        } == {}
+        assert findings["track_prints_later"].head == 1
         assert result.skipped == 1
     assert "to stderr" in tiny.log
 
@@ -137,12 +139,12 @@ def track_1():
 track_2, track_3, track_4 = ((lambda f: f)(type(track_1)(
     track_1.__code__, track_1.__globals__, f"track_{n}")) for n in (2, 3, 4))
 """)
-    found = by_name(tiny.gate())
-    assert [f.verdict for f in found.values()] == [Verdict.UNCHANGED] * 4
-    assert [f.notes for f in found.values()] == [()] * 4
+    findings = by_name(tiny.gate())
+    assert [f.verdict for f in findings.values()] == [Verdict.UNCHANGED] * 4
+    assert [f.notes for f in findings.values()] == [()] * 4
 
 
-def test_nothing_a_benchmark_started_outlives_the_gate(tiny: GateProject) -> None:
+def test_nothing_that_a_benchmark_started_runs_after_the_gate(tiny: GateProject) -> None:
     pids = tiny.root / ".asv" / "pids"
     tiny.benchmarks(f"""
 import subprocess, threading, time
@@ -163,13 +165,13 @@ def track_leaves_a_thread():
     threading.Thread(target=time.sleep, args=(600,)).start()
     return 1
 """)
-    found = by_name(tiny.gate())
-    assert [f.verdict for f in found.values()] == [Verdict.UNCHANGED] * 3
-    assert found["track_leaves_a_thread"].notes == (
+    findings = by_name(tiny.gate())
+    assert [f.verdict for f in findings.values()] == [Verdict.UNCHANGED] * 3
+    assert findings["track_leaves_a_thread"].notes == (
         "leaves threads running; its processes were replaced",
     )
     started = list(map(int, pids.read_text().split()))
-    left = [pid for pid in started if lives(pid)]
+    left = [pid for pid in started if is_running(pid)]
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert len(started) == 4
@@ -202,8 +204,8 @@ class Cache:
     def time_it(self, cache):
         pass
 """)
-    found = by_name(tiny.gate("it$"))
-    assert {name: (f.verdict, f.notes) for name, f in found.items()} == {
+    findings = by_name(tiny.gate("it$"))
+    assert {name: (f.verdict, f.notes) for name, f in findings.items()} == {
         "BadSetup.track_it": (Verdict.FAILED, ("fails at head: AssertionError: in setup",)),
         "BadTeardown.track_it": (
             Verdict.UNCHANGED,

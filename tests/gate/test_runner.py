@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +11,14 @@ import pytest
 from sparsebench.errors import SparsebenchError
 from sparsebench.gate import runner
 from sparsebench.gate.cases import selection
-from sparsebench.gate.coordinator import Rounds
+from sparsebench.gate.coordinator import OnCase, Rounds
 from sparsebench.gate.findings import Verdict
-from sparsebench.gate.record import Blocks, Ended, Journal, Record
+from sparsebench.gate.record import Blocks, Ended, Record
 from sparsebench.gate.runner import Progress
 from sparsebench.gate.verdicts import gate_result
 from sparsebench.gate.worker_process import Pair
 from tests.conftest import git
-from tests.gate_project import GateProject, by_name, lives
+from tests.gate_project import GateProject, by_name, is_running
 
 TIMED = """
 import os
@@ -33,24 +32,23 @@ def track_pid():
 def time_it():
     sum(range(3000))
 """
-Tell = Callable[[int, int, int], None]
 
 
-def interrupted_at(round_number: int, error: type[BaseException] = KeyboardInterrupt) -> Tell:
-    def tell(number: int, done: int, cases: int) -> None:
+def interrupted_at(round_number: int, error: type[BaseException] = KeyboardInterrupt) -> OnCase:
+    def on_case(number: int, done: int, cases: int) -> None:
         if number == round_number:
             raise error
 
-    return tell
+    return on_case
 
 
 def interrupt_run(tiny: GateProject, error: type[BaseException] = KeyboardInterrupt) -> None:
-    progress = Progress(tiny.said.append, interrupted_at(2, error))
+    progress = Progress(tiny.messages.append, interrupted_at(2, error))
     with pytest.raises(error):
         runner.run(tiny.project, tiny.request, progress)
 
 
-def kept(tiny: GateProject) -> list[dict[str, object]]:
+def journal_rows(tiny: GateProject) -> list[dict[str, object]]:
     return [json.loads(line) for line in tiny.journal.read_text().splitlines()]
 
 
@@ -65,14 +63,14 @@ def test_an_interrupted_run_leaves_no_process_and_is_continued(timed: GateProjec
     interrupt_run(timed)
     pids = list(map(int, (timed.root / ".asv" / "pids").read_text().split()))
     assert len(pids) == 2
-    assert not any(map(lives, pids))
-    before = kept(timed)
+    assert not any(map(is_running, pids))
+    before = journal_rows(timed)
     assert before[-1]["event"] == "ended"
     assert before[-1]["why"] == "interrupted"
 
     record = timed.measure()
-    assert timed.said[-1] == "continuing an interrupted run after 2 rounds"
-    assert kept(timed)[: len(before)] == before
+    assert timed.messages[-1] == "continuing an interrupted run after 2 rounds"
+    assert journal_rows(timed)[: len(before)] == before
     ends = [event for event in record.events if isinstance(event, Ended)]
     assert [end.why for end in ends] == ["interrupted", "decided"]
     assert record.seconds == ends[0].seconds + ends[1].seconds
@@ -85,30 +83,33 @@ def test_a_run_that_was_killed_in_the_middle_of_a_line_is_continued(timed: GateP
     lines = timed.journal.read_text().splitlines()
     timed.journal.write_text("\n".join(lines[:-2]) + "\n" + lines[-2][:20])
     assert by_name(timed.gate())["time_it"].verdict is Verdict.UNCHANGED
-    assert kept(timed)[-1]["why"] == "decided"
+    assert journal_rows(timed)[-1]["why"] == "decided"
 
 
 def test_a_finished_run_is_measured_again(timed: GateProject) -> None:
     first, second = timed.measure(), timed.measure()
     assert first.events != second.events
-    assert "continuing" not in " ".join(timed.said)
+    assert "continuing" not in " ".join(timed.messages)
 
 
 def test_a_budget_that_is_spent_leaves_undecided(timed: GateProject) -> None:
-    found = timed.gate(budget=0.01)
-    assert by_name(found)["time_it"].verdict is Verdict.UNDECIDED
-    assert found.notes[-1] == "the budget was spent before everything was decided"
-    assert found.exit_code() == 3
+    result = timed.gate(budget=0.01)
+    assert by_name(result)["time_it"].verdict is Verdict.UNDECIDED
+    assert result.notes[-1] == "the budget was spent before everything was decided"
+    assert result.exit_code() == 3
 
 
 def test_no_space_left_is_one_line_that_names_the_file(
     timed: GateProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Journal, *events: object) -> None:
-        with self.write_errors(), Path("/dev/full").open("w") as full:
-            full.write("event")
+    full, measure = Path("/dev/full"), Rounds.run
 
-    monkeypatch.setattr(Journal, "add", refuse)
+    def run(self: Rounds, *arguments: object) -> None:
+        self.journal.close()
+        self.journal.file = full.open("w", buffering=1)
+        measure(self, *arguments)  # type: ignore[arg-type]  # passed on
+
+    monkeypatch.setattr(Rounds, "run", run)
     with pytest.raises(SparsebenchError) as raised:
         timed.measure()
     assert str(raised.value) == f"{timed.journal}: cannot be written; No space left on device"
@@ -118,7 +119,7 @@ def test_no_space_left_is_one_line_that_names_the_file(
 def test_a_record_that_cannot_be_begun_leaves_no_process(timed: GateProject) -> None:
     (timed.root / ".asv" / "gate").write_text("in the way")
     with pytest.raises(SparsebenchError, match=r"\.asv/gate.*: cannot be written; File exists"):
-        timed.measure()  # a worker that lives on is a ResourceWarning
+        timed.measure()  # a worker that is still running is a ResourceWarning
 
 
 def test_modules_and_benchmarks_of_one_commit_only(tiny: GateProject) -> None:
@@ -129,9 +130,9 @@ def test_modules_and_benchmarks_of_one_commit_only(tiny: GateProject) -> None:
     tiny.library("x = 1")
     (tiny.root / ".asv" / "head" / "new_module.py").touch()
     (tiny.root / ".asv" / "base" / "gone_module.py").touch()
-    found = by_name(tiny.gate())
+    findings = by_name(tiny.gate())
     missing = "ModuleNotFoundError: No module named "
-    assert {name: (f.verdict, *f.notes) for name, f in found.items()} == {
+    assert {name: (f.verdict, *f.notes) for name, f in findings.items()} == {
         "track_x": (Verdict.UNCHANGED,),
         "old.track_old": (Verdict.UNCHANGED,),
         "added.track_y": (Verdict.NEW, f"does not import at base: {missing}'new_module'"),
@@ -146,10 +147,10 @@ def test_a_benchmark_file_that_only_the_base_has_is_gone(tiny: GateProject) -> N
     git(tiny.root, "commit", "--quiet", "--amend", "--message", "with old")
     tiny.base_is_the_newest_commit()
     (tiny.root / "benchmarks" / "old.py").unlink()
-    found = by_name(tiny.gate())
-    assert found["old.track_old"].verdict is Verdict.GONE
-    assert found["old.track_old"].notes == ("does not exist at head",)
-    assert found["track_x"].verdict is Verdict.UNCHANGED
+    findings = by_name(tiny.gate())
+    assert findings["old.track_old"].verdict is Verdict.GONE
+    assert findings["old.track_old"].notes == ("does not exist at head",)
+    assert findings["track_x"].verdict is Verdict.UNCHANGED
 
 
 def test_the_package_of_benchmarks_itself_does_not_import_at_head(tiny: GateProject) -> None:
@@ -182,7 +183,7 @@ def test_a_case_that_is_spelled_otherwise_is_named_as_it_is(tiny: GateProject) -
         "def track_x(n, kind):\n    return 1\n"
         "track_x.params = [[1, 20], ['a']]\ntrack_x.param_names = ['n', 'device']\n"
     )
-    progress = Progress(tiny.said.append, lambda *_: None)
+    progress = Progress(tiny.messages.append, lambda *_: None)
     by_case = selection("track_x.n=20", None, ("--case", "suite.track_x(n=20,a)"))
     text = r"--case: unknown case 'suite\.track_x\(n=20,a\)'; near: suite\.track_x\(20, 'a'\), "
     with pytest.raises(SparsebenchError, match=text):
@@ -196,9 +197,9 @@ def test_a_case_that_is_spelled_otherwise_is_named_as_it_is(tiny: GateProject) -
 def test_a_module_that_imports_nowhere_is_reported_for_any_selection(tiny: GateProject) -> None:
     tiny.benchmarks("def track_x():\n    return 1\n")
     tiny.benchmarks("import nowhere\n", "never")
-    found = tiny.gate("track_x")
-    assert [finding.name for finding in found.findings] == ["suite.track_x"]
-    assert found.notes[:2] == (
+    result = tiny.gate("track_x")
+    assert [finding.name for finding in result.findings] == ["suite.track_x"]
+    assert result.notes[:2] == (
         "never: does not import at base: ModuleNotFoundError: No module named 'nowhere'",
         "never: does not import at head: ModuleNotFoundError: No module named 'nowhere'",
     )
@@ -219,13 +220,15 @@ def test_where_no_module_imports_the_reason_is_reported(tiny: GateProject) -> No
 def test_workers_that_are_killed_from_outside_are_replaced(
     timed: GateProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, block = [], Rounds.quietest_processor
+    killed: list[int] = []
+    quietest_processor = Rounds.quietest_processor
 
     def kill_first(rounds: Rounds, pair: Pair, timeout: float) -> int | None:
-        if not before:
-            before.append(pair.sides["base"].pid)
-            os.kill(before[0], signal.SIGKILL)
-        return block(rounds, pair, timeout)
+        pid = pair.sides["base"].pid
+        if not killed and pid:
+            killed.append(pid)
+            os.kill(pid, signal.SIGKILL)
+        return quietest_processor(rounds, pair, timeout)
 
     monkeypatch.setattr(Rounds, "quietest_processor", kill_first)
     finding = by_name(timed.gate())["time_it"]

@@ -15,11 +15,11 @@ from tests.gate.made_records import case, record
 
 
 def rounds(
-    place: int, changes: Iterable[float], phase: Phase = "screen", seconds: float = 1e-3
+    index: int, changes: Iterable[float], phase: Phase = "screen", seconds: float = 1e-3
 ) -> list[Event]:
     """A round a change, its blocks without any noise of their own."""
     return [
-        Blocks(place, number, phase, "BHHB", (seconds, h, h, seconds), 1, 1)
+        Blocks(index, number, phase, "BHHB", (seconds, h, h, seconds), 1, 1)
         for number, change in enumerate(changes)
         for h in [seconds * (1 + change)]
     ]
@@ -34,8 +34,8 @@ def only(made: Record) -> Finding:
     return finding
 
 
-def values(pairs: Iterable[tuple[Any, Any]], place: int = 0) -> list[Event]:
-    return [Values(place, n, "screen", base, head) for n, (base, head) in enumerate(pairs)]
+def values(pairs: Iterable[tuple[Any, Any]], index: int = 0) -> list[Event]:
+    return [Values(index, n, "screen", base, head) for n, (base, head) in enumerate(pairs)]
 
 
 def test_nothing_is_reported_and_screening_asked_for_below_the_least_number_of_rounds() -> None:
@@ -76,7 +76,7 @@ def test_slower_is_suspected_until_fresh_rounds_say_so_too() -> None:
     finding = only(made)
     assert finding.verdict is Verdict.UNDECIDED
     assert finding.notes == (
-        f"looked {finding.change:+.1%} in 4 rounds of screening; not measured again yet",
+        f"{finding.change:+.1%} in 4 rounds of screening; not confirmed in fresh rounds yet",
     )
     assert remaining_tasks(made) == [Task(0, "confirm")]
 
@@ -98,8 +98,8 @@ def test_a_suspect_that_fresh_rounds_do_not_confirm_is_unchanged_and_reported() 
     finding = only(made)
     assert finding.verdict is Verdict.UNCHANGED
     assert abs(finding.change or math.inf) < 0.01  # of the fresh rounds alone
-    assert finding.notes[0].startswith("looked +")
-    assert finding.notes[0].endswith("these are fresh rounds")
+    assert finding.notes[0].startswith("+")
+    assert finding.notes[0].endswith("screening; the change is that of fresh rounds")
 
 
 def test_families_have_separate_variances() -> None:
@@ -125,7 +125,9 @@ def test_among_many_unchanged_cases_chance_is_not_a_suspicion() -> None:
     rng = np.random.default_rng(5)
     cases = [case(f"time_{n}") for n in range(300)]
     events = [e for n in range(300) for e in rounds(n, list(rng.normal(0.03, 0.02, 5)))]
-    assert [one for one in remaining_tasks(record(cases, *events)) if one.phase == "confirm"] == []
+    assert [
+        task for task in remaining_tasks(record(cases, *events)) if task.phase == "confirm"
+    ] == []
 
 
 @pytest.mark.parametrize(
