@@ -1,4 +1,4 @@
-"""Made-up gates: what one finds, without measuring anything."""
+"""Synthetic results of gates and calibrations, without measurement."""
 
 from dataclasses import replace
 from typing import Any
@@ -54,7 +54,7 @@ def digest(case: str, verdict: Verdict, base: float | None, head: float | None) 
 
 
 def result(*findings: Finding, **fields: Any) -> GateResult:
-    """A gate that found this."""
+    """Return a gate's result with these findings."""
     given: dict[str, Any] = {
         "project": "sparsebench",
         "machine": "epyc-2core",
@@ -74,13 +74,13 @@ def quiet(count: int = 200, seed: int = 0) -> list[Finding]:
     rng = np.random.default_rng(seed)
     return [
         timed(
-            LONG[place % len(LONG)] + f",n={place // len(LONG)}" * (place >= len(LONG)),
+            LONG[index % len(LONG)] + f",n={index // len(LONG)}" * (index >= len(LONG)),
             Verdict.UNCHANGED,
             float(rng.normal(0, 0.006)),
             half=float(rng.uniform(0.008, 0.03)),
             detectable=float(rng.uniform(0.012, 0.04)),
         )
-        for place in range(count)
+        for index in range(count)
     ]
 
 
@@ -107,7 +107,7 @@ def one_of_each() -> GateResult:
 
 
 def calibration() -> Calibration:
-    """A calibration as one would hope for."""
+    """Return a calibration with high power and few false alarms."""
 
     def uniform(effect: float, gate: int, asv: int) -> Trial:
         return Trial(effect, 4, 976, 0, Tally(gate), Tally(asv), undecided=3, seconds=247.0)

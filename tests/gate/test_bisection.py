@@ -10,7 +10,7 @@ BASE = Side("b" * 40, "good")
 
 
 def commits(count: int) -> list[Side]:
-    return [Side(f"{place:040d}", f"commit {place}") for place in range(count)]
+    return [Side(f"{index:040d}", f"commit {index}") for index in range(count)]
 
 
 def result_of(verdict: Verdict, head: Side) -> GateResult:
@@ -23,23 +23,23 @@ def run(verdicts: str) -> tuple[Bisection, list[int]]:
     named = {"G": Verdict.UNCHANGED, "B": Verdict.REGRESSED, "?": Verdict.UNDECIDED}
     sides = commits(len(verdicts))
     steps: list[BisectionStep] = []
-    found = bisect(sides, lambda s: result_of(named[verdicts[sides.index(s)]], s), steps.append)
-    assert tuple(steps) == found.steps
-    return found, [sides.index(step.commit) for step in found.steps]
+    bisection = bisect(sides, lambda s: result_of(named[verdicts[sides.index(s)]], s), steps.append)
+    assert tuple(steps) == bisection.steps
+    return bisection, [sides.index(step.commit) for step in bisection.steps]
 
 
 @pytest.mark.parametrize("first_bad", range(9))
 def test_the_first_bad_commit_is_found_with_few_gates(first_bad: int) -> None:
-    found, gated = run("G" * first_bad + "B" * (9 - first_bad))
-    assert [side.subject for side in found.candidates] == [f"commit {first_bad}"]
+    bisection, gated = run("G" * first_bad + "B" * (9 - first_bad))
+    assert [side.subject for side in bisection.candidates] == [f"commit {first_bad}"]
     assert len(gated) == len(set(gated)) <= 5
 
 
 def test_undecided_commits_are_passed_over() -> None:
-    found, _ = run("GGG?BBB")
-    assert [side.subject for side in found.candidates] == ["commit 3", "commit 4"]
-    found, _ = run("G??GBBB")
-    assert [side.subject for side in found.candidates] == ["commit 4"]
+    bisection, _ = run("GGG?BBB")
+    assert [side.subject for side in bisection.candidates] == ["commit 3", "commit 4"]
+    bisection, _ = run("G??GBBB")
+    assert [side.subject for side in bisection.candidates] == ["commit 4"]
 
 
 def test_nothing_to_find_is_reported() -> None:
@@ -50,6 +50,6 @@ def test_nothing_to_find_is_reported() -> None:
 
 
 def test_a_single_commit_needs_one_gate() -> None:
-    found, gated = run("B")
+    bisection, gated = run("B")
     assert gated == [0]
-    assert len(found.candidates) == 1
+    assert len(bisection.candidates) == 1

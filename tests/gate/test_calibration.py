@@ -12,21 +12,22 @@ def measured(ratio: float) -> CaseMeasurements:
     """Blocks of which head took ``ratio`` times as long."""
     order = "BHHB" * 8
     seconds = tuple(
-        (1 + 0.001 * place) * (ratio if side == "H" else 1.0) for place, side in enumerate(order)
+        (1 + 0.001 * position) * (ratio if side == "H" else 1.0)
+        for position, side in enumerate(order)
     )
     return CaseMeasurements(blocks=[Blocks(0, 0, "screen", order, seconds, 1, 1)])
 
 
-def found(*verdicts: Verdict) -> GateResult:
+def result_of(*verdicts: Verdict) -> GateResult:
     findings = [
         Finding(f"m.time_{n}", (), (), "time", "seconds", v) for n, v in enumerate(verdicts)
     ]
     return GateResult("p", "m", "e", SIDE, SIDE, 0.05, 0.95, tuple(findings), seconds=2.0)
 
 
-def test_one_case_is_another_one_each_time() -> None:
-    one = Experiment(0.1, 5, one_case=True)
-    assert [one.slowdowns([3, 5, 8], run) for run in range(4)] == [
+def test_each_run_slows_another_single_case() -> None:
+    experiment = Experiment(0.1, 5, one_case=True)
+    assert [experiment.slowdowns([3, 5, 8], run) for run in range(4)] == [
         {3: 0.1},
         {5: 0.1},
         {8: 0.1},
@@ -37,7 +38,7 @@ def test_one_case_is_another_one_each_time() -> None:
 
 
 def test_finding_what_was_slowed_is_power_and_anything_else_an_alarm() -> None:
-    result = found(Verdict.REGRESSED, Verdict.REGRESSED, Verdict.UNDECIDED)
+    result = result_of(Verdict.REGRESSED, Verdict.REGRESSED, Verdict.UNDECIDED)
     gathered = [measured(1.2), measured(1.0), measured(1.2)]
     trial = scored(Experiment(0.1, 1), result, gathered, [0, 1, 2], {0: 0.1, 2: 0.1})
     assert (trial.slowed, trial.unslowed, trial.undecided) == (2, 1, 1)
@@ -46,7 +47,7 @@ def test_finding_what_was_slowed_is_power_and_anything_else_an_alarm() -> None:
 
 
 def test_runs_add_up() -> None:
-    result = found(Verdict.REGRESSED)
+    result = result_of(Verdict.REGRESSED)
     trial = scored(Experiment(0.0, 1), result, [measured(1.0)], [0], {})
     total = added(added(trial, trial), trial)
     assert (total.runs, total.unslowed, total.seconds) == (3, 3, 6.0)

@@ -43,11 +43,11 @@ def test_equal_values_of_any_kind_are_unchanged_and_others_refused(tiny: GatePro
         + "".join(track(f"same_{name}", value) for name, value in SAME.items())
         + "".join(track(name, value) for name, (value, _) in REFUSED.items())
     )
-    found = by_name(tiny.gate())
+    findings = by_name(tiny.gate())
     for name in SAME:
-        assert found[f"track_same_{name}"].verdict is Verdict.UNCHANGED, name
+        assert findings[f"track_same_{name}"].verdict is Verdict.UNCHANGED, name
     for name, (_, reason) in REFUSED.items():
-        finding = found[f"track_{name}"]
+        finding = findings[f"track_{name}"]
         assert finding.verdict is Verdict.FAILED
         assert finding.notes[0].startswith(f"fails at base: {reason}")
 
@@ -76,10 +76,10 @@ def test_a_declared_tolerance_is_applied(tiny: GateProject) -> None:
     tiny.benchmarks("import lib\n" + track("near", "lib.near") + track("far", "lib.far"))
     with (tiny.root / "benchmarks" / "suite.py").open("a") as file:
         file.write("track_near.tolerance = track_far.tolerance = 0.02\n")
-    found = by_name(tiny.gate())
-    assert found["track_near"].verdict is Verdict.UNCHANGED
-    assert found["track_far"].verdict is Verdict.CHANGED_RESULT
-    assert found["track_far"].rounds == 3
+    findings = by_name(tiny.gate())
+    assert findings["track_near"].verdict is Verdict.UNCHANGED
+    assert findings["track_far"].verdict is Verdict.CHANGED_RESULT
+    assert findings["track_far"].rounds == 3
 
 
 def test_everything_that_asv_lets_a_benchmark_declare(tiny: GateProject) -> None:
@@ -147,8 +147,8 @@ class Renamed:
     track_x.unit = "apples"
 """)
     result = tiny.gate(budget=60.0)  # a process a sample takes long
-    found = by_name(result)
-    verdicts = {name: finding.verdict for name, finding in found.items()}
+    findings = by_name(result)
+    verdicts = {name: finding.verdict for name, finding in findings.items()}
     both = ("""Params.track_both({}, "a'b")""", """Params.track_both({}, 'ü, "x"')""")
     assert verdicts == {
         **dict.fromkeys(
@@ -170,8 +170,8 @@ class Renamed:
         **dict.fromkeys([name.format(3) for name in both], Verdict.NEW),
     }
     assert result.skipped == 2
-    assert found["other.track_name"].unit == "apples"
-    assert found["Cached.track_cache"].head == 42
+    assert findings["other.track_name"].unit == "apples"
+    assert findings["Cached.track_cache"].head == 42
     blocks = [e for e in tiny.measure("Declared").events if hasattr(e, "number")]
     assert {block.number for block in blocks} == {3}
 
@@ -193,8 +193,8 @@ def track_other():
     return "x"
 track_other.type = "other"
 """)
-    found = by_name(tiny.gate())
-    assert {name: finding.verdict for name, finding in found.items()} == {
+    findings = by_name(tiny.gate())
+    assert {name: finding.verdict for name, finding in findings.items()} == {
         "track_memory": Verdict.CHANGED_RESULT,
         "track_time": Verdict.UNCHANGED,
         "track_other": Verdict.UNCHANGED,

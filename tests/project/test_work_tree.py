@@ -85,9 +85,9 @@ def test_a_folder_of_an_old_commit_is_extracted(repository: Repository, tmp_path
     old = commit("one")
     (folder / "a" / "b" / "c.txt").write_text("new")
     assert extract(folder, empty, folder / "a" / "b", tmp_path) is None
-    found = extract(folder, old, folder / "a" / "b", tmp_path)
-    assert found
-    assert (found / "c.txt").read_text() == "old"
+    extracted = extract(folder, old, folder / "a" / "b", tmp_path)
+    assert extracted
+    assert (extracted / "c.txt").read_text() == "old"
 
 
 @pytest.mark.parametrize("revision", ["--all", "HEAD~1..HEAD", "HEAD..."])
