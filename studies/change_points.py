@@ -115,7 +115,7 @@ def indices_in(row: Floats, method: Method) -> list[int]:
 
 
 def is_reverted(row: Floats, index: int) -> bool:
-    """Whether the three snapshots after the first one lie nearer to where it came from."""
+    """Return whether the three values after the first one are nearer to the level before."""
     before, after = row[max(index - 8, 0) : index], row[index + 1 : index + 4]
     if np.isnan(before).all() or np.isnan(after).all() or np.isnan(row[index]):
         return False

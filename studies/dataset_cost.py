@@ -180,7 +180,7 @@ def compacted(dataset: Path) -> Iterator[tuple[str, str]]:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def main(folder: Path) -> None:
-    """Measure in FOLDER, where the made-up history is put unless it is there (half a minute)."""
+    """Measure in FOLDER; the history is generated there first, in half a minute."""
     tree, dataset = folder / "history", folder / "dataset"
     if not (tree / "benchmarks.json").exists():
         click.echo(write_tree(tree), err=True)

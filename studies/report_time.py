@@ -1,4 +1,4 @@
-"""Time `sparsebench report` on a dataset: anew, again on the same data, and opening its first page.
+"""Time `sparsebench report` on a dataset: a first build, a second one, and opening pages.
 
 Memory is the peak over all processes together, each one's share of what they share (Linux only).
 """
@@ -26,7 +26,7 @@ def processes(pid: int) -> list[int]:
 
 
 def share(pid: int) -> int:
-    """KiB of memory, of what it shares with others its share."""
+    """KiB of memory, shared memory divided among its users."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:  # it ended meanwhile
@@ -76,8 +76,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder) / "site"
         report = [sys.executable, "-m", "sparsebench", "report", "--dataset", dataset]
-        timed("anew", [*report, "--into", str(site)])
-        timed("again", [*report, "--into", str(site)])
+        timed("first build", [*report, "--into", str(site)])
+        timed("second build", [*report, "--into", str(site)])
         size = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
         print(f"site: {size / 2**20:.0f} MiB")
         for page in (

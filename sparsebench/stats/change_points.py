@@ -62,7 +62,7 @@ def change_points(
 
     Args:
         logs: natural logarithms of the values, finite, in history order.
-        tolerance: the smallest relative change that matters; the whole interval lies beyond it.
+        tolerance: the smallest relative change that matters; the whole interval is beyond it.
         candidates: indices to judge; those of :func:`candidates`, unless given.
 
     Returns:

@@ -18,7 +18,7 @@ class CubicSL(BaseScheduler):
     Every argument is one value for all groups, or a list with one per group.
 
     Args:
-        init_sl: level at ``init_t``; may lie above the target.
+        init_sl: level at ``init_t``; may be above the target.
         init_t: epoch in which pruning starts.
         delta_t: from ``init_t`` on, masks are updated every ``delta_t`` epochs; in the others
             ``sparsifier.step()`` keeps them; at least 1.

@@ -103,7 +103,7 @@ class FlatWeightsHook:
     """
 
     def __call__(self, module: nn.LSTM, input: object, output: object) -> None:  # noqa: A002  # torch's name
-        """Detach the weights; the next call computes them anew."""
+        """Detach the weights; the next call computes them again."""
         module._flat_weights = [
             weight if weight is None else weight.detach() for weight in module._flat_weights
         ]

@@ -92,7 +92,7 @@ _DISTANCES: dict[object, Distance] = {None: euclidean, 1: manhattan, 2: euclidea
 class FPGMPruner(BaseStructuredSparsifier):
     """Prunes the filters (rows) whose distances to all other filters have the smallest sum.
 
-    Such a filter lies near the geometric median, and the others can replace it.
+    Such a filter is near the geometric median, and the others can replace it.
     ``round(sparsity_level * rows)`` are pruned; level 0 or less prunes none, 1 or more all. Equal
     sums: the lower index first.
 

@@ -513,7 +513,7 @@ def _draw_curves(axes: Axes, curves: Sequence[StepCurve], data: RegressionFigure
 
 
 def _apart(heights: list[float], least: float = 11.0) -> list[float]:
-    """Return the heights (pixels) moved to lie ``least`` apart, with the same mean."""
+    """Return the heights (pixels) moved so that they are ``least`` apart, with the same mean."""
     placed = list(heights)
     order = sorted(range(len(heights)), key=heights.__getitem__)
     for lower, upper in pairwise(order):

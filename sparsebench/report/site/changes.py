@@ -108,7 +108,7 @@ def shift_table(shifts: Sequence[Shift], links: CommitLinks) -> Table:
 
 
 def new_series_table(new_series: Sequence[NewSeries], links: CommitLinks) -> Table:
-    """Return a table of series that began anew: one row per machine, commit and reason."""
+    """Return a table of new series: one row per machine, commit and reason."""
     titles = columns(
         "machine", "from", "date", "cases", "benchmarks", "for example", "reason",
         numeric=("cases", "benchmarks"),

@@ -18,7 +18,7 @@ from sparsebench.report.site.page import SiteContext, page
 from sparsebench.report.site.table import Cell, Table, columns
 
 PATH = "index.html"
-_QUIET = "No lasting change was found in {searched} series; {short} have too few values to tell."
+_QUIET = "No lasting change was found in {searched} series; {short} have too few values."
 _EARLY = (
     "Nothing to search yet: a lasting change needs eight values of a case or more, measured in one "
     "way, and none of {searched} series has as many."

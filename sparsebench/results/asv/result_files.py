@@ -24,7 +24,7 @@ _CELLS: Final = ("result", "params", "version", "started_at", "duration", "sampl
 STATS: Final = ("ci_99_a", "ci_99_b", "q_25", "q_75", "number", "repeat")
 
 # asv writes one null for a benchmark of which nothing succeeded, however many combinations it has.
-# Nobody ran a benchmark with more than this; to expand it would fill the memory.
+# No benchmark has more than this; expanding more combinations would fill the memory.
 MAX_COMBINATIONS: Final = 1_000_000
 
 Strings = dict[str, str | None]

@@ -207,7 +207,7 @@ def _both(first: pc.Expression | None, second: pc.Expression | None) -> pc.Expre
 
 
 def _shared_machine_names(snapshot: Snapshot) -> MachineNames:
-    """Return names that tell machines of one name apart, "runner (cpu EPYC)", by their hardware.
+    """Return names that distinguish machines of one name by hardware: "runner (cpu EPYC)".
 
     What is not known of a machine is no difference: older files say less.
     """

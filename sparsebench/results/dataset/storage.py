@@ -3,7 +3,7 @@
 A file is written whole or not at all, and never changed after. In a folder it is written under a
 temporary name that no ``*.parquet`` pattern matches, then renamed. In an object store an object
 shows when it is complete. So readers and other writers need no lock. A writer that is killed leaves
-at worst a temporary file, which nobody reads and a later writer removes.
+at worst a temporary file, which is never read and which a later writer removes.
 """
 
 import os

@@ -125,7 +125,7 @@ def _array(values: list[Any], kind: pa.DataType, clean: Callable[[Any], Any]) ->
     """Return ``values`` as an array; if one of them is not of that kind, each of them cleaned."""
     try:
         if kind == pa.int64() and not set(map(type, values)) <= {int, type(None)}:
-            raise TypeError  # Arrow would cut off a fraction
+            raise TypeError  # Arrow would truncate a fraction
         return pa.array(values, kind)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         return pa.array([clean(value) for value in values], kind)

@@ -19,7 +19,7 @@ from sparsebench.results.table.encoding import take_column, take_texts
 from sparsebench.results.table.parameters import Combinations
 from sparsebench.results.table.schema import GRID, SCHEMA
 
-# Raised whenever the same asv file would give other rows, so that the next ingest writes them anew.
+# Raised when the same asv file would give other rows, so that the next ingest stores them again.
 ROWS_VERSION: Final = 2
 
 _BENCHMARK_COLUMNS: Final = ("benchmark", "param_names", "type", "unit", "direction")
