@@ -154,7 +154,7 @@ class ProcessExecutor(Executor):
             if self._stopped:
                 raise CancelledError
             process = subprocess.Popen(
-                [sys.executable, "-c", _CODE],
+                [sys.executable, "-P", "-c", _CODE],  # -P: no modules of the current folder
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**os.environ, "PYTHONPATH": paths},

@@ -108,6 +108,7 @@ def test_an_error_ends_the_processes_at_once() -> None:
     executor = ProcessExecutor(2)
     future = executor.submit(time.sleep, 3600)
     while not future.running():
+        assert not future.done()
         time.sleep(0.01)
     executor.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert isinstance(future.exception(), CancelledError | WorkerKilledError)
@@ -131,9 +132,10 @@ def wait_for_file(folder: Path, number: int) -> None:
 
 def test_workers_of_a_killed_process_end_without_a_message(tmp_path: Path) -> None:
     command = [sys.executable, "-c", ORPHANS, str(tmp_path)]
-    root = Path(__file__).parents[1]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=root) as process:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment) as process:
         while len(list(tmp_path.iterdir())) < 2:
+            assert process.poll() is None
             time.sleep(0.01)
         process.kill()
         process.wait()
@@ -147,3 +149,12 @@ def test_cores_are_those_that_this_process_may_use() -> None:
     assert 1 <= cores <= (os.cpu_count() or 1)
     if sys.platform == "linux":
         assert cores == len(os.sched_getaffinity(0))
+
+
+def test_modules_of_the_current_folder_are_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("secrets", "traceback", "pickle"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the current folder')")
+    monkeypatch.chdir(tmp_path)
+    assert run_all([partial(pow, 2, 3), partial(pow, 2, 4)], 2) == [8, 16]
