@@ -1,4 +1,4 @@
-"""Power curve of a calibration: the share of injected slow-downs that the gate and asv find."""
+"""Power curve of a calibration: the share of injected slow-downs that the gate and asv detect."""
 
 from collections.abc import Iterable
 from itertools import product
@@ -26,20 +26,20 @@ def plot_power(calibration: Calibration, into: Path, formats: Iterable[str]) -> 
     """
     with canvas.style():
         figure = _draw(calibration)
-        canvas.surround(figure, "What the gate finds", headline(calibration), _alarms(calibration))
+        canvas.surround(figure, "Detected slow-downs", headline(calibration), _alarms(calibration))
         return canvas.save(figure, into, NAME, describe_power(calibration), formats)
 
 
 def describe_power(calibration: Calibration) -> str:
     """Return a description for readers who cannot see the figure."""
     facts = [
-        f"{rule} finds {detected_text(_tally(trial, rule), trial)} of "
+        f"{rule} detects {detected_text(_tally(trial, rule), trial)} of "
         f"{100 * trial.effect:.3g} % slow-downs of {trial.kind}"
         for trial in ordered(calibration)
         if trial.slowed
         for rule in _RULES
     ]
-    return ". ".join(["Share found against injected slow-down", *facts, *_alarms(calibration)])
+    return ". ".join(["Share detected against injected slow-down", *facts, *_alarms(calibration)])
 
 
 def _draw(calibration: Calibration) -> Figure:
@@ -63,7 +63,7 @@ def _draw(calibration: Calibration) -> Figure:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda share, _position: f"{100 * share:.3g} %"))
     axes.set_xlabel("injected slow-down", fontsize=8)
-    axes.set_ylabel("found", fontsize=8)
+    axes.set_ylabel("share detected", fontsize=8)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02))
     return figure
 

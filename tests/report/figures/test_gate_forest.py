@@ -86,7 +86,7 @@ def test_the_power_curve_shows_the_share_found_and_the_false_alarms(tmp_path: Pa
     svg = path.read_text(encoding="utf-8")
     assert "gate, every case slowed" in svg
     assert "A/A, runs with a false alarm: gate 1 of 100 (0.0..5.4 %)" in svg
-    assert "gate finds 99.4 % of 10 % slow-downs of every case" in describe_power(calibration())
+    assert "gate detects 99.4 % of 10 % slow-downs of every case" in describe_power(calibration())
 
 
 def test_a_calibration_without_slow_downs_is_drawn_too(tmp_path: Path) -> None:
