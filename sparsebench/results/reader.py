@@ -88,28 +88,33 @@ def read_latest(
 ) -> pd.DataFrame:
     """Return what ``latest(read(...))`` returns, without a frame of all rows on the way."""
     chosen = list(columns or SCHEMA.names)
-    needed = list(dict.fromkeys([*chosen, *_SERIES, *_AGE]))
+    needed = list(dict.fromkeys([*chosen, *SERIES, *_AGE]))
     table = _matching_rows(dataset, needed, dict(filters), _latest_rows)
     return _to_frame(_latest_rows(table).select(chosen))
 
 
-_SERIES: Final = ["project", "machine", "env_name", "benchmark", "case"]
+SERIES: Final = ["project", "machine", "env_name", "benchmark", "case"]
 _AGE: Final = ["started_at", "commit_date"]  # the last one is compared first
 
 
-def latest(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the newest commit per project, machine, env_name, benchmark and case.
+def latest(frame: pd.DataFrame, series: Sequence[str] = SERIES) -> pd.DataFrame:
+    """Return the newest row of each series: per project, machine, env_name, benchmark and case.
 
-    Newest by commit_date; of equal dates the one that was started last. Rows keep their order.
+    Newest by commit_date; of equal dates the one that was started last, then the last row. Rows
+    keep their order.
+
+    Args:
+        frame: rows with ``commit_date`` and ``started_at``.
+        series: the columns that identify a series.
     """
-    codes = [np.asarray(pd.factorize(frame[name])[0], dtype=np.int64) for name in _SERIES]
+    codes = [np.asarray(pd.factorize(frame[name])[0], dtype=np.int64) for name in series]
     ages = [np.asarray(frame[name].astype("int64"), dtype=np.int64) for name in _AGE]
     return frame.iloc[_newest(codes, ages)]
 
 
 def _latest_rows(table: pa.Table) -> pa.Table:
     """Return the rows that `latest` returns; texts are dictionaries and need not be compared."""
-    columns = [table[name].unify_dictionaries().combine_chunks() for name in _SERIES]
+    columns = [table[name].unify_dictionaries().combine_chunks() for name in SERIES]
     codes = [column.indices.fill_null(-1).to_numpy() for column in columns]
     ages = [table[name].cast(pa.int64()).fill_null(-(2**63)).to_numpy() for name in _AGE]
     return table.take(pa.array(_newest(codes, ages)))

@@ -23,6 +23,7 @@ from sparsebench.report.site.page_cache import WrittenPage, page_key
 from sparsebench.report.site.pictures import PageImage, show
 from sparsebench.report.site.site_data import PAGE, SiteReader
 from sparsebench.report.site.table import Cell, Column, Table
+from sparsebench.results import latest
 
 MOST_ROWS: Final = 1000  # of the table
 MOST_ERRORS: Final = 5  # different error texts
@@ -211,10 +212,7 @@ def _ratio(value: float, before: float, history: BenchmarkHistory) -> Cell:
 
 def _errors(rows: pd.DataFrame) -> list[str]:
     """Return the errors of the cases whose newest run failed, most frequent first."""
-    run = rows[rows["status"] != "skipped"].sort_values(
-        ["commit_date", "started_at"], na_position="first", kind="stable"
-    )
-    newest = run.drop_duplicates(["machine", "benchmark", "case"], keep="last")
-    failed = newest[newest["status"].isin(["failed", "timeout"])]
+    newest_rows = latest(rows[rows["status"] != "skipped"], ["machine", "benchmark", "case"])
+    failed = newest_rows[newest_rows["status"].isin(["failed", "timeout"])]
     counts = failed["error"].fillna(failed["status"]).value_counts().head(MOST_ERRORS)
     return [f"{counted(int(count), 'case')}: {text}" for text, count in counts.items()]

@@ -12,13 +12,12 @@ from typing import Any, Final, Protocol
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from sparsebench.analysis.environments import superseded_environments, without_environments
 from sparsebench.analysis.history import COLUMNS as SEARCHED
 from sparsebench.analysis.history.machine_tables import combination_codes
 from sparsebench.report.site.machines import HARDWARE, VERSIONS
-from sparsebench.results import read
+from sparsebench.results import latest, read
 
 # The columns of a benchmark's page; comparisons of the newest rows need those of NEWEST.
 PAGE: Final = [
@@ -33,7 +32,6 @@ MOST_ROWS: Final = 100_000  # in memory at once, in a few columns
 
 _RUN: Final = ("project", "machine", "env_name", "commit_hash")
 _RUNS: Final = [*_RUN, "commit_date", *HARDWARE, *VERSIONS, "requirements", "env_vars"]
-_CASE: Final = ("project", "machine", "env_name", "benchmark", "case")
 
 Benchmark = tuple[str, str]  # project, name
 
@@ -180,23 +178,15 @@ def row_digests(rows: pd.DataFrame) -> dict[Benchmark, int]:
 def _newest_rows(read: SiteReader, ran: pd.DataFrame) -> pd.DataFrame:
     """Return the newest row per case with the columns `NEWEST`, of environments still measured."""
     over = superseded_environments(ran)
-    commits = set(without_environments(ran.iloc[_newest_positions(ran)], over)["commit_hash"])
+    commits = set(without_environments(latest(ran), over)["commit_hash"])
     counts = ran["benchmark"].value_counts().sort_index()
     sizes = {str(name): int(count) for name, count in counts.items() if count}
     parts = []
     for names in batches(sizes, 4 * MOST_ROWS):  # few of these rows are kept
         rows = read(NEWEST, names, commits)
         rows = without_environments(rows[rows["status"] != "skipped"], over)
-        parts.append(rows.iloc[_newest_positions(rows)])
+        parts.append(latest(rows))
     return pd.concat(parts, ignore_index=True)
-
-
-def _newest_positions(rows: pd.DataFrame) -> NDArray[np.int64]:
-    """Return the position of each case's newest row, by the commit's date, then by its start."""
-    times = [pd.DatetimeIndex(rows[name]).asi8 for name in ("started_at", "commit_date")]
-    order = np.lexsort(times)  # an unknown time is the lowest
-    series = combination_codes(rows, _CASE)[order]
-    return np.sort(order[~pd.Series(series).duplicated(keep="last").to_numpy()])
 
 
 @dataclass
