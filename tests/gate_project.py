@@ -72,15 +72,6 @@ class GateProject:
         return gate_result(self.measure(bench, **changed))
 
 
-def is_running(pid: int) -> bool:
-    """Whether a process still runs; one that only waits to be reaped does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
 def by_name(result: GateResult) -> dict[str, Finding]:
     """The findings by name, without the benchmark file's."""
     return {finding.name.removeprefix("suite."): finding for finding in result.findings}

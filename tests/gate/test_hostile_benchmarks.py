@@ -7,7 +7,8 @@ import time
 import pytest
 
 from sparsebench.gate.findings import Verdict
-from tests.gate_project import GateProject, by_name, is_running
+from sparsebench.project.processes import is_running
+from tests.gate_project import GateProject, by_name
 
 GOOD = """
 def time_good():

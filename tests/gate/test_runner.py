@@ -17,8 +17,9 @@ from sparsebench.gate.record import Blocks, Ended, Record
 from sparsebench.gate.runner import Progress
 from sparsebench.gate.verdicts import gate_result
 from sparsebench.gate.worker_process import Pair
+from sparsebench.project.processes import is_running
 from tests.conftest import git
-from tests.gate_project import GateProject, by_name, is_running
+from tests.gate_project import GateProject, by_name
 
 TIMED = """
 import os
