@@ -21,7 +21,13 @@ from sparsebench.errors import SparsebenchError
 from sparsebench.executor import WorkerKilledError, available_cores, run_all
 from sparsebench.results.asv.context import Context, load_context
 from sparsebench.results.asv.json_files import BadFileError, read_bytes
-from sparsebench.results.asv.result_files import find_result_files, load_result_file
+from sparsebench.results.asv.recordings import SUFFIX, recording_bytes
+from sparsebench.results.asv.result_files import (
+    ResultFile,
+    content_hash,
+    find_result_files,
+    load_result_file,
+)
 from sparsebench.results.dataset.compaction import resolve_conflicts
 from sparsebench.results.dataset.parquet_files import (
     HARDWARE_IDENTITY,
@@ -32,7 +38,7 @@ from sparsebench.results.dataset.parquet_files import (
 )
 from sparsebench.results.dataset.snapshot import Snapshot, take_snapshot
 from sparsebench.results.dataset.storage import Store, open_store
-from sparsebench.results.table.file_columns import file_columns
+from sparsebench.results.table.file_columns import Columns, columns_of_benchmarks
 from sparsebench.results.table.rows import ROWS_VERSION, RowBuilder
 
 # A batch is at most this much JSON; it takes some 410 MB of memory. Less than the smaller size is
@@ -49,7 +55,7 @@ class FileOutcome:
     Attributes:
         state: "stored", "unchanged" or "bad".
         rows: how many were stored.
-        problem: one line that starts with the path; None unless it is bad.
+        problem: one line that starts with the path; None unless it, or a recording of it, is bad.
         run: what was stored; None unless it was.
     """
 
@@ -130,7 +136,7 @@ def ingest(
         after = take_snapshot(store, snapshot)
         _check_stored(store, stored, after)
         conflicts = after.conflicts()
-        merged = sum(o.run is not None and o.run.key in conflicts for o in stored)
+        merged = sum(o.run is not None and after.key(o.run) in conflicts for o in stored)
         snapshot = resolve_conflicts(store, after)
     beside = dict.fromkeys(line for context in contexts.values() for line in context.problems)
     ordered = tuple(outcomes[path] for path in files)
@@ -150,7 +156,9 @@ def _unchanged_or_bad(
     def outcome(path: Path) -> FileOutcome | None:
         context = contexts[path.parent]
         try:
-            sha256 = hashlib.sha256(read_bytes(path)).hexdigest()
+            content = b"" if path.name.endswith(SUFFIX) else read_bytes(path)
+            recorded = recording_bytes(path)
+            sha256 = content_hash(content, hashlib.sha256(recorded).hexdigest() if recorded else "")
         except BadFileError as error:
             return FileOutcome(path, "bad", problem=str(error))
         run = runs.get(_origin(sha256, context))
@@ -300,17 +308,9 @@ def _add_source(source: Source, context: Context, layers: list[_Layer]) -> FileO
     path = source.path
     try:
         file = load_result_file(path)
-        columns = file_columns(file, context)
-        hardware = tuple(columns[name] for name in HARDWARE_IDENTITY)
-        run = Run(
-            MachineIdentity(columns["project"], columns["machine"], hardware),
-            file.commit_hash,
-            file.env_name,
-            source.sequence,
-            frozenset([_origin(file.sha256, context)]),
-            frozenset(result.name for result in file.benchmarks) - context.benchmarks.keys(),
-        )
-        layer = next((layer for layer in layers if run.key not in layer.runs), None)
+        columns = columns_of_benchmarks(file, context)
+        runs = _runs(source, file, columns, context)
+        layer = next((layer for layer in layers if not runs.keys() & layer.runs.keys()), None)
         if layer is None:
             layers.append(layer := _Layer(RowBuilder(context), {}))
         rows = layer.rows.add(file, columns)
@@ -321,8 +321,31 @@ def _add_source(source: Source, context: Context, layers: list[_Layer]) -> FileO
     except MemoryError:
         problem = f"{path}: too large for this machine's memory"
         return FileOutcome(path, "bad", problem=problem)
-    layer.runs[run.key] = run
-    return FileOutcome(path, "stored", rows, run=run)
+    layer.runs.update(runs)
+    problems = file.recording.problems
+    return FileOutcome(path, "stored", rows, next(iter(problems), None), next(iter(runs.values())))
+
+
+def _runs(
+    source: Source, file: ResultFile, columns: Sequence[Columns], context: Context
+) -> dict[RunKey, Run]:
+    """Return the runs of a result file by key: one, or one per GPU if recordings name several."""
+    listed = {result.name for result in file.benchmarks if result.recorded is None}
+    unknown = frozenset(listed) - context.benchmarks.keys()
+    origins = frozenset([_origin(file.sha256, context)])
+    runs = {}
+    for own in {id(own): own for own in columns}.values():
+        hardware = tuple(own[name] for name in HARDWARE_IDENTITY)
+        run = Run(
+            MachineIdentity(own["project"], own["machine"], hardware),
+            file.commit_hash,
+            file.env_name,
+            source.sequence,
+            origins,
+            unknown,
+        )
+        runs[run.key] = run
+    return runs
 
 
 def _check_stored(store: Store, outcomes: Sequence[FileOutcome], snapshot: Snapshot) -> None:

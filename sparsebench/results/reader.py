@@ -68,7 +68,8 @@ def read(
 
     Returns:
         A frame whose types do not depend on the rows. Times have the zone UTC, integers are pandas'
-        nullable ones, ``samples`` holds NumPy arrays, ``requirements`` and ``env_vars`` hold dicts.
+        nullable ones, ``samples`` holds NumPy arrays, ``requirements``, ``env_vars``, ``versions``
+        and ``gpu_states`` hold dicts.
         If machines share a name and differ in hardware, ``machine`` includes the hardware. The
         frame may be empty, but only if each filter alone matches something.
 
@@ -142,7 +143,7 @@ def _newest(codes: Sequence[Integers], ages: Sequence[Integers]) -> Integers:
 
 
 _INTEGERS: Final = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()}
-_OBJECTS: Final = ("requirements", "env_vars")
+_OBJECTS: Final = ("requirements", "env_vars", "versions", "gpu_states")
 
 
 def _to_frame(table: pa.Table, categories: bool = False) -> pd.DataFrame:

@@ -430,9 +430,9 @@ def test_temporary_files_of_killed_writers_are_removed_after_an_hour(tmp_path, v
 def test_a_newer_dataset_is_neither_read_nor_written(tmp_path, v2):
     dataset = tmp_path / "dataset"
     ingest([v2], dataset)
-    newer = SCHEMA.with_metadata({"sparsebench_schema": "3"}).empty_table()
+    newer = SCHEMA.with_metadata({"sparsebench_schema": "4"}).empty_table()
     pq.write_table(newer, dataset / "newer.parquet")
-    message = r"newer\.parquet: dataset schema version must be at most 2, got 3; update sparsebench"
+    message = r"newer\.parquet: dataset schema version must be at most 3, got 4; update sparsebench"
     for action in (lambda: read(dataset), lambda: ingest([v2], dataset)):
         with pytest.raises(SparsebenchError, match=message):
             action()

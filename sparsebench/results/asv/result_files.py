@@ -2,14 +2,15 @@
 
 Version 2 stores a benchmark as a row under ``result_columns``, with trailing nulls dropped. Version
 1 stores it as a bare number, or as a dict of result, params, samples and stats. Both become a
-`BenchmarkResult`.
+`BenchmarkResult`. So does each case of a recording beside the file.
 """
 
 import hashlib
+import itertools
 import math
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,6 +18,14 @@ from typing import Any, Final, NamedTuple
 from sparsebench.errors import SparsebenchError
 from sparsebench.files import FileSearch, find_files
 from sparsebench.results.asv.json_files import BadFileError, check_version, parse_object, read_bytes
+from sparsebench.results.asv.recordings import (
+    SUFFIX,
+    RecordedCase,
+    Recording,
+    load_recording,
+    orphaned,
+    run_of,
+)
 
 VERSIONS: Final = (1, 2)
 NOT_RESULTS: Final = frozenset({"benchmarks.json", "machine.json", "asv.conf.json"})
@@ -38,6 +47,7 @@ class BenchmarkResult(NamedTuple):  # not a dataclass: a fleet's history makes h
         duration: seconds, over all combinations and rounds.
         stats: one sequence per name in `STATS`.
         problem: what makes it unusable; it is then one failed row.
+        recorded: the case that it is made from; None if it is asv's.
     """
 
     name: str
@@ -49,6 +59,7 @@ class BenchmarkResult(NamedTuple):  # not a dataclass: a fleet's history makes h
     samples: Sequence[Any] = (None,)
     stats: tuple[Sequence[Any], ...] = ((None,),) * len(STATS)
     problem: str | None = None
+    recorded: RecordedCase | None = None
 
 
 @dataclass(frozen=True)
@@ -56,8 +67,10 @@ class ResultFile:
     """One asv result file: what one machine measured of one commit in one environment.
 
     Attributes:
+        sha256: of the file and of its recordings.
         commit_date: ms since 1970.
         params: fields of the machine, and requirements.
+        recording: what the measuring processes recorded beside the file.
     """
 
     path: Path
@@ -71,10 +84,13 @@ class ResultFile:
     requirements: Strings
     env_vars: Strings
     benchmarks: tuple[BenchmarkResult, ...]
+    recording: Recording = field(default_factory=Recording)
 
 
 def find_result_files(source: Path) -> FileSearch:
-    """Return the JSON files at or under ``source`` that may hold results.
+    """Return the files at or under ``source`` that may hold results.
+
+    These are asv's JSON files, and recordings with cases that have no such file beside them.
 
     Raises:
         SparsebenchError: ``source`` does not exist, cannot be read, or holds no such file.
@@ -83,7 +99,13 @@ def find_result_files(source: Path) -> FileSearch:
         raise SparsebenchError(f"{source}: no such file or folder; give an asv results folder")
     if not source.is_dir():
         return FileSearch([source], {})
-    search = find_files(source, lambda name: name.endswith(".json") and name not in NOT_RESULTS)
+    search = find_files(
+        source,
+        lambda name: name.endswith((".json", SUFFIX)) and name not in NOT_RESULTS,
+    )
+    recordings = [path for path in search.files if path.name.endswith(SUFFIX)]
+    unneeded = set(recordings) - set(orphaned(recordings))
+    search = FileSearch([path for path in search.files if path not in unneeded], search.problems)
     if not search.files:
         for problem in search.problems.values():
             raise SparsebenchError(f"{problem}; no asv result (*.json) beside it")
@@ -94,11 +116,14 @@ def find_result_files(source: Path) -> FileSearch:
 
 
 def load_result_file(path: Path) -> ResultFile:
-    """Read one asv result file.
+    """Read one asv result file with its recordings, or a recording without a result file.
 
     Raises:
         BadFileError: it cannot be read, is not JSON, is no asv result, or has an unknown version.
     """
+    recording = load_recording(path)
+    if path.name.endswith(SUFFIX):
+        return _recording_alone(path, recording)
     content = read_bytes(path)
     data = parse_object(path, content)
     version = check_version(path, data, VERSIONS)
@@ -111,7 +136,7 @@ def load_result_file(path: Path) -> ResultFile:
     env_name = _text(data.get("env_name")) or path.stem.partition("-")[2] or path.stem
     return ResultFile(
         path=path,
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=content_hash(content, recording.sha256),
         commit_hash=commit,
         commit_date=_milliseconds(data.get("date")),
         env_name=env_name,
@@ -120,7 +145,67 @@ def load_result_file(path: Path) -> ResultFile:
         python=_text(data.get("python")),
         requirements=_strings(data.get("requirements")),
         env_vars=_strings(data.get("env_vars")),
-        benchmarks=tuple(benchmarks),
+        benchmarks=tuple(_with_recorded(benchmarks, recording)),
+        recording=recording,
+    )
+
+
+def content_hash(content: bytes, recording: str) -> str:
+    """Return the SHA-256 of a result file's content; of recordings too, if there are any."""
+    digest = hashlib.sha256(content).hexdigest()
+    return hashlib.sha256(f"{digest}{recording}".encode()).hexdigest() if recording else digest
+
+
+def _recording_alone(path: Path, recording: Recording) -> ResultFile:
+    """Return a recording as a result file; it says itself what asv's JSON would say."""
+    facts = run_of(recording, path)
+    return ResultFile(
+        path=path,
+        sha256=content_hash(b"", recording.sha256),
+        commit_hash=str(facts["commit"]),
+        commit_date=_milliseconds(facts.get("commit_date")),
+        env_name=str(facts["env_name"]),
+        machine=_text(facts.get("machine")),
+        params={},
+        python=_text(facts.get("python")),
+        requirements={},
+        env_vars={},
+        benchmarks=tuple(_with_recorded((), recording)),
+        recording=recording,
+    )
+
+
+def _with_recorded(
+    benchmarks: Iterable[BenchmarkResult], recording: Recording
+) -> Iterator[BenchmarkResult]:
+    """Yield asv's benchmarks without those that repeat recorded cases, then the recorded cases.
+
+    asv's number for such a case is the median of the recorded samples, or says that it failed.
+    """
+    recorded = {(case.asv_name, case.params) for case in recording.cases}
+    names = {name for name, _ in recorded}
+    for result in benchmarks:
+        pairs = zip(itertools.product(*result.params), result.values, strict=False)
+        measured = [params for params, value in pairs if value == value]  # NaN: not measured
+        if result.name in names and all((result.name, params) in recorded for params in measured):
+            continue
+        yield result
+    for case in recording.cases:
+        yield _recorded_result(case)
+
+
+def _recorded_result(case: RecordedCase) -> BenchmarkResult:
+    stats = case.stats
+    return BenchmarkResult(
+        name=case.benchmark,
+        params=tuple((value,) for value in case.params),
+        version=case.version,
+        started_at=case.time,
+        duration=case.duration,
+        values=(case.value,),
+        samples=(list(case.values),) if case.sampled and case.values else (None,),
+        stats=tuple((stats.get(name),) for name in STATS),
+        recorded=case,
     )
 
 

@@ -109,7 +109,7 @@ def rewrite(store: Store, snapshot: Snapshot, names: Sequence[str]) -> None:
     runs_of = defaultdict(list)  # by project and machine
     for run in merge_runs(run for file in files for run in file.runs):
         runs_of[run.machine.project, run.machine.name].append(run)
-    rows = _merge_rows(files, tables)
+    rows = _merge_rows(snapshot, files, tables)
     obsolete = [*names, *(n for file in files for n in file.replaces if n in snapshot.replaced)]
     for owner, runs in runs_of.items():
         if len(runs_of) == 1:
@@ -138,17 +138,20 @@ def read_encoded(store: Store, file: DatasetFile) -> pa.Table | None:
     return encode_table(table.select(SCHEMA.names))
 
 
-def _merge_rows(files: Sequence[DatasetFile], tables: Sequence[pa.Table]) -> pa.Table:
+def _merge_rows(
+    snapshot: Snapshot, files: Sequence[DatasetFile], tables: Sequence[pa.Table]
+) -> pa.Table:
     """Return the rows of several files; only runs that are in several need the conflict rule."""
-    counts: Counter[RunKey] = Counter(run.key for file in files for run in file.runs)
+    canonical = snapshot.canonical
+    sequences = [snapshot.sequences(file) for file in files]
+    counts: Counter[RunKey] = Counter(key for numbers in sequences for key in numbers)
     conflicts = {key for key, count in counts.items() if count > 1}
     if not conflicts:
         return pa.concat_tables(tables)
-    masks = [pa.array([key in conflicts for key in run_keys(table)]) for table in tables]
-    sequences = [{run.key: run.sequence for run in file.runs} for file in files]
+    masks = [pa.array([key in conflicts for key in run_keys(table, canonical)]) for table in tables]
     parts = [table.filter(mask) for table, mask in zip(tables, masks, strict=True)]
     rest = [table.filter(pc.invert(mask)) for table, mask in zip(tables, masks, strict=True)]
-    return pa.concat_tables([*rest, resolve(parts, sequences)])
+    return pa.concat_tables([*rest, resolve(parts, sequences, canonical)])
 
 
 def _sort_rows(table: pa.Table) -> pa.Table:

@@ -6,7 +6,7 @@ it unless it says less:
 
 - The same measurement again (same start, same value) changes nothing, unless more is now known of
   how it was measured: asv's benchmarks.json describes today's benchmark, the first ingest read the
-  one that ran.
+  one that ran. A recording beside the file may have come later.
 - A skipped row replaces only a skipped row: asv writes NaN for each case that a partial run did not
   select.
 - A failed or timed-out row replaces a value only if it was started later, with the same version of
@@ -27,7 +27,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sparsebench.results.dataset.parquet_files import RunKey, run_keys
+from sparsebench.results.dataset.parquet_files import Canonical, RunKey, run_keys
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,18 @@ class _Row:
     details: int
 
 
-def resolve(parts: Sequence[pa.Table], sequences: Sequence[Mapping[RunKey, int]]) -> pa.Table:
+def resolve(
+    parts: Sequence[pa.Table], sequences: Sequence[Mapping[RunKey, int]], canonical: Canonical
+) -> pa.Table:
     """Return one row per case, in the order of the parts.
 
     Args:
         parts: tables with all columns of `SCHEMA`, of equal types.
         sequences: for each part, the sequence number of each run, by `run_keys`.
+        canonical: see `canonical_machines`.
     """
     current: dict[tuple[Any, ...], _Row] = {}
-    for row, key in sorted(_rows(parts, sequences), key=lambda pair: pair[0].sequence):
+    for row, key in sorted(_rows(parts, sequences, canonical), key=lambda pair: pair[0].sequence):
         old = current.pop(key, None)  # so that rows are in the order of the newest source
         current[key] = row if old is None or _replaces(row, old) else old
     usable = {key[:2] for key in current if key[2] is not None}
@@ -95,7 +98,7 @@ def _later(row: _Row, old: _Row) -> bool:
 
 
 def _rows(
-    parts: Sequence[pa.Table], sequences: Sequence[Mapping[RunKey, int]]
+    parts: Sequence[pa.Table], sequences: Sequence[Mapping[RunKey, int]], canonical: Canonical
 ) -> list[tuple[_Row, tuple[Any, ...]]]:
     """Return rows with their keys: run, benchmark, parameters, and a number.
 
@@ -110,7 +113,7 @@ def _rows(
         sampled = pc.fill_null(pc.greater(pc.list_value_length(table["samples"]), 0), False)
         counts: defaultdict[RunKey, Counter[Any]] = defaultdict(Counter)
         for run, benchmark, params, *fields in zip(
-            run_keys(table),
+            run_keys(table, canonical),
             *columns.values(),
             table["started_at"].cast(pa.int64()).to_pylist(),
             sampled.to_pylist(),
@@ -126,9 +129,14 @@ def _rows(
 
 
 def _details(table: pa.Table) -> list[int]:
-    """Return how many of unit, parameter names and fingerprint, beyond the runner, are there."""
-    columns = (table[name].to_pylist() for name in ("unit", "param_names", "fingerprint"))
+    """Return how many of unit, names, fingerprint (beyond the runner) and versions are there."""
+    names = ("unit", "param_names", "fingerprint", "versions")
     return [
-        (unit is not None) + (names is not None) + (text is not None and text[:7] != "runner=")
-        for unit, names, text in zip(*columns, strict=True)
+        (unit is not None)
+        + (param_names is not None)
+        + (text is not None and text[:7] != "runner=")
+        + (versions is not None)
+        for unit, param_names, text, versions in zip(
+            *(table[name].to_pylist() for name in names), strict=True
+        )
     ]

@@ -54,6 +54,34 @@ class MachineIdentity:
 
 
 RunKey = tuple[MachineIdentity, str, str]  # machine, commit hash, environment
+Canonical = dict[MachineIdentity, MachineIdentity]
+
+
+def canonical_machines(machines: Iterable[MachineIdentity]) -> Canonical:
+    """Return, for each identity, the one that stands for all identities of the same machine.
+
+    Two identities of one name are the same machine if no hardware that both know differs: what is
+    not known is no difference, because older files say less. The one that knows most stands for
+    the others.
+    """
+    groups: list[MachineIdentity] = []
+    canonical: Canonical = {}
+    for machine in sorted(set(machines), key=_least_unknown):
+        same = (group for group in groups if _may_be_same(machine, group))
+        canonical[machine] = group = next(same, machine)
+        if group is machine:
+            groups.append(machine)
+    return canonical
+
+
+def _least_unknown(machine: MachineIdentity) -> tuple[int, str]:
+    return sum(value is None for value in machine.hardware), str(machine)
+
+
+def _may_be_same(first: MachineIdentity, second: MachineIdentity) -> bool:
+    pairs = zip(first.hardware, second.hardware, strict=True)
+    names = (first.project, first.name) == (second.project, second.name)
+    return names and all(a is None or b is None or a == b for a, b in pairs)
 
 
 @dataclass(frozen=True)
@@ -226,8 +254,11 @@ def _version_1_runs(
     return runs, tuple(pc.unique(table["benchmark"]).to_pylist())
 
 
-def run_keys(table: pa.Table) -> list[RunKey]:
-    """Return the key of each row's run; a column that an older version lacked is null."""
+def run_keys(table: pa.Table, canonical: Canonical | None = None) -> list[RunKey]:
+    """Return the key of each row's run; a column that an older version lacked is null.
+
+    ``canonical``: see `canonical_machines`; the keys then have these identities.
+    """
     columns = [
         table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
         for name in IDENTITY_COLUMNS
@@ -237,7 +268,8 @@ def run_keys(table: pa.Table) -> list[RunKey]:
     for row in zip(*columns, strict=True):
         if row not in cache:
             project, name, commit, env, *hardware = row
-            cache[row] = MachineIdentity(project, name, tuple(hardware)), commit, env
+            machine = MachineIdentity(project, name, tuple(hardware))
+            cache[row] = (canonical or {}).get(machine, machine), commit, env
         keys.append(cache[row])
     return keys
 

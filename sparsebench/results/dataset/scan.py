@@ -5,6 +5,7 @@ pattern in them.
 """
 
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,10 +22,10 @@ from sparsebench.results.dataset.parquet_files import HARDWARE_IDENTITY, Dataset
 from sparsebench.results.dataset.snapshot import Snapshot, parallel_requests, take_snapshot
 from sparsebench.results.dataset.storage import Store, first_line, open_store, store_errors
 from sparsebench.results.table.encoding import ENCODED_SCHEMA, TEXT_COLUMNS, encode_table
-from sparsebench.results.table.schema import SCHEMA, SCHEMA_VERSION
+from sparsebench.results.table.schema import SCHEMA
 
 _ATTEMPTS: Final = 5
-_TYPES_CHANGED: Final = frozenset({"requirements", "env_vars"})  # since version 1
+_TYPES_CHANGED: Final = frozenset({"requirements", "env_vars"})  # in version 2
 _PLAIN: Final = pds.ParquetFileFormat()
 _ENCODED: Final = pds.ParquetFileFormat(dictionary_columns=TEXT_COLUMNS)
 
@@ -119,8 +120,8 @@ class OpenDataset:
         conflicting = pc.field("commit_hash").isin(pa.array(commits))
         rest = self._scan(files, columns, _both(matching, ~conflicting), reduce)
         parts = [self._scan([file], SCHEMA.names, conflicting) for file in files]
-        sequences = [{run.key: run.sequence for run in file.runs} for file in files]
-        resolved = pds.dataset(resolve(parts, sequences))
+        sequences = [self.snapshot.sequences(file) for file in files]
+        resolved = pds.dataset(resolve(parts, sequences, self.snapshot.canonical))
         return pa.concat_tables([rest, resolved.to_table(columns=list(columns), filter=matching)])
 
     def _scan(
@@ -132,7 +133,7 @@ class OpenDataset:
     ) -> pa.Table:
         """Return the matching rows of files."""
         changed = _TYPES_CHANGED & set(columns)
-        old = [file for file in files if changed and file.version < SCHEMA_VERSION]
+        old = [file for file in files if changed and file.version < 2]
         new = [file for file in files if file not in old]
         tables = [self._read_old(file, columns, matching) for file in old]
         if reduce:
@@ -146,7 +147,10 @@ class OpenDataset:
     def _read(
         self, files: Sequence[DatasetFile], columns: Sequence[str], matching: pc.Expression | None
     ) -> pa.Table:
-        """Return the matching rows of files of today's types; damaged files are skipped."""
+        """Return the matching rows of files of today's types; damaged files are skipped.
+
+        Columns that an older version lacks are null.
+        """
 
         def read(fragments: list[pds.ParquetFileFragment]) -> pa.Table:
             system = self.store.system
@@ -207,31 +211,21 @@ def _both(first: pc.Expression | None, second: pc.Expression | None) -> pc.Expre
 
 
 def _shared_machine_names(snapshot: Snapshot) -> MachineNames:
-    """Return names that distinguish machines of one name by hardware: "runner (cpu EPYC)".
-
-    What is not known of a machine is no difference: older files say less.
-    """
-
-    def equal(first: Hardware, second: Hardware) -> bool:
-        pairs = zip(first, second, strict=True)
-        return all(a is None or b is None or a == b for a, b in pairs)
-
-    names: MachineNames = {}
-    for (project, machine), variants in snapshot.machines().items():
-        groups: list[Hardware] = []  # one of each group of equal ones, the best known first
-        for hardware in sorted(variants, key=lambda h: (sum(x is None for x in h), str(h))):
-            if not any(equal(hardware, group) for group in groups):
-                groups.append(hardware)
-        if len(groups) > 1:
+    """Return names that distinguish machines of one name by hardware: "runner (cpu EPYC)"."""
+    groups: defaultdict[tuple[str, str], set[Hardware]] = defaultdict(set)
+    for group in snapshot.canonical.values():
+        groups[group.project, group.name].add(group.hardware)
+    names: MachineNames = defaultdict(dict)
+    for machine, group in snapshot.canonical.items():
+        variants = groups[machine.project, machine.name]
+        if len(variants) > 1:
             differing = [
-                i for i in range(len(HARDWARE_IDENTITY)) if len({g[i] for g in groups}) > 1
+                i for i in range(len(HARDWARE_IDENTITY)) if len({v[i] for v in variants}) > 1
             ]
-            names[project, machine] = {}
-            for hardware in variants:
-                group = next(group for group in groups if equal(hardware, group))
-                parts = (f"{HARDWARE_IDENTITY[i]} {group[i]}" for i in differing)
-                names[project, machine][hardware] = f"{machine} ({', '.join(parts)})"
-    return names
+            parts = (f"{HARDWARE_IDENTITY[i]} {group.hardware[i]}" for i in differing)
+            shown = f"{machine.name} ({', '.join(parts)})"
+            names[machine.project, machine.name][machine.hardware] = shown
+    return dict(names)
 
 
 def _rename_machines(table: pa.Table, names: MachineNames) -> pa.Table:

@@ -8,16 +8,18 @@ to. All of that is decided here, from the footers alone, in the same way by each
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import pyarrow as pa
 
 from sparsebench.results.dataset.parquet_files import (
+    Canonical,
     DatasetFile,
-    Hardware,
     Run,
     RunKey,
+    canonical_machines,
     read_footer,
 )
 from sparsebench.results.dataset.storage import Store, first_line
@@ -40,9 +42,25 @@ class Snapshot:
     replaced: dict[str, DatasetFile]
     problems: dict[str, str]
 
+    @cached_property
+    def canonical(self) -> Canonical:
+        """The identity that stands for each machine's, see `canonical_machines`."""
+        return _canonical(self.files.values())
+
+    def key(self, run: Run) -> RunKey:
+        """Return the key of a run with its machine's canonical identity."""
+        return self.canonical.get(run.machine, run.machine), run.commit_hash, run.env_name
+
+    def sequences(self, file: DatasetFile) -> dict[RunKey, int]:
+        """Return the sequence number of each run of a file by `key`."""
+        numbers: dict[RunKey, int] = {}
+        for run in file.runs:
+            numbers[self.key(run)] = max(run.sequence, numbers.get(self.key(run), 0))
+        return numbers
+
     def conflicts(self) -> dict[RunKey, dict[str, Run]]:
         """Return the runs that are in several files, by key and file, see `conflict_rule`."""
-        by_key = _runs_by_key(self.files.values())
+        by_key = _runs_by_key(self.files.values(), self.canonical)
         return {key: runs for key, runs in by_key.items() if len(runs) > 1}
 
     def benchmarks(self) -> list[str]:
@@ -52,13 +70,6 @@ class Snapshot:
     def commits(self) -> set[str]:
         """Return the hashes of all commits."""
         return {run.commit_hash for file in self.files.values() for run in file.runs}
-
-    def machines(self) -> dict[tuple[str, str], set[Hardware]]:
-        """Return, by project and machine name, the different hardware of that name."""
-        hardware: defaultdict[tuple[str, str], set[Hardware]] = defaultdict(set)
-        for machine in {run.machine for file in self.files.values() for run in file.runs}:
-            hardware[machine.project, machine.name].add(machine.hardware)
-        return dict(hardware)
 
 
 def take_snapshot(store: Store, earlier: Snapshot | None = None) -> Snapshot:
@@ -110,33 +121,49 @@ def _without_replaced(present: dict[str, DatasetFile], problems: dict[str, str])
     """
     named = set().union(*(file.replaces for file in present.values()))
     files = {name: file for name, file in present.items() if name not in named}
-    by_key = _runs_by_key(files.values())
+    canonical = _canonical(files.values())
+    by_key = _runs_by_key(files.values(), canonical)
+
+    def key(run: Run) -> RunKey:
+        return canonical[run.machine], run.commit_hash, run.env_name
 
     def age(name: str) -> tuple[int, str]:
         return min((run.sequence for run in files[name].runs), default=0), name
 
     for name in sorted(files, key=age):
         runs = files[name].runs
-        if runs and all(_in_another_file(run, by_key, name) for run in runs):
+        if runs and all(_in_another_file(run, by_key[key(run)], name) for run in runs):
             del files[name]
             for run in runs:
-                del by_key[run.key][name]
+                by_key[key(run)].pop(name, None)
     replaced = {name: file for name, file in present.items() if name not in files}
     return Snapshot(files, replaced, problems)
 
 
-def _in_another_file(run: Run, by_key: Mapping[RunKey, Mapping[str, Run]], name: str) -> bool:
-    """Return whether a file besides ``name`` has the run, made from all of its origins."""
+def _in_another_file(run: Run, runs: Mapping[str, Run], name: str) -> bool:
+    """Return whether a file besides ``name`` has the run, made from all of its origins.
+
+    ``runs``: those of the same key, by file.
+    """
     return bool(run.origins) and any(
         other_name != name and other.origins >= run.origins and other.sequence >= run.sequence
-        for other_name, other in by_key[run.key].items()
+        for other_name, other in runs.items()
     )
 
 
-def _runs_by_key(files: Iterable[DatasetFile]) -> dict[RunKey, dict[str, Run]]:
+def _canonical(files: Iterable[DatasetFile]) -> Canonical:
+    return canonical_machines(run.machine for file in files for run in file.runs)
+
+
+def _runs_by_key(
+    files: Iterable[DatasetFile], canonical: Canonical
+) -> dict[RunKey, dict[str, Run]]:
     """Return, by the run's key, the names of the files that hold it, each with its run."""
     by_key: defaultdict[RunKey, dict[str, Run]] = defaultdict(dict)
     for file in files:
         for run in file.runs:
-            by_key[run.key][file.name] = run
+            runs = by_key[canonical[run.machine], run.commit_hash, run.env_name]
+            other = runs.get(file.name, run)  # the same machine, of which one of them says less
+            sequence = max(run.sequence, other.sequence)
+            runs[file.name] = replace(run, origins=run.origins | other.origins, sequence=sequence)
     return dict(by_key)

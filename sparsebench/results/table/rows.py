@@ -71,26 +71,34 @@ class RowBuilder:
         self._errors: dict[int, str] = {}  # by row, if it is not the one that the status means
         self._digests: dict[int, list[str | None]] = {}  # by a block's first row
 
-    def add(self, file: ResultFile, columns: dict[str, Any]) -> int:
-        """Add the rows of ``file``, whose `file_columns` are ``columns``; return their number."""
+    def add(self, file: ResultFile, columns: Sequence[dict[str, Any]]) -> int:
+        """Add the rows of ``file`` and return their number.
+
+        Args:
+            file: a parsed result file.
+            columns: of each of its benchmarks, see `columns_of_benchmarks`; of a file without
+                benchmarks one.
+        """
         row = self._size
+        indices: dict[int, int] = {}  # of equal columns among the files', by identity
         blocks: list[_Block] = []
         variants, null_status, errors = [], [], {}
-        for result in file.benchmarks:
+        for result, own in zip(file.benchmarks, columns, strict=False):
+            columns_index = indices.setdefault(id(own), len(self._files) + len(indices))
             index = self._variant_index(result)
             variant = self._variants[index]
             late = measurement.timed_out(result, variant.settings)
             null_status.append(measurement.TIMEOUT if late else measurement.FAILED)
             variants.append(variant)
-            blocks.append((index, len(self._files), row, len(result.values)))
-            if result.problem:
-                errors[row] = result.problem
+            blocks.append((index, columns_index, row, len(result.values)))
+            if problem := result.problem or (result.recorded and result.recorded.error):
+                errors[row] = problem
             row += len(result.values)
         values = measurement.value_columns(file.benchmarks, null_status)
         errors |= {self._size + index: error for index, error in values.errors.items()}
         digests = _digests(file.benchmarks, variants, self._size)
         # Only now, so that a file for which the memory is too small adds nothing.
-        self._files.append(columns)
+        self._files += {id(own): own for own in columns}.values()
         self._row_columns.append(values.arrays)
         self._blocks += blocks
         self._block_columns += [(r.version, r.started_at, r.duration) for r in file.benchmarks]
@@ -162,11 +170,20 @@ class RowBuilder:
         return pa.table({name: columns[name] for name in SCHEMA.names})
 
     def _variant_index(self, result: BenchmarkResult) -> int:
-        key = result.name, result.params, result.problem is None
+        recorded = result.recorded
+        how = None if recorded is None else (recorded.unit, recorded.settings)
+        key = result.name, result.params, result.problem is None, how
         index = self._variant_indices.get(key)
         if index is not None:
             return index
         settings = self._context.benchmarks.get(result.name, BenchmarkSettings())
+        if recorded is not None:
+            settings = BenchmarkSettings(
+                type=recorded.type,
+                unit=recorded.unit,
+                param_names=recorded.param_names,
+                timing=recorded.settings,
+            )
         listed = len(settings.param_names) == len(result.params)
         names = settings.param_names if listed else ()
         kind, unit = measurement.type_and_unit(result.name, settings)
@@ -184,7 +201,7 @@ class RowBuilder:
                 self._combinations.start(names, result),
                 (result.name.rpartition(".")[0], result.params),
                 settings,
-                result.name.endswith(".track_digest"),
+                result.name.endswith(".track_digest") and recorded is None,
             )
         )
         return index
@@ -222,9 +239,11 @@ def _digests(
         if variant.is_digest and not result.problem
     }
     digests = {}
-    if tracked:  # not in most projects
+    if tracked or any(result.recorded for result in results):  # not in most projects
         for variant, result in pairs:
-            if variant.family in tracked:
+            if result.recorded is not None:
+                digests[row] = [result.recorded.digest]
+            elif variant.family in tracked:
                 digests[row] = tracked[variant.family]
             row += len(result.values)
     return digests

@@ -3,15 +3,16 @@
 Values are in base units (seconds, bytes). A null means "not known": asv's JSON does not say it, or
 the benchmark has no such parameter.
 
-In version 1, which is still read, requirements and env_vars were maps of strings. Each row of a
-fleet's history held ten entries of them.
+Older versions are still read. Version 2 lacked what `sparsebench.recorder` records of the measuring
+process. In version 1 requirements and env_vars were maps of strings; each row of a fleet's history
+held ten entries of them.
 """
 
 from typing import Final, Literal
 
 import pyarrow as pa
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 Status = Literal["ok", "failed", "skipped", "timeout"]
 
@@ -38,15 +39,39 @@ HARDWARE: Final = [
     pa.field("num_cpu", pa.int32()),
     pa.field("ram", pa.int64()),  # bytes
     pa.field("gpu", pa.string()),
-    pa.field("cuda", pa.string()),
+    pa.field("cuda", pa.string()),  # the version that torch was built for
+    # From here on only what the measuring process recorded.
+    pa.field("cpu_flags", pa.string()),  # sorted, with spaces between
+    pa.field("governor", pa.string()),  # of the first processor's frequency
+    pa.field("threads", pa.int32()),
+    pa.field("load_average", pa.float64()),  # over one minute, when the process began
+    pa.field("cpu_limit", pa.float64()),  # processors that the container may use
+    pa.field("memory_limit", pa.int64()),  # bytes
+    pa.field("gpu_count", pa.int32()),
+    pa.field("gpu_capability", pa.string()),  # "9.0"
+    pa.field("gpu_memory", pa.int64()),  # bytes
+    pa.field("power_limit", pa.float64()),  # watts
 ]
 VERSIONS: Final = [
-    pa.field("python", pa.string()),
-    pa.field("torch", pa.string()),
+    pa.field("python", pa.string()),  # recorded ones in full, "3.11.7" and "2.13.0+cpu"; else
+    pa.field("torch", pa.string()),  # as asv declares them
     pa.field("asv_runner", pa.string()),
     pa.field("driver", pa.string()),
     pa.field("requirements", pa.string()),  # a JSON object, name to version; `read` gives a dict
     pa.field("env_vars", pa.string()),  # the same for the environment variables that asv set
+    pa.field("numpy", pa.string()),  # recorded, as all that follow
+    pa.field("numba", pa.string()),
+    pa.field("triton", pa.string()),
+    pa.field("versions", pa.string()),  # a JSON object: all packages; `read` gives a dict
+    pa.field("mismatch", pa.string()),  # "torch: declared 2.11.0, measured with 2.13.0+cpu"
+]
+GPU_STATE: Final = [  # while the case was measured
+    pa.field("sm_clock", pa.float64()),  # MHz, the median
+    pa.field("memory_clock", pa.float64()),  # MHz, the median
+    pa.field("temperature", pa.float64()),  # degrees Celsius, the highest
+    pa.field("energy", pa.float64()),  # joules
+    pa.field("throttle", pa.string()),  # what slowed the GPU down, with commas; "" for nothing
+    pa.field("gpu_states", pa.string()),  # a JSON object: start, during, end; `read` gives a dict
 ]
 GRID: Final = [  # typed, from the parameters' names; `zeros` is null for "the whole block" too
     pa.field("shape", pa.string()),  # "128x128"
@@ -79,6 +104,7 @@ HARNESS: Final = [
     pa.field("repeat", pa.int64()),
     pa.field("started_at", _TIME),
     pa.field("duration", pa.float64()),  # seconds
+    pa.field("run", pa.string()),  # the id of one `sparsebench bench`, recorded
 ]
 SOURCE: Final = [
     pa.field("source_path", pa.string()),
@@ -86,6 +112,6 @@ SOURCE: Final = [
 ]
 
 SCHEMA: Final = pa.schema(
-    IDENTITY + HARDWARE + VERSIONS + GRID + VALUE + HARNESS + SOURCE,
+    IDENTITY + HARDWARE + VERSIONS + GPU_STATE + GRID + VALUE + HARNESS + SOURCE,
     metadata={"sparsebench_schema": str(SCHEMA_VERSION)},
 )
