@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from sparsebench.analysis.summary import summarise
 from sparsebench.cli import EXIT_BAD_INPUT, options
 from sparsebench.cli.history import search_history
 from sparsebench.cli.progress import busy, percentages, say
+from sparsebench.errors import SparsebenchError
 from sparsebench.project.asv_command import Asv, AsvOutcome
 from sparsebench.project.commits import Commit, resolve, uncommitted_changes
 from sparsebench.project.pending import (
@@ -22,7 +24,7 @@ from sparsebench.project.pending import (
     set_aside_damaged,
     shard_of,
 )
-from sparsebench.project.settings import Project, load_project
+from sparsebench.project.settings import Project, load_project, with_torch
 from sparsebench.report.figures.plots import plot
 from sparsebench.report.text.summary import footnotes, summary_table
 from sparsebench.results import ingest, read
@@ -34,6 +36,7 @@ Examples:
   scripts/bench --grid long --commits main~5..main --device cpu
   scripts/bench --commits v1.0,HEAD             two commits
   scripts/bench --bench 'Linear.time_forward'   any of asv's benchmarks
+  scripts/bench --torch 2.11 2.13               each commit with two PyTorch versions
   scripts/bench --shard 2/8 --machine fleet     the second of eight parts
 """
 
@@ -68,13 +71,35 @@ def _shard(_: click.Context, parameter: click.Parameter, value: str | None) -> S
     return Shard(int(match[1]), int(match[2])) if match else None
 
 
-@click.command(name="bench", epilog=_EXAMPLES)
+class _BenchCommand(click.Command):
+    """A command that takes ``--torch A B`` for ``--torch A --torch B``, which click does not."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        expanded: list[str] = []
+        versions = False
+        for argument in args:
+            if argument.startswith("-"):
+                versions = argument.partition("=")[0] == "--torch"
+            elif versions and expanded[-1] != "--torch":
+                expanded.append("--torch")
+            expanded.append(argument)
+        return super().parse_args(ctx, expanded)
+
+
+@click.command(name="bench", epilog=_EXAMPLES, cls=_BenchCommand)
 @click.option("--grid", metavar="NAME", help="A grid named in pyproject.toml.  [default: short]")
 @click.option("--bench", metavar="REGEX", help="Select benchmarks by asv's names instead.")
 @click.option(
     "--commits",
     metavar="REVISIONS",
     help="Commits and ranges in git's syntax.  [default: HEAD and up to two before it]",
+)
+@click.option(
+    "--torch",
+    multiple=True,
+    metavar="VERSION ...",
+    help="PyTorch versions instead of the one in asv.conf.json. The path of a Python interpreter "
+    "measures HEAD as it is installed there.",
 )
 @click.option("--device", metavar="NAME", help="Only cases on this device: cpu or cuda.")
 @click.option(
@@ -100,6 +125,7 @@ def command(
     grid: str | None,
     bench: str | None,
     commits: str | None,
+    torch: tuple[str, ...],
     device: str | None,
     shard: Shard | None,
     machine: str | None,
@@ -115,22 +141,44 @@ def command(
     if grid and bench:
         raise click.UsageError("--grid and --bench exclude each other; give one")
     project = load_project(Path.cwd())
+    pattern = bench or project.pattern(grid)
+    if torch:
+        project = with_torch(project, torch)
     plan = BenchPlan(
         project=project,
-        pattern=bench or project.pattern(grid),
-        commits=resolve(project.repository, commits),
+        pattern=pattern,
+        commits=_commits(project, commits),
         device=device,
         shard=shard,
-        asv=Asv(project.root, machine, project.root / ".asv" / "bench.log"),
+        asv=Asv(project.root, machine, project.root / ".asv" / "bench.log", project.config),
         dataset=dataset or str(project.root / "results" / "parquet"),
         figures=figures or project.root / "results" / "figures",
     )
     return run_plan(plan, Console(stderr=True))
 
 
+def _commits(project: Project, revisions: str | None) -> list[Commit]:
+    """Return the commits to measure: of an existing environment only HEAD."""
+    if not project.existing:
+        return resolve(project.repository, revisions)
+    head = resolve(project.repository, "HEAD")
+    if revisions is not None and resolve(project.repository, revisions) != head:
+        raise SparsebenchError(
+            f"--commits: must be HEAD with an interpreter in --torch, got {revisions!r}; "
+            "an existing environment has one version of the package"
+        )
+    return head
+
+
 def run_plan(plan: BenchPlan, console: Console) -> int:
     """Measure, store and draw what ``plan`` says, and return the exit code."""
     _warn_of_uncommitted(plan.project, console)
+    for python in plan.project.existing.values():
+        say(
+            console,
+            f"note: the package that {python} imports is measured as it is and stored "
+            f"as commit {plan.commits[-1].short}",
+        )
     with plan.asv.alone():
         selection = _discover(plan, console)
         _measure(plan, selection, console)
@@ -140,28 +188,39 @@ def run_plan(plan: BenchPlan, console: Console) -> int:
 def _discover(plan: BenchPlan, console: Console) -> BenchmarkSelection:
     """Build environments and find the benchmarks; the first time this installs PyTorch."""
     plan.asv.ensure_machine()
+    project = plan.project
+    existing = [project.specifier(name) for name in project.existing]
+    matrix = [] if existing and len(existing) == len(project.environments) else [None]
     with busy(console, "Building environments and finding benchmarks ..."):
-        plan.asv.discover([plan.commits[-1].hash])
-    selection = select(plan.project.results, plan.pattern, plan.device)
+        for environment in (*matrix, *existing):
+            plan.asv.discover(plan.commits[-1].hash, environment)
+    selection = select(project.results, plan.pattern, plan.device)
     if plan.shard is None:
         return selection
-    return shard_of(selection, plan.project.results, plan.shard)
+    return shard_of(selection, project.results, plan.shard)
 
 
 def _measure(plan: BenchPlan, selection: BenchmarkSelection, console: Console) -> None:
-    """Measure each commit's benchmarks without a value; asv stores them when a commit is done."""
-    folder = plan.project.results / plan.asv.machine_name
-    environments = list(plan.project.environments)
-    for number, commit in enumerate(plan.commits, start=1):
+    """Measure in each environment each commit's benchmarks that have no value there.
+
+    asv stores a commit's values in an environment when all of them are measured.
+    """
+    project = plan.project
+    folder = project.results / plan.asv.machine_name
+    commits = enumerate(plan.commits, start=1)
+    for (number, commit), name in product(commits, project.environments):
         label = f"{commit.short} ({number} of {len(plan.commits)})"
-        for path in set_aside_damaged(folder, commit.hash, environments):
+        if len(project.environments) > 1:
+            label += f", torch {project.torch[name]}" if name in project.torch else f", {name}"
+        for path in set_aside_damaged(folder, commit.hash, [name]):
             say(console, f"{label}: a damaged result file was renamed to {_relative(path)}")
-        todo = missing(selection, folder, commit.hash, environments)
+        todo = missing(selection, folder, commit.hash, [name])
         if not todo:
             say(console, f"{label}: measured already")
             continue
+        pattern, environment = selection.asv_pattern(todo), project.specifier(name)
         with percentages(console, label) as progress:
-            outcome = plan.asv.measure(commit.hash, selection.asv_pattern(todo), progress)
+            outcome = plan.asv.measure(commit.hash, pattern, progress, environment)
         say(console, f"{label}: {_outcome_text(outcome, len(todo), plan)}")
 
 
@@ -186,6 +245,7 @@ def _store_and_show(plan: BenchPlan, selection: BenchmarkSelection, console: Con
         figures = list(plot(frame, plan.figures, ("png", "svg"), findings.steps))
     hashes = [commit.hash for commit in plan.commits]
     own = frame[frame["machine"] == plan.asv.machine_name]
+    own = own[own["env_name"].isin(plan.project.environments)]
     if plan.device:
         own = own[own["device"] == plan.device]
     summaries = summarise(own, hashes)
@@ -200,11 +260,13 @@ def _store_and_show(plan: BenchPlan, selection: BenchmarkSelection, console: Con
 
 def _paths(plan: BenchPlan, values: int, figures: int) -> str:
     newest = plan.commits[-1]
+    versions = dict.fromkeys(plan.project.torch.values())
     return "\n".join(
         [
             "",
             f"commit    {newest.short} {newest.subject}",
             f"machine   {plan.asv.machine_name}",
+            *([f"torch     {', '.join(versions)}"] if versions else []),
             f"dataset   {_dataset(plan.dataset)}  ({values:,} values of these benchmarks)",
             f"figures   {_relative(plan.figures)}  ({figures} files)",
             f"asv       {_relative(plan.project.results)}  (asv publish, compare, show work on it)",

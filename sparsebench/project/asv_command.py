@@ -49,11 +49,13 @@ class Asv:
         root: the folder of ``asv.conf.json``.
         machine: the name under which results are stored; None: this computer's.
         log: all output is appended here.
+        config: the configuration that asv reads; None: that in ``root``.
     """
 
     root: Path
     machine: str | None
     log: Path
+    config: Path | None = None
 
     @property
     def machine_name(self) -> str:
@@ -67,14 +69,24 @@ class Asv:
         except UserError:
             self._call("machine", "--yes", *(["--machine", self.machine] if self.machine else []))
 
-    def discover(self, commits: Sequence[str]) -> None:
-        """Let asv build environments and write ``benchmarks.json``; nothing is measured."""
-        self._call("run", *self._machine(), "--bench", "just-discover", commits=commits)
+    def discover(self, commit: str, environment: str | None = None) -> None:
+        """Let asv build environments and write ``benchmarks.json``; nothing is measured.
 
-    def measure(self, commit: str, pattern: str, progress: Progress) -> AsvOutcome:
+        ``environment`` is as in `measure`; None: all of the matrix.
+        """
+        self._run(commit, environment, "--bench", "just-discover")
+
+    def measure(
+        self, commit: str, pattern: str, progress: Progress, environment: str
+    ) -> AsvOutcome:
         """Run the benchmarks whose ``name(parameters)`` match, and record their samples.
 
-        ``progress`` is called with the percentage done and a text on the last benchmark.
+        Args:
+            commit: the hash under which results are stored.
+            pattern: a regular expression, searched as asv does.
+            progress: called with the percentage done and a text on the last benchmark.
+            environment: asv's name of one in the matrix, where ``commit`` is installed, or
+                "existing:PYTHON", where what is installed is measured.
         """
         built = True
 
@@ -85,7 +97,7 @@ class Asv:
                 progress(float(match["percent"]), f"{match['name']} {match['outcome']}")
 
         options = ("--record-samples", "--show-stderr", "--bench", pattern)
-        code = self._call("run", *self._machine(), *options, commits=[commit], on_line=on_line)
+        code = self._run(commit, environment, *options, on_line=on_line)
         if not built:
             return AsvOutcome.NOT_BUILT
         return AsvOutcome.SOME_FAILED if code == _SOME_FAILED else AsvOutcome.ALL
@@ -111,6 +123,21 @@ class Asv:
     def _machine(self) -> list[str]:
         return ["--machine", self.machine] if self.machine else []
 
+    def _run(
+        self,
+        commit: str,
+        environment: str | None,
+        *options: str,
+        on_line: OnLine | None = None,
+    ) -> int:
+        """Call ``asv run``, which takes no commits to build for an existing environment."""
+        arguments = ["run", *self._machine(), *options]
+        if environment:
+            arguments += ["--environment", environment]
+        if environment and environment.startswith("existing:"):
+            return self._call(*arguments, "--set-commit-hash", commit, on_line=on_line)
+        return self._call(*arguments, commits=[commit], on_line=on_line)
+
     def _call(
         self, *arguments: str, commits: Sequence[str] = (), on_line: OnLine | None = None
     ) -> int:
@@ -126,6 +153,8 @@ class Asv:
             hashes.write("\n".join(commits))
             hashes.flush()
             command = [*arguments, f"HASHFILE:{hashes.name}"] if commits else list(arguments)
+            if self.config:
+                command += ["--config", str(self.config)]
             print("$ asv", *arguments, *commits, file=log)
             code = run_child([sys.executable, "-m", "asv", *command], self.root, log, on_line)
         if code not in (0, _SOME_FAILED):

@@ -1,11 +1,14 @@
 """``sparsebench bench`` end to end, on a small asv project of its own."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -41,6 +44,14 @@ class Slow:
 """
 
 
+TORCH_BENCHMARKS = """
+from importlib import metadata
+
+def track_digest():
+    return int(metadata.version("torch").split(".")[1])
+"""
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of two commits; at the second the digest changes and size 2 fails."""
@@ -61,6 +72,35 @@ def home(
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(project)
     return home
+
+
+@pytest.fixture
+def torch_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: a project of two commits whose torch is a wheel without a module."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    make_project(folder, TORCH_BENCHMARKS, [], {"first": "", "second": "x = 1"})
+    config = json.loads((folder / "asv.conf.json").read_text())
+    config["matrix"] = {"req": {"torch": ["2.13.0+tiny"]}}
+    (folder / "asv.conf.json").write_text(json.dumps(config))
+    for torch in ("2.11.0+tiny", "2.13.0+tiny"):
+        write_empty_wheel(tmp_path / "wheels", "torch", torch)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def write_empty_wheel(folder: Path, name: str, version: str) -> None:
+    """Write a wheel that installs nothing but its name and version."""
+    folder.mkdir(exist_ok=True)
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    wheel = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        archive.writestr(f"{info}/METADATA", metadata)
+        archive.writestr(f"{info}/WHEEL", wheel)
+        archive.writestr(f"{info}/RECORD", f"{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
 
 
 def rows(project: Path) -> pd.DataFrame:
@@ -197,6 +237,61 @@ def test_an_interrupted_run_ends_asv_and_keeps_stored_rows(
     assert "Traceback" not in error
     assert len(rows(project)) == before
     assert processes_in(project) == []
+
+
+def test_torch_versions_are_measured_stored_and_compared(
+    torch_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench("--commits", "HEAD") == 0
+    assert "\ntorch" not in capsys.readouterr().out
+
+    assert bench("--torch", "2.11+tiny", "2.13+tiny", "--commits", "HEAD") == 0
+    shown = capsys.readouterr()
+    assert "torch     2.11.0+tiny, 2.13.0+tiny\n" in shown.out
+    assert "torch 2.11.0+tiny: 1 benchmark measured" in shown.err
+    assert "torch 2.13.0+tiny: measured already" in shown.err
+    stored = rows(torch_project).set_index("torch")["value"]
+    assert stored.to_dict() == {"2.11.0+tiny": 11, "2.13.0+tiny": 13}
+
+    assert cli.main(["devices", "--by", "torch"]) == 0
+    assert "torch: A = 2.11.0+tiny, B = 2.13.0+tiny" in capsys.readouterr().out
+
+
+def test_the_environment_of_an_interpreter_is_measured_at_head(
+    torch_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench("--torch", sys.executable) == 0
+    shown = capsys.readouterr()
+    head = git(torch_project, "rev-parse", "HEAD")
+    note = f"the package that {sys.executable} imports is measured as it is and stored as commit"
+    assert f"{note} {head[:8]}" in " ".join(shown.err.split())
+    assert f"torch     {version('torch')} in {sys.executable}\n" in shown.out
+    (row,) = rows(torch_project).itertuples()
+    assert (row.commit_hash, row.value) == (head, int(version("torch").split(".")[1]))
+    assert row.env_name.startswith("existing-py")
+
+    assert bench("--torch", sys.executable) == 0
+    assert "(1 of 1): measured already" in capsys.readouterr().err
+
+
+def test_torch_that_cannot_be_measured_is_one_line(
+    torch_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, line in (
+        (["--torch", "2.11", "abc"], "--torch: must be a version such as 2.13"),
+        (["--torch", ""], "--torch: must be a version such as 2.13"),
+        (["--torch"], "Option '--torch' requires an argument"),
+        (["2.11"], "Got unexpected extra argument (2.11)"),
+        (["--commits", "HEAD", "2.11", "--torch", "2.13"], "Got unexpected extra argument (2.11)"),
+        (
+            ["--torch", sys.executable, "--commits", "HEAD~1..HEAD,HEAD~1"],
+            "--commits: must be HEAD with an interpreter in --torch, got 'HEAD~1..HEAD,HEAD~1'",
+        ),
+    ):
+        assert bench(*arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"sparsebench: {line}")
+        assert error.count("\n") == 1
 
 
 def wait_for_line(log: Path, text: str) -> None:
