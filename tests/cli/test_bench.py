@@ -253,7 +253,15 @@ def test_torch_versions_are_measured_stored_and_compared(
     stored = rows(torch_project).set_index("torch")["value"]
     assert stored.to_dict() == {"2.11.0+tiny": 11, "2.13.0+tiny": 13}
 
-    assert cli.main(["devices", "--by", "torch"]) == 0
+    assert bench("--torch", "2.13+tiny", sys.executable) == 0  # commits: HEAD
+    shown = capsys.readouterr()
+    second = f"{version('torch')} in {sys.executable}"
+    assert f"torch     2.13.0+tiny, {second}\n" in shown.out
+    progress = " ".join(shown.err.split())  # lines are wrapped
+    assert "(1 of 1), torch 2.13.0+tiny: measured already" in progress
+    assert f"(1 of 1), torch {second}: 1 benchmark measured" in progress
+
+    assert cli.main(["devices", "--by", "torch", "2.11.0+tiny", "2.13.0+tiny"]) == 0
     assert "torch: A = 2.11.0+tiny, B = 2.13.0+tiny" in capsys.readouterr().out
 
 

@@ -74,6 +74,25 @@ def test_a_later_skip_does_not_hide_a_value(
     assert f"1 pair with another commit: {new} against {old}" in out
 
 
+def test_torch_versions_in_two_environments_of_one_machine_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = []
+    for version, centre in (("2.11.0", 1e-3), ("2.13.0", 3e-3)):
+        columns = {"torch": version, "env_name": f"py3.11-torch{version}"}
+        digests = {"type": "track", "unit": None, "direction": "exact"}
+        frames.append(history("step.Short.time_step", commits=1, centre=centre, **columns))
+        frames.append(history("step.Short.track_digest", commits=1, **columns, **digests))
+    frames[-1].loc[0, "value"] += 1
+    dataset = write_dataset(pd.concat(frames, ignore_index=True), tmp_path / "parquet")
+    assert devices(dataset, "--by", "torch") == 0
+    out = printed_text(capsys)
+    assert "torch: A = 2.11.0, B = 2.13.0" in out
+    assert "time_step: B (2.13.0) against A (2.11.0): slower in all 3 cases" in out
+    assert "geometric mean 3x slower" in out
+    assert "track_digest: the same on both sides in 2 of 3 cases" in out
+
+
 def test_a_grid_too_small_for_a_heat_map_is_reported_on_stderr(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
