@@ -1,11 +1,11 @@
 """Base classes of the step benchmarks; asv ignores classes whose names start with _."""
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import torch
 
-from benchmarks._shared import DEVICES, THREADS, synchronized
+from benchmarks._cuda import Prepared
+from benchmarks._shared import THREADS, TIMED_DEVICES, synchronized
 from benchmarks.workloads import digest, workload
 from benchmarks.workloads.grid import SHORT, by_name
 from benchmarks.workloads.memory import temporary_memory
@@ -34,6 +34,13 @@ class _Step:
     params: tuple[list[str], ...] = ()
     warmup_time = 0.05
     repeat = (5, 150, 0.1)
+    timed = "time_step"
+
+    @staticmethod
+    def prepare(case: str, *axes: str) -> Prepared:
+        """Return the case for `_cuda.measure`; torch.ao's step waits for the device."""
+        workload = ready(case, *axes)
+        return Prepared(workload.step, lambda: workload.mask, queues=axes[-1] == "sparsebench")
 
     def setup(self, case: str, *axes: str) -> None:
         self.workload = ready(case, *axes)
@@ -58,37 +65,8 @@ class _Step:
     track_temporary_memory.unit = "bytes"  # type: ignore[attr-defined]  # as above
 
 
-class _DeviceTime:
-    """Device time of the same step; only where CUDA exists."""
-
-    param_names = PARAM_NAMES
-    params: tuple[list[str], ...] = ()
-
-    def setup(self, case: str, *axes: str) -> None:
-        self.workload = ready(case, *axes)
-
-    def track_step(self, *case: str) -> float:
-        """Median seconds of 30 steps between two CUDA events each."""
-        return event_time(self.workload.step, repeats=30)
-
-    track_step.unit = "seconds"  # type: ignore[attr-defined]  # as above
-
-
-def event_time(call: Callable[[], None], repeats: int) -> float:
-    """Return the median seconds that the current CUDA stream spends on ``call``."""
-    times: list[float] = []
-    for _ in range(repeats):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        call()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end) / 1e3)
-    return sorted(times)[len(times) // 2]
-
-
 def axes(
-    cases: list[str], implementation: str, dtypes: list[str], devices: list[str] = DEVICES
+    cases: list[str], implementation: str, dtypes: list[str], devices: list[str] = TIMED_DEVICES
 ) -> tuple[list[str], ...]:
     """Return ``params`` for ``PARAM_NAMES``."""
     return cases, devices, dtypes, KINDS, [implementation]

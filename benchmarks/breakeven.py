@@ -5,15 +5,32 @@ format is faster than dense.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from itertools import product
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks._shared import CUDA, DEVICES, THREADS, linear, synchronized
-from benchmarks.workloads.grid import Shape
+from benchmarks._cuda import (
+    SETUP_SECONDS,
+    Prepared,
+    Results,
+    _OnCUDA,
+    _StepOnCUDA,
+    measure,
+    params_on,
+)
+from benchmarks._shared import (
+    HAS_CUDA,
+    IN_GATE,
+    THREADS,
+    TIMED_DEVICES,
+    linear,
+    synchronized,
+)
+from benchmarks.workloads import workload
+from benchmarks.workloads.grid import MaskCase, Shape
 from benchmarks.workloads.weights import weights
 from benchmarks.workloads.workload import DTYPES
 from sparsebench.pruning import WeightNormSparsifier, to_bsr, to_csr, to_semi_structured
@@ -59,7 +76,12 @@ COMPRESSED = [
     if (form, block) != ("bsr", (1, 1))  # the same as CSR, but larger
 ]
 SEMI_STRUCTURED = [FormatCase("2:4", batch, 0.5, (1, 4)) for batch in BATCHES]
-_BY_NAME = {case.name: case for case in [*DENSE, *COMPRESSED, *SEMI_STRUCTURED]}
+MANY_ROWS = [  # of the half-precision grid only
+    replace(case, batch=4096)
+    for case in [*DENSE, *COMPRESSED, *SEMI_STRUCTURED]
+    if case.batch == BATCHES[0]
+]
+_BY_NAME = {case.name: case for case in [*DENSE, *COMPRESSED, *SEMI_STRUCTURED, *MANY_ROWS]}
 
 
 @lru_cache(maxsize=1)
@@ -99,7 +121,14 @@ class _Matmul:
     param_names = ["case", "device", "dtype"]
     params: tuple[list[str], ...] = ()
     repeat = (5, 50, 0.4)
+    timed = "time_forward"
     run: Callable[[], object]
+
+    @staticmethod
+    def prepare(name: str, device: str, dtype: str) -> Prepared:
+        """Return the case for `_cuda.measure`."""
+        model, x = ready(name, device, dtype)
+        return Prepared(torch.no_grad()(lambda: model(x)))
 
     def setup(self, name: str, device: str, dtype: str) -> None:
         model, x = ready(name, device, dtype)
@@ -117,12 +146,89 @@ def _names(cases: list[FormatCase]) -> list[str]:
 class Matmul(_Matmul):
     """float32 on every device."""
 
-    params = (_names(DENSE + COMPRESSED), DEVICES, ["float32"])
+    params = (_names(DENSE + COMPRESSED), TIMED_DEVICES, ["float32"])
 
 
-if CUDA:
+class _MatmulHalf(_Matmul):
+    """float16 on CUDA, up to 4096 rows; only there are kernels for 2:4."""
 
-    class MatmulHalf(_Matmul):
-        """float16 on the GPU; only there are kernels for 2:4."""
+    params = (_names([*DENSE, *COMPRESSED, *SEMI_STRUCTURED, *MANY_ROWS]), ["cuda"], ["float16"])
 
-        params = (_names(DENSE + COMPRESSED + SEMI_STRUCTURED), CUDA, ["float16"])
+
+MASKS = {
+    case.name: case
+    for case in [
+        *(MaskCase(SHAPE, level, block, None) for block, level in product(BLOCKS, LEVELS)),
+        MaskCase(SHAPE, 1.0, (1, 4), 2),
+    ]
+}
+
+
+@lru_cache(maxsize=1)
+def ready_mask(name: str, device: str, dtype: str) -> workload.Workload:
+    """Return the workload of a pattern's mask, stepped once."""
+    torch.set_num_threads(THREADS)
+    stepped = workload.build(MASKS[name], device, dtype)
+    stepped.step()
+    return stepped
+
+
+class Mask:
+    """The mask that a compressed format needs; it pays for itself over enough forwards."""
+
+    param_names = ["case", "device", "dtype"]
+    params = (list(MASKS), TIMED_DEVICES, ["float32", "float16"])
+    repeat = (5, 50, 0.2)
+    timed = "time_step"
+
+    @staticmethod
+    def prepare(name: str, device: str, dtype: str) -> Prepared:
+        """Return the case for `_cuda.measure`."""
+        stepped = ready_mask(name, device, dtype)
+        return Prepared(stepped.step, lambda: stepped.mask)
+
+    def setup(self, name: str, device: str, dtype: str) -> None:
+        self.run = synchronized(ready_mask(name, device, dtype).step, device)
+
+    def time_step(self, *case: str) -> None:
+        self.run()
+
+
+if HAS_CUDA and IN_GATE:
+
+    class MatmulHalf(_MatmulHalf):
+        """As `_MatmulHalf`, timed by the gate."""
+
+
+if HAS_CUDA and not IN_GATE:
+    # Each class has a setup_cache of its own: asv takes those at one line of a file for one.
+
+    class MatmulCUDA(_OnCUDA):
+        """Matmul on CUDA."""
+
+        param_names, params = Matmul.param_names, params_on(Matmul, "cuda")
+
+        def setup_cache(self) -> Results:
+            return measure(Matmul, "cuda")
+
+        setup_cache.timeout = SETUP_SECONDS  # type: ignore[attr-defined]  # asv's way
+
+    class MatmulHalfCUDA(_OnCUDA):
+        """MatmulHalf on CUDA."""
+
+        param_names, params = _MatmulHalf.param_names, params_on(_MatmulHalf, "cuda")
+
+        def setup_cache(self) -> Results:
+            return measure(_MatmulHalf, "cuda")
+
+        setup_cache.timeout = SETUP_SECONDS  # type: ignore[attr-defined]  # asv's way
+
+    class MaskCUDA(_StepOnCUDA):
+        """Mask on CUDA."""
+
+        param_names, params = Mask.param_names, params_on(Mask, "cuda")
+
+        def setup_cache(self) -> Results:
+            return measure(Mask, "cuda")
+
+        setup_cache.timeout = SETUP_SECONDS  # type: ignore[attr-defined]  # asv's way

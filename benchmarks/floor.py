@@ -5,7 +5,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from benchmarks._shared import DEVICES, THREADS, synchronized
+from benchmarks._cuda import SETUP_SECONDS, Prepared, Results, _OnCUDA, measure, params_on
+from benchmarks._shared import HAS_CUDA, IN_GATE, THREADS, TIMED_DEVICES, synchronized
 from benchmarks.workloads import grid
 from benchmarks.workloads.weights import weights
 
@@ -24,9 +25,16 @@ class Copy:
     """``tensor.copy_`` of every shape in the grid; asv times single calls."""
 
     param_names = ["case", "device", "dtype"]
-    params = ([f"shape={name}" for name in SHAPES], DEVICES, ["float32"])
+    params = ([f"shape={name}" for name in SHAPES], TIMED_DEVICES, ["float32"])
     warmup_time = 0.05
     repeat = (5, 150, 0.1)
+    timed = "time_copy"
+
+    @staticmethod
+    def prepare(name: str, device: str, _dtype: str) -> Prepared:
+        """Return the case for `_cuda.measure`."""
+        weight, memory = ready(name, device)
+        return Prepared(lambda: memory.copy_(weight))
 
     def setup(self, name: str, device: str, dtype: str) -> None:
         weight, memory = ready(name, device)
@@ -34,3 +42,17 @@ class Copy:
 
     def time_copy(self, *case: str) -> None:
         self.run()
+
+
+if HAS_CUDA and not IN_GATE:
+    # Each class has a setup_cache of its own: asv takes those at one line of a file for one.
+
+    class CopyCUDA(_OnCUDA):
+        """Copy on CUDA."""
+
+        param_names, params = Copy.param_names, params_on(Copy, "cuda")
+
+        def setup_cache(self) -> Results:
+            return measure(Copy, "cuda")
+
+        setup_cache.timeout = SETUP_SECONDS  # type: ignore[attr-defined]  # asv's way

@@ -10,7 +10,8 @@ In an environment without sparsebench, copy this file into the suite's folder in
 each module there.
 
 Each process that asv starts adds one line of JSON to ``COMMIT-ENVIRONMENT.recorded.jsonl`` in the
-machine's folder of asv's results, unless the same facts were written within the last minute.
+machine's folder of asv's results, unless the same facts were written within the last minute. In an
+existing environment asv does not say the commit, and the file is ``ENVIRONMENT.recorded.jsonl``.
 """
 
 from __future__ import annotations  # asv's environments may have an older Python, from 3.9
@@ -31,10 +32,14 @@ from typing import Any
 
 FORMAT = 1  # of a line
 SUFFIX = ".recorded.jsonl"
-RUN, MACHINE = "SPARSEBENCH_RUN", "SPARSEBENCH_MACHINE"  # set by `sparsebench bench`
+# Set by `sparsebench bench`; asv says the commit itself, but not in an existing environment.
+RUN, MACHINE, COMMIT = "SPARSEBENCH_RUN", "SPARSEBENCH_MACHINE", "SPARSEBENCH_COMMIT"
 WORKER = "SPARSEBENCH_WORKER"  # set by the gate, which keeps records of its own
 FRESH_SECONDS = 60.0  # facts that are younger are not written again
 LONGEST_NAME = 128  # of an environment; asv's rule for its file names
+_MEASURING = (["run"], ["run_server"], ["setup_cache"])  # commands of asv's own processes
+_STRING_OR_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
+_STRING_OR_COMMA = re.compile(r'("(?:\\.|[^"\\])*")|,\s*([\]}])')  # a comma before a bracket
 _VARYING = ("time", "run", "pid", "load_average")
 
 # Bits of NVML's "clocks event reasons" that slow a GPU down; idle and set clocks do not.
@@ -57,10 +62,7 @@ def record(threads: int | None = None) -> Path | None:
 
     A folder that cannot be written to gives a line on stderr: measuring goes on.
     """
-    discovers = sys.argv[1:2] in (["discover"], ["check"])
-    if "ASV_CONF_DIR" not in os.environ or WORKER in os.environ or discovers:
-        return None
-    path = recording_path()
+    path = None if WORKER in os.environ else recording_path()
     if path is None:
         return None
     facts = environment_facts(threads)
@@ -85,12 +87,43 @@ def append(path: Path, line: Facts) -> None:
 
 
 def recording_path() -> Path | None:
-    """Return the file of this run's commit and environment; None if asv has made no folder yet."""
-    results = _results_folder(Path(os.environ["ASV_CONF_DIR"]))
-    folder = results / os.environ[MACHINE] if os.environ.get(MACHINE) else _newest_machine(results)
-    if folder is None:
+    """Return the file of this run's commit and environment; None if asv measures nothing here.
+
+    None too if asv has not yet made the machine's folder.
+    """
+    root = _project()
+    if root is None:
         return None
-    return folder / file_name(os.environ.get("ASV_COMMIT"), os.environ.get("ASV_ENV_NAME", ""))
+    results = _results_folder(root)
+    folder = results / os.environ[MACHINE] if os.environ.get(MACHINE) else _newest_machine(results)
+    return None if folder is None else folder / file_name(_commit(), _env_name())
+
+
+def _project() -> Path | None:
+    """Return the folder of the configuration that asv measures by; None in another process.
+
+    asv sets a variable, but not in an existing environment: there only the command line shows it.
+    """
+    command = sys.argv[1:2]
+    if command in (["discover"], ["check"]):
+        return None
+    if "ASV_CONF_DIR" in os.environ:
+        return Path(os.environ["ASV_CONF_DIR"])
+    if Path(sys.argv[0]).name != "benchmark.py" or command not in _MEASURING or not sys.argv[2:]:
+        return None
+    benchmarks = Path(sys.argv[2])
+    folders = (folder for folder in benchmarks.parents if (folder / "asv.conf.json").is_file())
+    return next(folders, None)
+
+
+def _commit() -> str | None:
+    return os.environ.get("ASV_COMMIT") or os.environ.get(COMMIT)
+
+
+def _env_name() -> str:
+    """Return asv's name of the environment; that of an existing one is its interpreter's path."""
+    name = os.environ.get("ASV_ENV_NAME")
+    return name or "existing-py" + re.sub(r'[<>:"/^|?*\x00-\x1f]', "_", sys.executable)
 
 
 def file_name(commit: str | None, env_name: str) -> str:
@@ -106,14 +139,36 @@ def file_name(commit: str | None, env_name: str) -> str:
     return "-".join([commit[:8], env_name] if commit else [env_name]) + SUFFIX
 
 
+def _configuration(root: Path) -> Facts:
+    """Return asv's configuration, which is JSON with comments; empty if it cannot be read."""
+    try:
+        text = (root / "asv.conf.json").read_text(encoding="utf-8")
+        text = re.sub(_STRING_OR_COMMENT, lambda match: match[1] or " ", text)
+        found = json.loads(re.sub(_STRING_OR_COMMA, lambda match: match[1] or match[2], text))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _results_folder(root: Path) -> Path:
-    """Return asv's ``results_dir``; its configuration is JSON with comments."""
-    text = ""
-    with contextlib.suppress(OSError):
-        text = (root / "asv.conf.json").read_text(encoding="utf-8", errors="replace")
-    text = re.sub(r"(?m)^\s*//.*$", "", text)
-    match = re.search(r"""["']results_dir["']\s*:\s*["'](.*?)["']""", text)
-    return root / (match[1] if match else "results")
+    return root / str(_configuration(root).get("results_dir") or "results")
+
+
+def _declared() -> dict[str, list[str]] | None:
+    """Return the packages and versions in asv's matrix, for an existing environment; else None.
+
+    Into the result file of such an environment asv writes none.
+    """
+    root = _project()
+    if root is None or not _env_name().startswith("existing-"):
+        return None
+    matrix: Any = _configuration(root).get("matrix") or {}
+    packages: Any = matrix.get("req", matrix) or {}
+    return {
+        str(name): [str(v) for v in (versions if isinstance(versions, list) else [versions]) if v]
+        for name, versions in packages.items()
+        if not name.startswith(("env", "@"))
+    }
 
 
 def _newest_machine(results: Path) -> Path | None:
@@ -153,8 +208,9 @@ def environment_facts(threads: int | None = None) -> Facts:
         "pid": os.getpid(),
         "host": platform.node(),
         "machine": os.environ.get(MACHINE),
-        "commit": os.environ.get("ASV_COMMIT"),
-        "env_name": os.environ.get("ASV_ENV_NAME"),
+        "commit": _commit(),
+        "env_name": _env_name(),
+        "declared": _declared(),
         "python": platform.python_version(),
         "versions": _versions(),
         "cuda": torch.get("cuda"),
@@ -346,5 +402,5 @@ def _as_text(value: bytes | str) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-if __name__ != "benchmarks._recorder":  # our own suite says how many threads it sets
+if __name__ != "benchmarks.recorder":  # our own suite calls it with its number of threads
     record()

@@ -16,7 +16,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "pruning": (set(), {"torch", "numpy", "numba", "llvmlite", "triton"}),
     "results": (set(), {"pyarrow", "pandas", "numpy", "packaging"}),
     "stats": (set(), {"numpy", "scipy", "ruptures"}),  # ruptures: its change point search
-    "project": ({"results"}, {"asv"}),
+    "project": ({"results"}, {"asv", "packaging"}),
     "analysis": ({"project", "results", "stats"}, {"numpy", "pandas"}),
     "gate": ({"project", "results", "stats"}, {"numpy", "asv_runner", "pyarrow"}),
     "report": (

@@ -22,9 +22,15 @@ def test_asv_environments_hold_the_pinned_versions(package: str, versions: list[
     assert versions == [PINS[package]]
 
 
+def test_what_asv_installs_beside_is_the_pinned_version() -> None:
+    (command,) = (line for line in ASV["install_command"] if "nvidia-ml-py" in line)
+    assert command.endswith(f" nvidia-ml-py=={PINS['nvidia-ml-py']}")
+
+
 def test_every_dependency_is_pinned() -> None:
     declared = PROJECT["project"]["dependencies"]
-    declared += PROJECT["project"]["optional-dependencies"]["dev"]
+    extras = PROJECT["project"]["optional-dependencies"]
+    declared += [*extras["dev"], "nvidia-ml-py"]  # triton is the one of torch's wheel
     names = [re.split(r"[<>=!~ ;\[]", line)[0] for line in declared]
     assert [name for name in names if name not in PINS] == []
 

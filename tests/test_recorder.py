@@ -144,12 +144,26 @@ def test_nothing_is_written_outside_asv_in_discovery_and_in_the_gate(
     assert [path.name for path in asv_run.iterdir()] == ["machine.json"]
 
 
-def test_an_existing_environment_has_no_commit(
-    asv_run: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_existing_environment_is_known_by_the_command_line_only(
+    asv_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("ASV_COMMIT")
-    monkeypatch.setenv("ASV_ENV_NAME", "existing-py_opt_python")
-    assert recorder.record() == asv_run / "existing-py_opt_python.recorded.jsonl"
+    """asv 0.6.6 sets none of its variables there."""
+    for name in ("ASV_CONF_DIR", "ASV_COMMIT", "ASV_ENV_NAME"):
+        monkeypatch.delenv(name)
+    benchmarks = tmp_path / "suite" / "benchmarks"
+    benchmarks.mkdir(parents=True)
+    (tmp_path / "asv.conf.json").write_text(
+        '{ // "results_dir": "old",\n "matrix": {"req": {"torch": ["9.9.9"], "six": []}},\n}'
+    )
+    monkeypatch.setattr(sys, "argv", ["/x/asv/benchmark.py", "run_server", str(benchmarks), "s"])
+    monkeypatch.setattr(sys, "executable", "/opt/python")
+    path = recorder.record()
+    assert path == asv_run / "existing-py_opt_python.recorded.jsonl"
+    (line,) = lines(path)
+    assert (line["commit"], line["env_name"]) == (None, "existing-py_opt_python")
+    assert line["declared"] == {"torch": ["9.9.9"], "six": []}
+    monkeypatch.setenv(recorder.COMMIT, COMMIT)
+    assert recorder.record() == asv_run / "01234567-existing-py_opt_python.recorded.jsonl"
 
 
 def test_a_folder_that_cannot_be_written_to_is_one_line(

@@ -15,7 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 _NUMPY = np.lib.tracemalloc_domain
 
 
-def temporary_memory(call: Callable[[], None], device: str) -> int:
+def temporary_memory(call: Callable[[], object], device: str) -> int:
     """Return the peak bytes that ``call`` allocates, above those allocated before it.
 
     On CUDA, bytes of PyTorch's allocator. On the CPU, the peak of PyTorch's allocations plus the
@@ -31,7 +31,7 @@ def temporary_memory(call: Callable[[], None], device: str) -> int:
     return _cuda_peak(call) if device == "cuda" else _torch_peak(call) + _numpy_peak(call)
 
 
-def _cuda_peak(call: Callable[[], None]) -> int:
+def _cuda_peak(call: Callable[[], object]) -> int:
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
@@ -40,7 +40,7 @@ def _cuda_peak(call: Callable[[], None]) -> int:
     return int(torch.cuda.max_memory_allocated() - before)
 
 
-def _torch_peak(call: Callable[[], None]) -> int:
+def _torch_peak(call: Callable[[], object]) -> int:
     """Return the peak of the profiler's CPU allocations minus releases."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         call()
@@ -54,7 +54,7 @@ def _torch_peak(call: Callable[[], None]) -> int:
     return peak
 
 
-def _numpy_peak(call: Callable[[], None]) -> int:
+def _numpy_peak(call: Callable[[], object]) -> int:
     """Return the peak bytes of new NumPy arrays at any function call or return inside ``call``.
 
     tracemalloc separates NumPy's data from the rest, but records the peak of their sum only. So the

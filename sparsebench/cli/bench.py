@@ -9,6 +9,7 @@ from typing import Final
 import click
 from rich.console import Console
 
+from sparsebench import recorder
 from sparsebench.analysis.summary import summarise
 from sparsebench.cli import EXIT_BAD_INPUT, options
 from sparsebench.cli.history import search_history
@@ -28,6 +29,7 @@ from sparsebench.project.settings import Project, load_project, with_torch
 from sparsebench.report.figures.plots import plot
 from sparsebench.report.text.summary import footnotes, summary_table
 from sparsebench.results import ingest, read
+from sparsebench.results.asv.recordings import load_recording
 from sparsebench.results.dataset.storage import open_store
 
 _EXAMPLES: Final = """\b
@@ -239,7 +241,7 @@ def _store_and_show(plan: BenchPlan, selection: BenchmarkSelection, console: Con
     for problem in report.problems:
         say(console, problem)
     frame = read(plan.dataset, project=plan.project.name)
-    frame = frame[frame["benchmark"].isin(selection.cases)]
+    frame = frame[frame["benchmark"].isin(selection.cases.keys() | _recorded_as(plan, selection))]
     findings = search_history(frame)
     with busy(console, "Drawing ..."):
         figures = list(plot(frame, plan.figures, ("png", "svg"), findings.steps))
@@ -258,6 +260,17 @@ def _store_and_show(plan: BenchPlan, selection: BenchmarkSelection, console: Con
     return 0 if any(summary.cases for summary in summaries) else EXIT_BAD_INPUT
 
 
+def _recorded_as(plan: BenchPlan, selection: BenchmarkSelection) -> set[str]:
+    """Return the names under which cases that a suite measures together are stored."""
+    folder = plan.project.results / plan.asv.machine_name
+    names = set()
+    for commit, environment in product(plan.commits, plan.project.environments):
+        recording = load_recording(folder / recorder.file_name(commit.hash, environment))
+        cases = (*recording.cases, *recording.of_any_commit)
+        names |= {case.benchmark for case in cases if case.asv_name in selection.cases}
+    return names
+
+
 def _paths(plan: BenchPlan, values: int, figures: int) -> str:
     newest = plan.commits[-1]
     versions = dict.fromkeys(plan.project.torch.values())
@@ -266,6 +279,7 @@ def _paths(plan: BenchPlan, values: int, figures: int) -> str:
             "",
             f"commit    {newest.short} {newest.subject}",
             f"machine   {plan.asv.machine_name}",
+            f"run       {plan.asv.run}",
             *([f"torch     {', '.join(versions)}"] if versions else []),
             f"dataset   {_dataset(plan.dataset)}  ({values:,} values of these benchmarks)",
             f"figures   {_relative(plan.figures)}  ({figures} files)",

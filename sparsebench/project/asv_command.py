@@ -7,16 +7,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
+from uuid import uuid4
 
 from asv.machine import Machine, MachineCollection
 from asv.util import UserError
 
+from sparsebench import recorder
 from sparsebench.errors import SparsebenchError
 from sparsebench.project.processes import kill_session
 
@@ -29,8 +32,14 @@ _MARKS = re.compile(r"^\[[\s\d.]+%\]|[ ·\n]+$|^[ ·]+")  # asv's decoration of 
 _SOME_FAILED = 2  # asv's exit code when a benchmark failed and the rest was measured
 _LOG_TAIL = 15  # last lines of the log that are searched for the reason of a failure
 
+SELECT: Final = "SPARSEBENCH_SELECT"  # the pattern, for suites that measure in ``setup_cache``
+
 Progress = Callable[[float, str], None]
 OnLine = Callable[[str], None]  # called with each line that asv prints
+
+
+def _new_run() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}"
 
 
 class AsvOutcome(Enum):
@@ -50,12 +59,14 @@ class Asv:
         machine: the name under which results are stored; None: this computer's.
         log: all output is appended here.
         config: the configuration that asv reads; None: that in ``root``.
+        run: an id that is recorded with all that is measured.
     """
 
     root: Path
     machine: str | None
     log: Path
     config: Path | None = None
+    run: str = field(default_factory=_new_run)
 
     @property
     def machine_name(self) -> str:
@@ -97,7 +108,8 @@ class Asv:
                 progress(float(match["percent"]), f"{match['name']} {match['outcome']}")
 
         options = ("--record-samples", "--show-stderr", "--bench", pattern)
-        code = self._run(commit, environment, *options, on_line=on_line)
+        variables = {SELECT: pattern, recorder.COMMIT: commit}
+        code = self._run(commit, environment, *options, on_line=on_line, variables=variables)
         if not built:
             return AsvOutcome.NOT_BUILT
         return AsvOutcome.SOME_FAILED if code == _SOME_FAILED else AsvOutcome.ALL
@@ -129,17 +141,23 @@ class Asv:
         environment: str | None,
         *options: str,
         on_line: OnLine | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> int:
         """Call ``asv run``, which takes no commits to build for an existing environment."""
         arguments = ["run", *self._machine(), *options]
         if environment:
             arguments += ["--environment", environment]
         if environment and environment.startswith("existing:"):
-            return self._call(*arguments, "--set-commit-hash", commit, on_line=on_line)
-        return self._call(*arguments, commits=[commit], on_line=on_line)
+            arguments += ["--set-commit-hash", commit]
+            return self._call(*arguments, on_line=on_line, variables=variables)
+        return self._call(*arguments, commits=[commit], on_line=on_line, variables=variables)
 
     def _call(
-        self, *arguments: str, commits: Sequence[str] = (), on_line: OnLine | None = None
+        self,
+        *arguments: str,
+        commits: Sequence[str] = (),
+        on_line: OnLine | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> int:
         """Run asv and return its exit code; raise SparsebenchError if it failed.
 
@@ -156,7 +174,10 @@ class Asv:
             if self.config:
                 command += ["--config", str(self.config)]
             print("$ asv", *arguments, *commits, file=log)
-            code = run_child([sys.executable, "-m", "asv", *command], self.root, log, on_line)
+            own = {recorder.RUN: self.run, recorder.MACHINE: self.machine_name}
+            environment = {**os.environ, **own, **(variables or {})}
+            command = [sys.executable, "-m", "asv", *command]
+            code = run_child(command, self.root, log, on_line, environment)
         if code not in (0, _SOME_FAILED):
             raise SparsebenchError(
                 f"asv {arguments[0]}: failed with exit code {code}; {reason(self.log)}; "
@@ -165,11 +186,18 @@ class Asv:
         return code
 
 
-def run_child(command: list[str], folder: Path, log: TextIO, on_line: OnLine | None = None) -> int:
+def run_child(
+    command: list[str],
+    folder: Path,
+    log: TextIO,
+    on_line: OnLine | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> int:
     """Run ``command`` and return its exit code; an exception, as Ctrl-C, ends its session."""
     with subprocess.Popen(
         command,
         cwd=folder,
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -17,7 +17,7 @@ CLASSES = [
     data.Step,
     breakeven.Matmul,
     floor.Copy,
-    *([breakeven.MatmulHalf] if breakeven.CUDA else []),
+    breakeven.Mask,
 ]
 MEASURED = {
     schedulers.Scheduler: "BaseScheduler.step",
@@ -26,7 +26,7 @@ MEASURED = {
     data.Step: "BaseDataSparsifier.step",
     breakeven.Matmul: "Sequential.forward",
     floor.Copy: "Copy.setup.<locals>.<lambda>",
-    **({breakeven.MatmulHalf: "Sequential.forward"} if breakeven.CUDA else {}),
+    breakeven.Mask: "WeightNormSparsifier.step",
 }
 CASES = [
     pytest.param(cls, case, id=f"{cls.__module__}.{cls.__name__}-{case}")

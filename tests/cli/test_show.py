@@ -7,6 +7,7 @@ import pytest
 
 from sparsebench.cli import main
 from sparsebench.results import ingest
+from sparsebench.results.table.schema import SCHEMA
 
 DATA = Path(__file__).parents[1] / "data" / "asv"
 ALL = [part for status in ("ok", "failed", "skipped", "timeout") for part in ("--status", status)]
@@ -90,7 +91,7 @@ def test_csv_has_all_rows_and_columns_in_base_units(show):
     code, out, err = show("--benchmark", "time_step", "--format", "csv", *ALL)
     rows = list(csv.DictReader(io.StringIO(out)))
     assert (code, err, len(rows)) == (0, "", 8)
-    assert len(rows[0]) == 50
+    assert list(rows[0]) == SCHEMA.names
     assert rows[0]["value"] == "2.5172999926326154e-06"
     assert rows[0]["number"] == "10"
     assert len(json.loads(rows[0]["samples"])) == 8

@@ -21,7 +21,7 @@ def test_our_own_project_is_found_from_a_folder_inside() -> None:
     assert project.results == ROOT / "results" / "asv"
     assert len(project.environments) == 1
     assert "torch2.13.0" in project.environments[0]
-    assert project.grid("short") == r"\.Short\."
+    assert project.grid("short") == r"\.Short(CUDA)?\."
 
 
 def test_an_unknown_grid_names_the_near_one() -> None:

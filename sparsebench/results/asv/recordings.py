@@ -8,6 +8,7 @@ one case of a class whose cases are measured together in one process.
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,12 +93,14 @@ class Recording:
     Attributes:
         environments: in the order of their times.
         cases: the last line of each case.
+        of_any_commit: cases of an existing environment, whose commit was not recorded.
         sha256: of the files' contents; "" without any.
         problems: one line per file with lines that cannot be used.
     """
 
     environments: tuple[RecordedEnvironment, ...] = ()
     cases: tuple[RecordedCase, ...] = ()
+    of_any_commit: tuple[RecordedCase, ...] = ()
     sha256: str = ""
     problems: tuple[str, ...] = ()
 
@@ -117,13 +120,22 @@ def recording_paths(result_file: Path) -> list[Path]:
 
     ``result_file``: asv's JSON, or a recording that has no JSON beside it.
     """
+    folder = result_file.parent
     stem = result_file.name.removesuffix(SUFFIX).removesuffix(".json")
-    names = [stem + SUFFIX]
-    commit, _, env_name = stem.partition("-")
-    if env_name and len(commit) == 8:  # asv's names begin with eight digits of the commit
-        names.append(env_name + SUFFIX)
-    paths = (result_file.with_name(name) for name in names)
+    paths = [folder / (stem + SUFFIX)]
+    env_name = _without_commit(stem)
+    if env_name:
+        paths.append(folder / (env_name + SUFFIX))
+    if env_name and env_name.startswith("existing-"):  # asv adds variables that were not recorded
+        others = sorted(folder.glob("existing-*" + SUFFIX))
+        paths += [p for p in others if env_name.startswith(p.name.removesuffix(SUFFIX) + "-")]
     return [path for path in paths if path.is_file()]
+
+
+def _without_commit(stem: str) -> str | None:
+    """Return the environment of a file's name, which begins with eight digits; else None."""
+    match = re.fullmatch(r"[0-9a-f]{8}-(.+)", stem)
+    return match[1] if match else None
 
 
 def recording_bytes(result_file: Path) -> bytes:
@@ -138,12 +150,14 @@ def load_recording(result_file: Path) -> Recording:
     """
     environments: list[RecordedEnvironment] = []
     cases: dict[tuple[str, tuple[str, ...]], RecordedCase] = {}
+    of_any_commit: list[RecordedCase] = []
     problems = []
     content = hashlib.sha256()
     paths = recording_paths(result_file)
     for path in paths:
         text = read_bytes(path)
         content.update(text)
+        has_commit = _without_commit(path.name) is not None
         bad = 0
         for line in text.splitlines():
             try:
@@ -153,6 +167,8 @@ def load_recording(result_file: Path) -> Recording:
                 continue
             if isinstance(entry, RecordedEnvironment):
                 environments.append(entry)
+            elif entry is not None and not has_commit:
+                of_any_commit.append(entry)
             elif entry is not None:
                 key = entry.benchmark, entry.params
                 older = cases.get(key)
@@ -164,6 +180,7 @@ def load_recording(result_file: Path) -> Recording:
     return Recording(
         tuple(environments),
         tuple(cases.values()),
+        tuple(of_any_commit),
         content.hexdigest() if paths else "",
         tuple(problems),
     )
@@ -172,10 +189,12 @@ def load_recording(result_file: Path) -> Recording:
 def orphaned(files: Iterable[Path]) -> Iterator[Path]:
     """Yield the recordings that hold cases of a commit without a result file of asv beside them.
 
-    A run that was killed before asv wrote, or one that measured without asv.
+    A run that was killed before asv wrote, or one that measured without asv. What an existing
+    environment recorded without a commit belongs to the result files that hold the same numbers.
     """
     for path in files:
-        if path.with_name(path.name.removesuffix(SUFFIX) + ".json").exists():
+        stem = path.name.removesuffix(SUFFIX)
+        if _without_commit(stem) is None or path.with_name(stem + ".json").exists():
             continue
         try:
             if b'"kind": "case"' in read_bytes(path):

@@ -145,7 +145,7 @@ def load_result_file(path: Path) -> ResultFile:
         python=_text(data.get("python")),
         requirements=_strings(data.get("requirements")),
         env_vars=_strings(data.get("env_vars")),
-        benchmarks=tuple(_with_recorded(benchmarks, recording)),
+        benchmarks=tuple(_with_recorded(tuple(benchmarks), recording)),
         recording=recording,
     )
 
@@ -176,22 +176,74 @@ def _recording_alone(path: Path, recording: Recording) -> ResultFile:
 
 
 def _with_recorded(
-    benchmarks: Iterable[BenchmarkResult], recording: Recording
+    benchmarks: Sequence[BenchmarkResult], recording: Recording
 ) -> Iterator[BenchmarkResult]:
-    """Yield asv's benchmarks without those that repeat recorded cases, then the recorded cases.
+    """Yield asv's benchmarks without what repeats recorded cases, then the recorded cases.
 
     asv's number for such a case is the median of the recorded samples, or says that it failed.
     """
-    recorded = {(case.asv_name, case.params) for case in recording.cases}
-    names = {name for name, _ in recorded}
+    cases = [*recording.cases, *_confirmed(recording.of_any_commit, benchmarks)]
+    recorded = {(_class_of(case.asv_name), case.params) for case in cases}
+    classes = {name for name, _ in recorded}
     for result in benchmarks:
-        pairs = zip(itertools.product(*result.params), result.values, strict=False)
-        measured = [params for params, value in pairs if value == value]  # NaN: not measured
-        if result.name in names and all((result.name, params) in recorded for params in measured):
+        if _class_of(result.name) not in classes or result.problem:
+            yield result
             continue
-        yield result
-    for case in recording.cases:
+        pairs = zip(itertools.product(*result.params), result.values, strict=False)
+        for index, (params, value) in enumerate(pairs):
+            is_selected = value is None or value == value  # NaN: not selected
+            if is_selected and (_class_of(result.name), params) not in recorded:
+                yield _one_case(result, index, params)
+    for case in cases:
         yield _recorded_result(case)
+
+
+def _confirmed(
+    cases: Iterable[RecordedCase], benchmarks: Iterable[BenchmarkResult]
+) -> Iterator[RecordedCase]:
+    """Yield the cases whose numbers are asv's: others were measured of another commit.
+
+    All quantities of a case were recorded at one time. At least one must be there, and equal.
+    """
+    groups: dict[tuple[str, tuple[str, ...], int], list[RecordedCase]] = {}
+    for case in cases:
+        groups.setdefault((_class_of(case.asv_name), case.params, case.time), []).append(case)
+    classes = {name for name, _, _ in groups}
+    values = {
+        (result.name, params): value
+        for result in benchmarks
+        if _class_of(result.name) in classes
+        for params, value in zip(itertools.product(*result.params), result.values, strict=False)
+    }
+    newest: dict[tuple[str, tuple[str, ...]], list[RecordedCase]] = {}
+    for (name, params, _), group in sorted(groups.items(), key=lambda item: item[0][2]):
+        pairs = [
+            (case.value, values[case.asv_name, params])
+            for case in group
+            if (case.asv_name, params) in values
+        ]
+        if pairs and all(mine == asvs for mine, asvs in pairs):
+            newest[name, params] = group
+    for group in newest.values():
+        yield from group
+
+
+def _class_of(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _one_case(result: BenchmarkResult, index: int, params: tuple[str, ...]) -> BenchmarkResult:
+    """Return one combination of a benchmark as a benchmark of its own."""
+    return result._replace(
+        params=tuple((value,) for value in params),
+        values=(result.values[index],),
+        samples=(_at(result.samples, index),),
+        stats=tuple((_at(stat, index),) for stat in result.stats),
+    )
+
+
+def _at(values: Sequence[Any], index: int) -> Any:
+    return values[index] if index < len(values) else None
 
 
 def _recorded_result(case: RecordedCase) -> BenchmarkResult:

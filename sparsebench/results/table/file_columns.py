@@ -3,7 +3,7 @@
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, Final
 
@@ -110,7 +110,7 @@ def _environment_columns(
         **{name: as_float(facts.get(name)) for name in _RECORDED_FLOATS},
         **({"python": versions["python"]} if "python" in versions else {}),
         "versions": json.dumps(versions, ensure_ascii=False),
-        "mismatch": _mismatch(file, versions),
+        "mismatch": _mismatch(_declared_versions(file, facts), versions),
         "run": environment.run,
     }
 
@@ -121,19 +121,29 @@ def _is_same_card(declared: str, recorded: str) -> bool:
     return bool(words) and all(word in recorded.lower().split() for word in words)
 
 
-def _mismatch(file: ResultFile, versions: Mapping[str, str]) -> str | None:
+def _declared_versions(file: ResultFile, facts: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the declared versions of each package: of an existing environment, those recorded."""
+    recorded = facts.get("declared")
+    if isinstance(recorded, dict):
+        declared = {str(k): [str(v) for v in vs] for k, vs in recorded.items() if vs}
+    else:
+        declared = {"python": [file.python or ""]}
+    return declared | {name: [version or ""] for name, version in file.requirements.items()}
+
+
+def _mismatch(declared: Mapping[str, Sequence[str]], versions: Mapping[str, str]) -> str | None:
     """Return in what the declared versions differ from those that measured; None if in nothing."""
-    declared = {"python": file.python or "", **file.requirements}
     differences = []
-    for name, version in declared.items():
+    for name, allowed in declared.items():
         package = re.sub(r"[-_.]+", "-", name.removeprefix("pip+")).lower()
         actual = versions.get(package)
-        if not version or (actual is not None and satisfies(actual, version)):
+        wanted = [version for version in allowed if version]
+        if actual is None and (package == "python" or not wanted):
             continue
-        if actual is None and package == "python":
+        if actual is not None and (not wanted or any(satisfies(actual, v) for v in wanted)):
             continue
         found = "not installed" if actual is None else f"measured with {actual}"
-        differences.append(f"{name}: declared {version}, {found}")
+        differences.append(f"{name}: declared {' or '.join(wanted)}, {found}")
     return "; ".join(differences) or None
 
 

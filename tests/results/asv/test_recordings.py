@@ -63,6 +63,47 @@ def test_what_was_recorded_wins_and_the_difference_is_named(
     assert row["versions"] == {"python": "3.11.7", "torch": "2.13.0+cpu", "numpy": "2.3.5"}
 
 
+def test_in_an_existing_environment_the_declared_versions_are_recorded(
+    tmp_path: Path, write_result: WriteResult
+) -> None:
+    """asv writes neither requirements nor a version of Python for it, only the path."""
+    path = write_result({"time_x": [[1.0], [], "v", START]}, python="/opt/python")
+    declared = {"torch": ["9.9.9", "9.9.8"], "numpy": [], "scipy": [], "numba": ["1.0"]}
+    write_recording(beside(path), environment(declared=declared))
+    (row,) = stored(tmp_path, path).to_dict("records")
+    assert (row["python"], row["torch"]) == ("3.11.7", "2.13.0+cpu")
+    assert row["mismatch"] == (
+        "torch: declared 9.9.9 or 9.9.8, measured with 2.13.0+cpu; "
+        "numba: declared 1.0, not installed"
+    )
+
+
+def test_cases_of_an_existing_environment_belong_to_the_file_with_the_same_numbers(
+    tmp_path: Path, write_result: WriteResult
+) -> None:
+    write_recording(
+        tmp_path / "generated/results/workstation/existing-py.recorded.jsonl",
+        environment(),
+        case("0.5", 1.0, 2.0, 6.0, time=START),
+        case("0.5", 3.0, 4.0, 5.0, time=START + 10),
+        case("0.5", 8.0, 9.0, time=START + 20),
+        case("0.9", error="broken", time=START + 10),
+    )
+    for digit, value in (("a", 2.0), ("b", 4.0)):
+        write_result(
+            {"step.LongCUDA.track_wall": [[value, None], [["0.5", "0.9"], ["'cuda'"]], "v"]},
+            name=f"{digit * 8}-existing-py-VARIABLE1.json",
+            env_name="existing-py-VARIABLE1",
+            commit_hash=digit * 40,
+        )
+    frame = stored(tmp_path, tmp_path / "generated")
+    assert set(frame["benchmark"]) == {"step.Long.time_step"}
+    frame = frame.set_index(frame["commit_hash"].str[0] + frame["level"].astype(str))
+    assert frame["value"].dropna().to_dict() == {"a0.5": 2.0, "b0.5": 4.0}
+    assert frame["error"].dropna().to_dict() == {"a0.9": "broken", "b0.9": "broken"}
+    assert frame.loc["b0.5", "samples"].tolist() == [3.0, 4.0, 5.0]
+
+
 def test_without_a_recording_rows_say_what_asv_declares(
     tmp_path: Path, write_result: WriteResult
 ) -> None:
