@@ -197,7 +197,7 @@ class Rounds:
             reply = worker.ask("control", timeout, cpu=cpu)
             if reply.get("lost"):  # another request would start a process without the case
                 break
-            seconds[cpu] = reply.get("seconds", math.inf)
+            seconds[cpu] = reply.get("cpu", math.inf)
         return min(seconds, key=seconds.__getitem__, default=None)
 
     def _drop(self, pair: Pair, number: int, case: int, timeout: float) -> None:
@@ -210,10 +210,11 @@ class Rounds:
             self._doubt(case, "leaves threads running; its processes were replaced")
             pair.restart()
         if len(pair.running) == len(SIDES):
-            replies = [pair.sides[side].ask("control", timeout, cpu=None) for side in pair.order]
-            if all("seconds" in reply for reply in replies):
-                seconds = [reply["seconds"] for reply in replies]
-                self.journal.add(Control(number, **dict(zip(pair.order, seconds, strict=True))))
+            replies = {s: pair.sides[s].ask("control", timeout, cpu=None) for s in pair.order}
+            for device in ("cpu", "cuda"):
+                base, head = (replies[side].get(device) for side in SIDES)
+                if base and head:
+                    self.journal.add(Control(number, base, head, device))
 
     def _doubt(self, case: int, text: str) -> None:
         if Doubt(case, text) not in self.journal.record.events:

@@ -12,7 +12,7 @@ from sparsebench.files import atomic_path
 from sparsebench.gate.cases import BenchmarkCase
 from sparsebench.gate.findings import Side
 
-FORMAT: Final = 1
+FORMAT: Final = 2  # 1 had no control blocks of a GPU
 Phase = Literal["screen", "confirm"]
 
 
@@ -101,11 +101,15 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Control:
-    """Seconds of the same fixed work in both processes of a round, to compare their speed."""
+    """Seconds of the same fixed work in both processes of a round, to compare their speed.
+
+    ``device``: "cpu", or "cuda" for a copy on the GPU that the measured cases use.
+    """
 
     round: int
     base: float
     head: float
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)

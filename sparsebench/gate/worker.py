@@ -34,6 +34,7 @@ SAMPLE_SECONDS = 2e-4  # if neither number nor sample_time is declared
 WARMUP_SECONDS = 0.01  # if warmup_time is not declared; asv's default takes 0.1
 ASV_SAMPLE, ASV_WARMUP = 0.01, -1  # asv's defaults; other values were declared
 CONTROL_ADDITIONS = 20_000  # of a control block, about half a millisecond
+COPIED, COPIES = 64 << 20, 8  # bytes and copies of a control block on a GPU
 LONGEST_VALUE = 10_000  # characters of a tracked value; a record has one per round and side
 PROBES, QUADRUPLES, ADJUSTMENTS = 12, 2, 3  # for measuring the cost of wrapping a call
 CACHE_FILE = "cache.pickle"  # asv's name, in the benchmarks' working directory
@@ -164,6 +165,7 @@ class Worker:
         self.home = str(Path.cwd())
         self.output = CapturedOutput()
         self.case: LoadedCase | None = None
+        self.copied: Any = None  # two tensors on the GPU
 
     def answer(self, do: str, **request: Any) -> Reply:
         """Return the reply to a request; an exception of a benchmark is a reply too."""
@@ -171,11 +173,12 @@ class Worker:
         try:
             os.chdir(self.home)  # a benchmark may have changed it
             reply: Reply = getattr(self, "do_" + do)(**request)
+            finish_device_work()  # of one side before the other side's begins
         except SkippedError:
             return {"skipped": True}
         except BaseException as error:  # noqa: BLE001  # also SystemExit: it is the benchmark's
             traceback.print_exc()
-            return {"failed": _one_line(error)}
+            return {"failed": _one_line(error)} | ({"lost": True} if device_is_broken() else {})
         return reply
 
     def do_discover(self) -> Reply:
@@ -227,17 +230,58 @@ class Worker:
         return case.drop() if case else {}
 
     def do_control(self, cpu: int | None) -> Reply:
-        """Return the seconds of a fixed piece of work, which measures the machine's speed."""
+        """Return the seconds of a fixed piece of work, which measures the machine's speed.
+
+        "cpu": additions. "cuda": copies on the current GPU, if benchmarks have used one and the
+        thread is not to be bound to a processor.
+        """
         with _bound_to(cpu):
             start = default_timer()
             total = 0
             for number in range(CONTROL_ADDITIONS):
                 total += number
-            return {"seconds": default_timer() - start}
+            reply = {"cpu": default_timer() - start}
+        if cpu is None and (torch := _torch_on_cuda()):
+            reply["cuda"] = self._copy_on(torch)
+        return reply
+
+    def _copy_on(self, torch: Any) -> float:
+        if self.copied is None:
+            source = torch.zeros(COPIED // 4, dtype=torch.int32, device="cuda")
+            self.copied = source, source.clone()
+        source, target = self.copied
+        torch.cuda.synchronize()
+        start = default_timer()
+        for _ in range(COPIES):
+            target.copy_(source)
+        torch.cuda.synchronize()
+        return default_timer() - start
 
     def _enter(self, folder: str) -> None:
         self.home = folder
         os.chdir(folder)
+
+
+def finish_device_work() -> None:
+    """Wait for the work that PyTorch has queued on a GPU, if benchmarks have used one."""
+    if torch := _torch_on_cuda():
+        torch.cuda.synchronize()
+
+
+def device_is_broken() -> bool:
+    """Return whether the GPU's context has an error that stays, so that nothing runs any more."""
+    try:
+        finish_device_work()
+    except BaseException:  # noqa: BLE001  # whichever error it is
+        return True
+    return False
+
+
+def _torch_on_cuda() -> Any:
+    """Return the module torch if it has started CUDA in this process; else None."""
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    return torch if cuda is not None and cuda.is_initialized() else None
 
 
 @contextmanager

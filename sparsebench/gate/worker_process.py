@@ -69,6 +69,8 @@ class WorkerProcess:
         line = self._line(time.monotonic() + timeout)
         if line.endswith(b"\n"):
             reply: Reply = json.loads(line)
+            if reply.get("lost"):  # it says itself that nothing runs in it any more
+                self.end()
             return reply
         alive = self._process.poll() is None
         if alive and not line:

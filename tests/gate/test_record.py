@@ -117,7 +117,7 @@ def test_a_newer_format_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "record.jsonl"
     newer = replace(RECORD.plan, format=FORMAT + 1)
     path.write_text("\n".join(lines(Record(newer))))
-    with pytest.raises(SparsebenchError, match=r"got format=2; update sparsebench$"):
+    with pytest.raises(SparsebenchError, match=r"got format=3; update sparsebench$"):
         load_record(path)
 
 
