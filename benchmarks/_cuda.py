@@ -224,6 +224,8 @@ def _in_process(cls: type, device: str, cases: Sequence[Case]) -> Iterator[tuple
 
 def _measure_all(cls: type, device: str, cases: Sequence[Case], sender: Connection) -> None:
     torch.set_num_threads(THREADS)
+    if device == "cuda":
+        _record_gpu()
     for case in cases:
         try:
             lines, healthy = _measure_case(cls, case, device), True
@@ -233,6 +235,24 @@ def _measure_all(cls: type, device: str, cases: Sequence[Case], sender: Connecti
         sender.send((case, lines, healthy))
         if not healthy:
             return
+
+
+def _record_gpu() -> None:
+    """Record what torch knows of the GPU, unless the recorder knows more without it, by NVML."""
+    facts = recorder.environment_facts(THREADS)
+    if facts["gpu_capability"] is not None:
+        return
+    try:
+        gpu = torch.cuda.get_device_properties(torch.cuda.current_device())
+    except RuntimeError:  # the cases will say why
+        return
+    known = {
+        "gpu": gpu.name,
+        "gpu_count": torch.cuda.device_count(),
+        "gpu_capability": f"{gpu.major}.{gpu.minor}",
+        "gpu_memory": gpu.total_memory,
+    }
+    _write(facts | {name: value for name, value in known.items() if facts[name] is None})
 
 
 def _is_healthy(device: str) -> bool:

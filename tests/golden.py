@@ -5,15 +5,18 @@ with the first 64 bits of the mask's digest. It was computed by the slow oracles
 and ``oracles.mask_by_sorting`` for the LLM grid. ``scripts/verify`` runs this module.
 """
 
+import argparse
 import csv
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from platform import machine, processor
+from typing import NoReturn
 
-import click
 import numpy
 import torch
 
@@ -105,10 +108,14 @@ def by_step(mask: GoldenMask, device: str, path: str | None) -> str:
 
 @dataclass(frozen=True)
 class DigestReport:
-    """The number of masks compared, and each that differs with its expected and actual digest."""
+    """The number of masks compared, and each that differs with its expected and actual digest.
+
+    ``left``: the number of masks for which the time did not suffice.
+    """
 
     compared: int
     different: list[tuple[GoldenMask, str, str]]
+    left: int = 0
 
 
 def check_device(device: str, path: str | None) -> None:
@@ -122,72 +129,83 @@ def check_device(device: str, path: str | None) -> None:
         )
 
 
-def verify(table: Table, grids: Sequence[str], device: str, path: str | None) -> DigestReport:
-    """Compute every mask of the named grids and compare it with the table.
+def verify(
+    table: Table, grids: Sequence[str], device: str, path: str | None, seconds: float = inf
+) -> DigestReport:
+    """Compute every mask of the named grids and compare it with the table, for some seconds.
 
     Raises:
         SparsebenchError: the table has no digest of a mask.
     """
+    end = time.monotonic() + seconds
+    masks = list(golden_masks(grids))
     compared, different = 0, []
-    for mask in golden_masks(grids):
+    for mask in masks:
+        if time.monotonic() >= end:
+            break
         if not table.get(mask):
             raise SparsebenchError(f"{TABLE}: must have a digest of {mask}; add it with --rebuild")
         actual, compared = by_step(mask, device, path), compared + 1
         if actual != table[mask]:
             different.append((mask, table[mask], actual))
-    return DigestReport(compared, different)
+    return DigestReport(compared, different, len(masks) - compared)
 
 
-@click.command()
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option(
-    "--implementation",
-    type=click.Choice(PATHS),
-    help="Path that computes the masks; by default the one that a user gets.",
-)
-@click.option(
-    "--grid",
-    "grids",
-    type=click.Choice(GRIDS),
-    multiple=True,
-    default=("short", "long"),
-    show_default=True,
-    help="Repeatable; llm takes minutes and 3 GB of memory.",
-)
-@click.option(
-    "--rebuild",
-    is_flag=True,
-    help="Compute the digests of the grids by the oracle and write the table.",
-)
-def command(device: str, implementation: str | None, grids: tuple[str, ...], rebuild: bool) -> int:
-    """Compare the masks of this machine with the golden digests, bit for bit.
+class _Parser(argparse.ArgumentParser):
+    """Raises for bad input, which is then one line, without the usage."""
 
-    Exit codes: 0 all equal, 1 a mask differs, 2 bad input.
-    """
-    if rebuild:
+    def error(self, message: str) -> NoReturn:
+        raise SparsebenchError(message.removeprefix("argument "))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="verify",
+        description="Compare the masks of this machine with the golden digests, bit for bit.",
+        epilog="Exit codes: 0 all equal, 1 a mask differs, 2 bad input.",
+    )
+    add = parser.add_argument
+    add("--device", choices=["cpu", "cuda"], default="cpu", help="default: cpu")
+    text = "path that computes the masks; by default the one that a user gets"
+    add("--implementation", choices=PATHS, help=text)
+    text = "repeatable; default: short and long; llm takes minutes and 3 GB of memory"
+    add("--grid", dest="grids", choices=GRIDS, action="append", help=text)
+    add("--seconds", type=float, default=inf, help="begin no mask after this time")
+    text = "compute the digests of the grids by the oracle and write the table"
+    add("--rebuild", action="store_true", help=text)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Verify, or rebuild the table; return the exit code."""
+    grids = options.grids or ["short", "long"]
+    if options.rebuild:
         previous = read() if TABLE.exists() else {}
         write({**previous, **{mask: by_oracle(mask) for mask in golden_masks(grids)}})
         return 0
-    if device not in devices.available():
+    if options.device not in devices.available():
         raise SparsebenchError("--device: cuda must be available, but no CUDA device was found")
-    check_device(device, implementation)
-    click.echo(f"torch {torch.__version__}, NumPy {numpy.__version__}, {processor() or machine()}")
-    report = verify(read(), grids, device, implementation)
+    check_device(options.device, options.implementation)
+    print(f"torch {torch.__version__}, NumPy {numpy.__version__}, {processor() or machine()}")
+    report = verify(read(), grids, options.device, options.implementation, options.seconds)
     for mask, expected, actual in report.different:
-        click.echo(f"{mask}: expected {expected}, got {actual}")
-    click.echo(f"{report.compared} masks on {device}: {len(report.different) or 'none'} differ")
+        print(f"{mask}: expected {expected}, got {actual}")
+    left = f"; {report.left} not compared, as the time was over" if report.left else ""
+    differ = len(report.different) or "none"
+    print(f"{report.compared} masks on {options.device}: {differ} differ{left}")
     return 1 if report.different else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     try:
-        return int(command.main(args=argv, prog_name="verify", standalone_mode=False) or 0)
-    except (SparsebenchError, click.ClickException) as error:
-        text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        click.echo(f"verify: {text}", err=True)
+        return run(_parser().parse_args(argv))
+    except SystemExit as end:  # --help
+        return int(end.code or 0)
+    except SparsebenchError as error:
+        print(f"verify: {error}", file=sys.stderr)
     except OSError as error:
-        click.echo(f"{error.filename}: {error.strerror}", err=True)
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
     return 2
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import sparsebench.pruning
+from benchmarks.workloads import devices
 from benchmarks.workloads.grid import MaskCase
 from benchmarks.workloads.weights import weights
 
@@ -54,8 +55,9 @@ def build(
     The weight is a buffer of a bare module, as in PyTorch's own benchmark of this step.
 
     Raises:
-        ValueError: an unknown implementation or dtype.
+        ValueError: an unknown implementation or dtype, or a device that cannot be measured.
     """
+    devices.check(device)
     if dtype not in DTYPES:
         raise ValueError(f"build: dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     model = nn.Module()

@@ -1,5 +1,6 @@
 """`sparsebench calibrate`: measure the gate's error rates on this machine."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sparsebench.cli.progress import rounds, say
 from sparsebench.files import write_text
 from sparsebench.gate.calibration import Experiment, Trial, calibrate
 from sparsebench.gate.runner import Progress
+from sparsebench.project.installations import existing_installation
 from sparsebench.report.figures.power_curve import plot_power
 from sparsebench.report.text.calibration import calibration_markdown, calibration_text
 
@@ -72,6 +74,12 @@ class Shares(click.ParamType[tuple[float, ...]]):
     help="Gates per slow-down, one case slowed, another each time.",
 )
 @click.option(
+    "--python",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Measure what this interpreter imports, on both sides; asv installs nothing.",
+)
+@click.option(
     "--markdown",
     "as_markdown",
     type=click.Path(path_type=Path),
@@ -89,6 +97,7 @@ def command(
     effects: tuple[float, ...],
     tries: int,
     one_case: int,
+    python: Path | None,
     as_markdown: Path | None,
     figures: Path | None,
     formats: tuple[str, ...],
@@ -104,14 +113,19 @@ def command(
     if not experiments:
         raise click.UsageError("nothing to run: --runs, --tries and --one-case are all 0")
     side = target.commit(revision, "REVISION")
+    request = target.request(side, side)
+    installation = existing_installation(target.project, python) if python else None
+    if installation:
+        request = replace(request, environment=f"existing:{installation.python}")
     with target.asv.alone(), rounds(console) as show_round:
         progress = Progress(partial(say, console), show_round)
         calibration = calibrate(
             target.project,
-            target.request(side, side),
+            request,
             experiments,
             progress,
             partial(_print_trial, console),
+            installation,
         )
     Console().print(calibration_text(calibration))
     if as_markdown:

@@ -15,7 +15,7 @@ from sparsebench.gate.request import Request
 from sparsebench.gate.runner import Progress, install_sides, launches, run_plan
 from sparsebench.gate.verdicts import gate_result
 from sparsebench.gate.worker_process import Launch, Pair
-from sparsebench.project.installations import copy_installation
+from sparsebench.project.installations import Installation, copy_installation
 from sparsebench.project.settings import Project
 from sparsebench.stats import asv_finds_slower
 
@@ -135,17 +135,18 @@ def calibrate(
     experiments: Sequence[Experiment],
     progress: Progress,
     done: Callable[[Trial], None],
+    installation: Installation | None = None,
 ) -> Calibration:
     """Run all experiments; ``done`` is called with each finished trial.
 
-    Base and head are copies of one installed commit in two folders, as in a real gate. Each run's
-    record is stored below ``.asv/gate/calibration``.
+    Base and head are copies of one installed commit in two folders, as in a real gate; with
+    ``installation`` both are that one. Each run's record is stored below ``.asv/gate/calibration``.
 
     Raises:
         SparsebenchError: as for a gate.
     """
     trials = []
-    with _setup(project, request, progress) as setup:
+    with _setup(project, request, progress, installation) as setup:
         for number, experiment in enumerate(experiments):
             trial = _trial(setup, experiment, number, progress)
             trials.append(trial)
@@ -162,10 +163,16 @@ def calibrate(
 
 
 @contextmanager
-def _setup(project: Project, request: Request, progress: Progress) -> Iterator[_Setup]:
+def _setup(
+    project: Project, request: Request, progress: Progress, installation: Installation | None
+) -> Iterator[_Setup]:
     log = project.root / ".asv" / "gate.log"
-    installations = install_sides(project, request, log, progress)
-    installations["head"] = copy_installation(installations["base"])
+    if installation is not None:
+        installations = {"base": installation, "head": installation}
+        log.parent.mkdir(parents=True, exist_ok=True)
+    else:
+        installations = install_sides(project, request, log, progress)
+        installations["head"] = copy_installation(installations["base"])
     with tempfile.TemporaryDirectory(prefix="sparsebench-calibrate-") as folder:
         started = launches(installations, project.benchmarks, Path(folder), log)
         with Pair(started, 0) as pair:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,15 +30,17 @@ class Installation:
         folder: a Python environment of its own; unchanged files are hard links, so that another
             commit needs little disk and shares the system's cache.
         variables: environment variables that asv sets for benchmarks.
+        interpreter: of an existing environment; None: that in ``folder``.
     """
 
     folder: Path
     variables: dict[str, str]
+    interpreter: Path | None = None
 
     @property
     def python(self) -> Path:
         """The path of the interpreter."""
-        return self.folder / "bin" / "python"
+        return self.interpreter or self.folder / "bin" / "python"
 
 
 def environment_name(project: Project, name: str | None) -> str:
@@ -76,6 +79,24 @@ def installed(
         _delete_old(folder.parent)
     os.utime(folder)
     return Installation(folder, json.loads((folder / "ready.json").read_text(encoding="utf-8")))
+
+
+def existing_installation(project: Project, python: Path) -> Installation:
+    """Return what an interpreter imports, with the project's own folder before it.
+
+    Raises:
+        SparsebenchError: there is no such interpreter, or it lacks asv_runner.
+    """
+    python = Path(shutil.which(python) or python).absolute()
+    command = [str(python), "-c", "import asv_runner, sys; print(sys.prefix)"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        lines = str(getattr(error, "stderr", "") or error).strip().splitlines()
+        raise SparsebenchError(f"--python: {python} must import asv_runner; {lines[-1]}") from None
+    paths = [str(project.root), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = {"ASV_PYTHONPATH": os.pathsep.join(paths)}
+    return Installation(Path(done.stdout.strip()), variables, python)
 
 
 def copy_installation(installation: Installation) -> Installation:

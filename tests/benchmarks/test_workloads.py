@@ -121,6 +121,15 @@ def test_an_unknown_implementation_or_dtype_is_refused() -> None:
         workload.build(grid.SHORT[0], implementation="torchao")
     with pytest.raises(ValueError, match=r"dtype must be one of .*, got 'int8'"):
         workload.build(grid.SHORT[0], dtype="int8")
+    for device in ("mps", "xpu"):
+        with pytest.raises(ValueError, match=f"must be cpu or cuda, got '{device}'"):
+            workload.build(grid.SHORT[0], device)
+
+
+def test_the_device_named_cuda_of_rocm_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "hip", "6.4.43484")
+    with pytest.raises(ValueError, match="NVIDIA's cuda, got 'cuda' of ROCm"):
+        workload.build(grid.SHORT[0], "cuda")
 
 
 def test_temporary_memory_is_the_sum_of_both_allocators_peaks() -> None:

@@ -1,17 +1,21 @@
 """A calibration from end to end, on a small project."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
 from timeit import repeat
 
 import pytest
 
+from sparsebench.errors import SparsebenchError
 from sparsebench.gate import calibration, worker
 from sparsebench.gate.calibration import Experiment, Trial, calibrate
 from sparsebench.gate.cases import selection
 from sparsebench.gate.record import parse
 from sparsebench.gate.runner import Progress
 from sparsebench.gate.verdicts import judge
+from sparsebench.project.installations import existing_installation
 from tests.gate_project import GateProject
 
 BENCHMARKS = """
@@ -88,3 +92,27 @@ def test_a_slow_down_is_of_the_share_that_was_asked_for() -> None:
         slowed = worker.slowed_call(call, 0.5, 0.0)
         ratios.append(min(repeat(slowed, number=5)) / min(repeat(call, number=5)))
     assert 1.3 < median(ratios) < 1.7
+
+
+def test_an_existing_environment_is_both_sides_and_nothing_is_installed(
+    project: GateProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "install_sides", None)
+    (project.root / "lib.py").write_text("VALUE = 7\n")
+    project.benchmarks("import lib\n\ndef track_it():\n    return lib.VALUE\n")
+    progress = Progress(project.messages.append, lambda *_: None)
+    installation = existing_installation(project.project, Path(sys.executable))
+    (trial,) = calibrate(
+        project.project,
+        project.request,
+        [Experiment(0.0, 1)],
+        progress,
+        lambda _: None,
+        installation,
+    ).trials
+    assert (trial.changed_results, trial.undecided) == (0, 0)
+
+
+def test_an_interpreter_that_cannot_run_benchmarks_is_refused(project: GateProject) -> None:
+    with pytest.raises(SparsebenchError, match="--python: .*nowhere must import asv_runner; "):
+        existing_installation(project.project, Path("nowhere"))
