@@ -74,6 +74,7 @@ def history(
             "case": [_readable(dict(zip(axes, case, strict=True))) for case in cases],
             "python": "3.11",
             "torch": "2.13.0",
+            "gpu": None,
             "type": "time",
             "value": np.median(drawn, axis=1),
             "unit": "seconds",

@@ -107,9 +107,12 @@ def compare(frame: pd.DataFrame, sides: Sides) -> Comparison:
 
     Rows are partners when project, benchmark, unit and all other parameters are equal. Two
     implementations may be in different modules or classes: then class and method, or the method
-    alone, must be equal. Of several possible partners the one in the same environment is used, then
-    the one on the same machine; rows with an ambiguous partner have none.
+    alone, must be equal. Between GPUs, rows of the CPU are left out. Of several possible partners
+    the one in the same environment is used, then the one on the same machine; rows with an
+    ambiguous partner have none.
     """
+    if sides.by == "gpu":
+        frame = frame[frame["device"].ne("cpu")]
     rows = frame.reset_index(drop=True)
     dims = dimensions(rows)
     rows["parameters"] = _parameter_keys(dims, sides.by)

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from sparsebench.analysis.comparison import Comparison, compare
 from sparsebench.analysis.copy_floor import floor_ratios
-from sparsebench.analysis.sides import COMPARABLE, choose_sides
+from sparsebench.analysis.sides import COMPARABLE, choose_sides, with_known_builds
 from sparsebench.cli import options
 from sparsebench.errors import SparsebenchError
 from sparsebench.report.figures import canvas
@@ -15,7 +15,7 @@ from sparsebench.report.figures.heat_map import describe_heat_map, draw_heat_map
 from sparsebench.report.text.comparison import comparison_text
 from sparsebench.results import latest, read
 
-HELP = """Compare two devices, machines, implementations, torch versions or dtypes case by case.
+HELP = """Compare two devices, machines, GPUs, torch versions, implementations or dtypes by case.
 
 A is the base: a ratio B/A above 1 means that B is slower, or needs more. Without A and B the column
 --by (default: device) must have two values; with them and without --by it is the column that has
@@ -56,7 +56,7 @@ def command(
 ) -> None:
     """Print the comparison, then the path of each heat map."""
     frame = read(dataset, benchmark=benchmark, machine=machine or None, commit=commit)
-    measured = frame[frame["status"] != "skipped"]
+    measured = with_known_builds(frame[frame["status"] != "skipped"])
     compared = choose_sides(measured, sides, by)
     newest = latest(measured)
     comparison = compare(newest, compared)

@@ -93,7 +93,8 @@ def command(
         findings = findings.at(commits)
     findings = replace(findings, shifts=_explained(findings.shifts, dataset))
     if target is None:
-        Console(highlight=False).print(listing(findings, limit))
+        gpus = _gpus(dataset, machine) if findings.steps or findings.shifts else {}
+        Console(highlight=False).print(listing(findings, limit, gpus))
     else:
         text = json.dumps(as_plain(findings), indent=1, ensure_ascii=False, allow_nan=False)
         if target == "-":
@@ -116,6 +117,14 @@ def search_history(frame: pd.DataFrame, tolerance: float = TOLERANCE) -> History
             processes=available_cores(),
             progress=count,
         )
+
+
+def _gpus(dataset: str, machines: tuple[str, ...]) -> dict[str, str]:
+    """Return the names of the GPUs of each machine that has any."""
+    rows = read(dataset, columns=["machine", "gpu"], machine=machines or None)
+    rows = rows.dropna(subset="gpu").drop_duplicates()
+    names = rows.groupby("machine")["gpu"].agg(", ".join)
+    return {str(name): str(gpu) for name, gpu in names.items()}
 
 
 def _explained(shifts: list[Shift], dataset: str) -> list[Shift]:

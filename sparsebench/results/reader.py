@@ -3,6 +3,7 @@
 import functools
 import json
 import operator
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypedDict, Unpack, get_args
@@ -26,8 +27,9 @@ class Filters(TypedDict, total=False):
     """Which rows to read: one value, or several of which any matches; None or no value: all rows.
 
     ``benchmark`` is a regular expression that is searched in the name (RE2: no look-around),
-    ``commit`` the first characters of a hash, ``zeros`` a count or "all" for the whole block. All
-    other values must be equal.
+    ``commit`` the first characters of a hash, ``zeros`` a count or "all" for the whole block.
+    ``python`` and ``torch`` may lack the last parts: 2.13 and 2.13.0 match "2.13.0+cpu". All other
+    values must be equal.
     """
 
     benchmark: str | None
@@ -93,6 +95,8 @@ def read_latest(
     table = _matching_rows(dataset, needed, dict(filters), _latest_rows)
     return _to_frame(_latest_rows(table).select(chosen))
 
+
+VERSIONED: Final = ("python", "torch")  # columns whose filters match by the first parts
 
 SERIES: Final = ["project", "machine", "env_name", "benchmark", "case"]
 _AGE: Final = ["started_at", "commit_date"]  # the last one is compared first
@@ -203,6 +207,9 @@ def _filter_expression(name: str, value: Any, snapshot: Snapshot) -> pc.Expressi
     if name == "commit":
         prefixes = tuple(_as_list(value))
         return _is_in("commit_hash", [c for c in snapshot.commits() if c.startswith(prefixes)])
+    if name in VERSIONED:
+        pattern = "|".join(f"^{re.escape(str(v))}($|[.+])" for v in _as_list(value))
+        return pc.match_substring_regex(pc.field(name).cast(pa.string()), pattern)
     if name != "benchmark":
         return _is_in(name, value)
     benchmarks = pa.array(snapshot.benchmarks(), pa.string())
@@ -217,6 +224,15 @@ def _filter_expression(name: str, value: Any, snapshot: Snapshot) -> pc.Expressi
         return field.isin(names)
     # Parquet's statistics exclude row groups by the range.
     return (field >= names[0]) & (field <= names[-1]) & field.isin(names)
+
+
+def _matches(name: str, stored: Any, wanted: Any) -> bool:
+    """Return whether a filter's value selects a stored one, other than by regular expression."""
+    if name == "commit":
+        return bool(stored.startswith(wanted))
+    if name in VERSIONED:
+        return bool(re.match(f"{re.escape(str(wanted))}($|[.+])", stored))
+    return bool(stored == wanted)
 
 
 def _is_in(name: str, value: Any) -> pc.Expression:
@@ -256,7 +272,7 @@ def _check_values(source: OpenDataset, filters: dict[str, Any]) -> None:
         if name == "zeros" and source.table([column], _WHOLE_BLOCK).num_rows > 0:
             stored.append("all")
         for wanted in _as_list(value):
-            prefix = name == "commit"
-            if not any(v.startswith(wanted) if prefix else v == wanted for v in stored):
-                names = {v[:8] if prefix else str(v) for v in stored}
+            is_commit = name == "commit"
+            if not any(_matches(name, v, wanted) for v in stored):
+                names = {v[:8] if is_commit else str(v) for v in stored}
                 raise SparsebenchError(unknown_name(name, str(wanted), names))

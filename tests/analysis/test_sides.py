@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from sparsebench.analysis.sides import Sides, choose_sides
+from sparsebench.analysis.sides import Sides, choose_sides, with_known_builds
 from sparsebench.errors import SparsebenchError
 from tests.synthetic import SHORT, history
 
@@ -79,3 +79,24 @@ def test_what_cannot_be_compared_is_reported_in_one_line(
     with pytest.raises(SparsebenchError) as error:
         choose_sides(frame, names, by)
     assert str(error.value) == line
+
+
+def test_a_version_may_lack_its_build_and_its_last_parts() -> None:
+    frame = rows(torch=["2.11.0+cu130", "2.13.0+cpu", "2.13.1"])
+    frame["torch"] = ["2.11.0+cu130", "2.13.0+cpu", "2.13.1"]
+    expected = Sides("torch", "2.11.0+cu130", "2.13.0+cpu")
+    assert choose_sides(frame, ("2.11.0", "2.13.0"), "torch") == expected
+    assert choose_sides(frame, ("2.11", "2.13.0"), None) == expected
+    with pytest.raises(SparsebenchError, match=r"^2.13: must be one of 2.13.0\+cpu, 2.13.1$"):
+        choose_sides(frame, ("2.11", "2.13"), "torch")
+    with pytest.raises(SparsebenchError, match=r"unknown torch '2\.1'"):
+        choose_sides(frame, ("2.1", "2.13.1"), "torch")
+
+
+def test_a_declared_version_is_the_recorded_build_of_it_unless_there_are_two() -> None:
+    frame = rows(n=["1", "2", "3", "4"])
+    frame["torch"] = ["2.13.0", "2.13.0+cpu", "2.11.0", None]
+    known = with_known_builds(frame)["torch"]
+    assert known.tolist()[:3] == ["2.13.0+cpu", "2.13.0+cpu", "2.11.0"]
+    frame["torch"] = ["2.13.0", "2.13.0+cpu", "2.13.0+cu130", None]
+    assert with_known_builds(frame)["torch"].tolist()[0] == "2.13.0"

@@ -93,6 +93,33 @@ def test_torch_versions_in_two_environments_of_one_machine_are_compared(
     assert "track_digest: the same on both sides in 2 of 3 cases" in out
 
 
+def test_two_gpus_are_compared_by_what_was_measured_on_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    axes = {"case": SHORT, "device": ["cpu", "cuda"], "implementation": ["sparsebench"]}
+    frames = [
+        history(commits=1, axes=axes, machines=[machine], centre=centre, gpu=gpu)
+        for machine, gpu, centre in (("one", "NVIDIA L4", 4e-3), ("two", "NVIDIA H100", 1e-3))
+    ]
+    dataset = write_dataset(pd.concat(frames, ignore_index=True), tmp_path / "parquet")
+    assert devices(dataset, "--by", "gpu", "NVIDIA H100", "NVIDIA L4") == 0
+    out = printed_text(capsys)
+    assert "time_step: B (NVIDIA L4) against A (NVIDIA H100): slower in all 3 cases" in out
+
+
+def test_declared_and_recorded_versions_are_the_same_side(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newer = history(commits=2, env_name="py-torch2.13.0")
+    newer["torch"] = newer["commit_hash"].map(
+        dict(zip(hashes(2), ["2.13.0", "2.13.0+cpu"], strict=True))
+    )
+    frames = [history(commits=1, torch="2.11.0", env_name="py-torch2.11.0"), newer]
+    dataset = write_dataset(pd.concat(frames, ignore_index=True), tmp_path / "parquet")
+    assert devices(dataset, "--by", "torch") == 0
+    assert "torch: A = 2.11.0, B = 2.13.0+cpu" in capsys.readouterr().out
+
+
 def test_a_grid_too_small_for_a_heat_map_is_reported_on_stderr(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sparsebench.cli import main
 from sparsebench.results import ingest
 from sparsebench.results.table.schema import SCHEMA
+from tests.synthetic import history, write_dataset
 
 DATA = Path(__file__).parents[1] / "data" / "asv"
 ALL = [part for status in ("ok", "failed", "skipped", "timeout") for part in ("--status", status)]
@@ -85,6 +86,23 @@ def test_a_row_without_a_value_shows_its_status(show):
 def test_a_case_whose_parameters_have_no_names_is_one_column(show):
     _, out, _ = show("--benchmark", "time_parameterized", "--machine", "cheetah")
     assert out.split()[:4] == ["commit", "benchmark", "case", "value"]
+
+
+def test_throttled_rows_and_other_versions_than_declared_are_marked(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    frame = history(commits=1, axes={"n": ["1", "2", "3"]}, torch="2.13.0+cpu", noise=0.0)
+    frame["throttle"] = ["power cap", "", None]
+    frame["mismatch"] = [None, "torch: declared 2.11.0, measured with 2.13.0+cpu", None]
+    dataset = str(write_dataset(frame, tmp_path / "parquet"))
+    assert main(["show", "--dataset", dataset, "--torch", "2.13.0"]) == 0
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[2].endswith(" *")
+    assert lines[3].endswith(" †")
+    text = " ".join(lines[5:])
+    assert "* measured while the GPU was slowed down (power cap)" in text
+    assert "† measured with other versions than declared (torch: declared 2.11.0," in text
+    assert main(["show", "--dataset", dataset, "--torch", "2.1"]) == 2
+    assert "unknown torch '2.1'; known: 2.13.0+cpu" in capsys.readouterr().err
 
 
 def test_csv_has_all_rows_and_columns_in_base_units(show):

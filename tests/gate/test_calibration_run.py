@@ -114,5 +114,5 @@ def test_an_existing_environment_is_both_sides_and_nothing_is_installed(
 
 
 def test_an_interpreter_that_cannot_run_benchmarks_is_refused(project: GateProject) -> None:
-    with pytest.raises(SparsebenchError, match="--python: .*nowhere must import asv_runner; "):
+    with pytest.raises(SparsebenchError, match=r"--python: .*nowhere must import asv_runner; "):
         existing_installation(project.project, Path("nowhere"))

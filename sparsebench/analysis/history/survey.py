@@ -22,7 +22,11 @@ COLUMNS: Final = [
     "project", "machine", "commit_hash", "commit_date", "env_name", "benchmark", "case", "value",
     "unit", "direction", "status", "benchmark_version", "fingerprint", "started_at",
 ]  # fmt: skip
-HARDWARE: Final = ["arch", "os", "cpu", "num_cpu", "ram", "gpu", "cuda", "driver", "python"]
+HARDWARE: Final = [
+    *("arch", "os", "cpu", "num_cpu", "ram", "gpu", "cuda", "driver", "python"),
+    *("torch", "numpy", "numba", "triton", "governor", "threads", "power_limit"),
+]
+_RECORDED: Final = ("numpy", "numba", "triton", "governor", "threads", "power_limit")
 REASON_COLUMNS: Final = [*MACHINE, "commit_hash", *HARDWARE]  # what `explained` needs
 
 _NEWEST: Final = 8  # values that define the newest level of a series
@@ -105,10 +109,22 @@ def explained(shifts: Iterable[Shift], rows: pd.DataFrame) -> list[Shift]:
         changes = [
             f"{name} {_text(before[name]) or '-'} -> {_text(after[name]) or '-'}"
             for name in HARDWARE
-            if _text(before[name]) != _text(after[name])
+            if _differ(name, _text(before[name]), _text(after[name]))
         ]
         result.append(replace(shift, reason=", ".join(changes)))
     return result
+
+
+def _differ(name: str, before: str, after: str) -> bool:
+    """Return whether what was recorded of two commits differs.
+
+    "3.11" and "3.11.7" do not: the first is declared, the second recorded. What only a recording
+    says, and is missing on one side, is not known to have changed.
+    """
+    if name in ("python", "torch"):
+        longer, shorter = sorted((before, after), key=len, reverse=True)
+        return bool(shorter) and not f"{longer.replace('+', '.')}.".startswith(f"{shorter}.")
+    return before != after and (name not in _RECORDED or bool(before and after))
 
 
 class _SeriesTable:

@@ -14,6 +14,7 @@ from sparsebench.analysis.break_even import break_evens
 from sparsebench.analysis.copy_floor import COPY
 from sparsebench.analysis.history import HistoryFindings, commit_order
 from sparsebench.analysis.points import benchmark_groups
+from sparsebench.analysis.sides import with_known_builds
 from sparsebench.executor import available_cores, run_all
 from sparsebench.report.figures import canvas
 from sparsebench.report.site import break_even_page, machines, output, overview
@@ -183,6 +184,7 @@ def _benchmark_tasks(content: SiteContent) -> list[BenchmarkTask]:
 
 def _device_tasks(newest: pd.DataFrame) -> tuple[list[DeviceTask], list[str]]:
     """Return one task per comparison, and a line per column with more values than are compared."""
+    newest = with_known_builds(newest)
     pairs, left_out = pairs_to_compare(newest)
     titles = [f"{sides.by}.{sides.a}-{sides.b}" for sides in pairs]
     names = canvas.safe_names(titles)

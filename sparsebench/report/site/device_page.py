@@ -31,7 +31,7 @@ from sparsebench.report.text.comparison import (
 )
 from sparsebench.stats import Estimate, geometric_mean
 
-COMPARED: Final = ("device", "machine", "implementation", "torch", "dtype")
+COMPARED: Final = ("device", "machine", "implementation", "torch", "gpu", "dtype")
 MOST_VALUES: Final = 6  # of a column: 15 pairs
 MOST_ROWS: Final = 600  # of one comparison; the CSV beside its heat map has all
 

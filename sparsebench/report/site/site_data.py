@@ -16,7 +16,7 @@ import pyarrow as pa
 from sparsebench.analysis.environments import superseded_environments, without_environments
 from sparsebench.analysis.history import COLUMNS as SEARCHED
 from sparsebench.analysis.history.machine_tables import combination_codes
-from sparsebench.report.site.machines import HARDWARE, VERSIONS
+from sparsebench.report.site.machines import CONDITIONS, HARDWARE, VERSIONS
 from sparsebench.results import latest, read
 
 # The columns of a benchmark's page; comparisons of the newest rows need those of NEWEST.
@@ -26,12 +26,16 @@ PAGE: Final = [
     "benchmark_version", "fingerprint", "started_at",
 ]  # fmt: skip
 LISTED: Final = ["project", "benchmark", "implementation", "unit"]
-NEWEST: Final = [*PAGE, "torch", "python", "shape", "device", "dtype", "weights"]
+NEWEST: Final = [*PAGE, "torch", "gpu", "python", "shape", "device", "dtype", "weights"]
 
 MOST_ROWS: Final = 100_000  # in memory at once, in a few columns
 
 _RUN: Final = ("project", "machine", "env_name", "commit_hash")
-_RUNS: Final = [*_RUN, "commit_date", *HARDWARE, *VERSIONS, "requirements", "env_vars"]
+_RUNS: Final = [
+    *(*_RUN, "commit_date", *HARDWARE, *CONDITIONS, *VERSIONS, "requirements", "env_vars"),
+]
+
+_DIFFERENT: Final = [*_RUN, *HARDWARE, *CONDITIONS, *VERSIONS]
 
 Benchmark = tuple[str, str]  # project, name
 
@@ -136,10 +140,12 @@ def runs_of(read: SiteReader, history: pd.DataFrame) -> pd.DataFrame:
     parts = []
     while len(benchmark):
         name = str(benchmark.value_counts().idxmax())
-        parts.append(read(_RUNS, [name]).drop_duplicates(list(_RUN)))
+        parts.append(read(_RUNS, [name]).drop_duplicates(_DIFFERENT))
         left = ~np.isin(run, run[benchmark.eq(name).to_numpy()])
         run, benchmark = run[left], benchmark[left]
-    return pd.concat(parts, ignore_index=True).drop_duplicates(list(_RUN))
+    return pd.concat(parts, ignore_index=True).drop_duplicates(
+        [*_RUN, *HARDWARE, *CONDITIONS, *VERSIONS]
+    )
 
 
 def batches(sizes: Mapping[str, int], most: int) -> Iterator[list[str]]:

@@ -18,7 +18,8 @@ from sparsebench.results.table.schema import SCHEMA
 _TABLE: Final = ("commit_hash", "benchmark", "case", "value")
 _IDENTITY: Final = ("project", "machine", "env_name")
 _SORT: Final = "commit_date"
-_FOR_VALUE: Final = ("unit", "digest")  # what formatting a value needs
+_FOR_VALUE: Final = ("unit", "digest", "throttle", "mismatch")  # what formatting a value needs
+_THROTTLED, _MISMATCHED = "*", "†"  # marks of a value
 _PAIR: Final = re.compile(r"(\w+)=(.*?)(?:, (?=\w+=)|$)")  # of a case, "name=value, name=value"
 _NARROWEST: Final = 10  # characters that a folded benchmark's name has at least
 _PLURALS: Final = {"project": "projects", "env_name": "environments"}
@@ -49,6 +50,8 @@ def print_table(frame: pd.DataFrame, columns: Sequence[str] | None, console: Con
     """
     if columns:
         console.print(_table(frame, columns))
+        if "value" in columns:
+            _explain_marks(frame, console)
         return
     expanded, names, shared = _expand_cases(frame)
     wide = _table(expanded, names)
@@ -58,9 +61,22 @@ def print_table(frame: pd.DataFrame, columns: Sequence[str] | None, console: Con
             console.print(f"every row: {shared}")
     else:
         console.print(_table(frame, [*_machine_column(frame), *_TABLE]))
+    _explain_marks(frame, console)
     for name in ("project", "env_name"):
         if (count := len(frame[name].unique())) > 1:
             console.print(f"rows of {count} {_PLURALS[name]}; --columns {name},... shows which")
+
+
+def _explain_marks(frame: pd.DataFrame, console: Console) -> None:
+    """Print what the marks of values mean, if there are any."""
+    for mark, column, text in (
+        (_THROTTLED, "throttle", "measured while the GPU was slowed down"),
+        (_MISMATCHED, "mismatch", "measured with other versions than declared"),
+    ):
+        reasons = frame[column].dropna().loc[lambda texts: texts != ""].unique()
+        if len(reasons):
+            more = f"; and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+            console.print(f"{mark} {text} ({reasons[0]}{more}); --columns {column},... shows which")
 
 
 def _fits(console: Console, table: Table, benchmarks: pd.Series) -> bool:
@@ -148,9 +164,11 @@ def _value_cell(row: dict[Any, Any]) -> str:
     if row["status"] != "ok":
         return str(row["status"])
     unit = None if pd.isna(row["unit"]) else str(row["unit"])
-    if unit is not None and unit.startswith("sha256") and not pd.isna(row["digest"]):
-        return str(row["digest"])
-    return human(row["value"], unit)
+    is_digest = unit is not None and unit.startswith("sha256") and not pd.isna(row["digest"])
+    text = str(row["digest"]) if is_digest else human(row["value"], unit)
+    marks = [(_THROTTLED, row["throttle"]), (_MISMATCHED, row["mismatch"])]
+    shown = "".join(mark for mark, reason in marks if isinstance(reason, str) and reason)
+    return f"{text} {shown}" if shown else text
 
 
 def _nested_as_json(value: Any) -> Any:

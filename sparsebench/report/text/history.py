@@ -1,7 +1,7 @@
 """Findings of a history: as a table for a terminal, and as plain values for JSON."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress, groupby
 from typing import Any, Final
 
@@ -20,13 +20,23 @@ JSON_VERSION: Final = 2  # 1 had no version, and "went away" for "reverted"
 MOST_NEW: Final = 6  # lines on new series
 
 
-def listing(history: HistoryFindings, limit: int) -> Group:
-    """Return the findings for rich to print, with at most ``limit`` groups of steps; 0: all."""
+def listing(history: HistoryFindings, limit: int, gpus: Mapping[str, str] | None = None) -> Group:
+    """Return the findings for rich to print.
+
+    Args:
+        history: the findings.
+        limit: at most so many groups of steps; 0: all.
+        gpus: name of a machine to the name of its GPU.
+    """
     groups = _groups(history.steps)
     shown = groups[:limit] if limit else groups
     parts: list[Any] = [_table(shown, history.steps)] if shown else []
     doubtful = any(group[0].change.warnings for group in shown)
     notes = [*_notes(history, len(groups) - len(shown), doubtful=doubtful)]
+    machines = {step.machine for step in history.steps} | {s.machine for s in history.shifts}
+    for machine, gpu in sorted((gpus or {}).items()):
+        if machine in machines and gpu not in machine:
+            notes.append(f"{machine} has the GPU {gpu}")
     return Group(*parts, *(Text(note) for note in notes))
 
 

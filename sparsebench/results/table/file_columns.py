@@ -97,6 +97,9 @@ def _environment_columns(
     names = [*_RECORDED_TEXTS, *(name for name in _IF_UNDECLARED if declared[name] is None)]
     texts = {name: _text(facts.get(name)) for name in names}
     known = {name: text for name, text in texts.items() if text is not None}
+    hip = _text(facts.get("hip"))  # of a torch for ROCm
+    if hip:
+        known["cuda"] = f"HIP {hip}"
     gpu = _text(facts.get("gpu"))
     if gpu and not _is_same_card(declared["gpu"] or "", gpu):
         known["gpu"] = gpu
@@ -110,6 +113,7 @@ def _environment_columns(
         **{name: as_float(facts.get(name)) for name in _RECORDED_FLOATS},
         **({"python": versions["python"]} if "python" in versions else {}),
         "versions": json.dumps(versions, ensure_ascii=False),
+        "is_rocm": hip is not None,  # no column: see `RowBuilder`
         "mismatch": _mismatch(_declared_versions(file, facts), versions),
         "run": environment.run,
     }

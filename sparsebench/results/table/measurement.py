@@ -138,6 +138,9 @@ def _floats(samples: Any) -> list[float] | None:
     return [math.nan if (number := as_float(s)) is None else number for s in samples]
 
 
+DIGEST_DIGITS: Final = 12  # asv's numbers hold 48 bits exactly
+
+
 def digest(recorded: Any) -> str | None:
     """Return the 12 hexadecimal digits of a digest that asv tracked as a 48-bit number."""
     value = as_int(recorded)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sparsebench.results.asv.context import BenchmarkSettings, Context
 from sparsebench.results.asv.result_files import BenchmarkResult, ResultFile
@@ -167,6 +168,11 @@ class RowBuilder:
                 file,
             ),
         }
+        rocm = np.array([bool(each.get("is_rocm")) for each in self._files])[file]
+        if rocm.any():  # its devices are called cuda, too
+            texts = columns["device"].cast(pa.string())
+            is_rocm = pc.and_kleene(pa.array(rocm), pc.equal(texts, "cuda"))
+            columns["device"] = pc.if_else(is_rocm, "rocm", texts).dictionary_encode()
         return pa.table({name: columns[name] for name in SCHEMA.names})
 
     def _variant_index(self, result: BenchmarkResult) -> int:
@@ -242,7 +248,8 @@ def _digests(
     if tracked or any(result.recorded for result in results):  # not in most projects
         for variant, result in pairs:
             if result.recorded is not None:
-                digests[row] = [result.recorded.digest]
+                digest = result.recorded.digest
+                digests[row] = [digest and digest[: measurement.DIGEST_DIGITS]]
             elif variant.family in tracked:
                 digests[row] = tracked[variant.family]
             row += len(result.values)

@@ -100,6 +100,17 @@ def test_a_shift_names_what_changed_of_the_machine() -> None:
     frame.loc[frame["commit_hash"] >= f"{30:08x}", "gpu"] = "H200"
     (shift,) = explained([shift], frame)
     assert (shift.series, shift.reason) == (30, "cpu old -> new, gpu - -> H200")
+    frame["python"] = np.where(frame["commit_hash"] < f"{30:08x}", "3.11", "3.11.7")
+    frame["torch"] = np.where(frame["commit_hash"] < f"{30:08x}", "2.13.0", "2.13.0+cpu")
+    frame.loc[frame["commit_hash"] >= f"{30:08x}", "governor"] = "powersave"
+    (shift,) = explained([shift], frame)
+    assert shift.reason == "cpu old -> new, gpu - -> H200"
+    frame["torch"] = np.where(frame["commit_hash"] < f"{30:08x}", "2.1", "2.13.0+cpu")
+    frame["threads"] = np.where(frame["commit_hash"] < f"{30:08x}", 1, 2)
+    (shift,) = explained([shift], frame)
+    assert shift.reason == (
+        "cpu old -> new, gpu - -> H200, torch 2.1 -> 2.13.0+cpu, threads 1 -> 2"
+    )
 
 
 def test_other_measurement_settings_start_a_new_series_and_no_regression() -> None:
