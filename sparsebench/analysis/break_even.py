@@ -1,10 +1,13 @@
 """Break-even: the sparsity level from which a sparse format is faster than the dense weight.
 
 For benchmarks with the parameters ``format`` and ``level``, one format of which is "dense"; dense
-has no level and is the base of all ratios.
+has no level and is the base of all ratios. A class called Mask that times the masks of these
+patterns (parameters ``level``, ``block`` and ``zeros``) gives the number of forwards that pay for a
+mask.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +20,7 @@ from sparsebench.stats import Floats, ratio_of_medians
 FORMAT: Final = "format"
 LEVEL: Final = "level"
 BLOCK: Final = "block"
+ZEROS: Final = "zeros"
 DENSE: Final = "dense"
 ALWAYS: Final = float("-inf")
 NEVER: Final = float("inf")
@@ -35,7 +39,9 @@ class BreakEven:
             or `NEVER` (not at the highest measured level).
         low: lower end of the level's interval.
         high: upper end of the level's interval.
-        curve: the measured points, columns level, ratio (format / dense), low, high; sorted.
+        curve: the measured points, columns level, ratio (format / dense), low, high, forwards;
+            sorted by level. ``forwards`` is the number of forwards from which mask and forwards
+            together take less time than dense ones; inf: never; NaN: no mask's time is known.
     """
 
     benchmark: str
@@ -79,10 +85,11 @@ def break_evens(frame: pd.DataFrame) -> list[BreakEven]:
     (fewer than five samples per side), the result's interval is from always to never.
     """
     measured = frame[frame["status"] == "ok"]
+    masks = {str(name): _mask_times(rows) for name, rows in measured.groupby("project")}
     return [
         result
-        for (_project, benchmark), rows in measured.groupby(["project", "benchmark"], sort=True)
-        for result in _of_benchmark(str(benchmark), rows)
+        for (project, benchmark), rows in measured.groupby(["project", "benchmark"], sort=True)
+        for result in _of_benchmark(str(benchmark), rows, masks[str(project)])
     ]
 
 
@@ -105,8 +112,80 @@ def crossing(levels: Floats, ratios: Floats) -> float:
     return float(levels[last] + share * (levels[last + 1] - levels[last]))
 
 
+@dataclass(frozen=True)
+class _MaskTime:
+    """Seconds of computing a mask.
+
+    Attributes:
+        kind: "time" for wall times, else the method: device times are a kind of their own.
+        setting: its parameters but level, block and zeros.
+    """
+
+    kind: str
+    setting: dict[str, str]
+    block: str
+    sparsity: float
+    seconds: float
+
+
+def _mask_times(rows: pd.DataFrame) -> list[_MaskTime]:
+    """Return the times of benchmarks in classes that are called Mask, or MaskCUDA."""
+    in_class = rows["benchmark"].str.contains(r"(?:^|\.)Mask(?:CUDA)?\.\w+$")
+    rows = rows[in_class & rows["unit"].eq("seconds")]
+    dims = dimensions(rows)
+    if not {LEVEL, BLOCK, ZEROS} <= set(dims):
+        return []
+    names = [str(name) for name in dims if name not in (LEVEL, BLOCK, ZEROS)]
+    times = []
+    for (_, row), name, seconds in zip(
+        dims.iterrows(), rows["benchmark"], rows["value"], strict=True
+    ):
+        try:
+            sides = [int(side) for side in str(row[BLOCK]).split("x")]
+            size = math.prod(sides)
+            zeros = size if row[ZEROS] in ("all", "None") else int(row[ZEROS])
+            sparsity = float(row[LEVEL]) * zeros / size
+        except ValueError:  # another project's parameters
+            continue
+        setting = {key: str(row[key]) for key in names if row[key]}
+        times.append(_MaskTime(_kind(name), setting, str(row[BLOCK]), sparsity, float(seconds)))
+    return times
+
+
+def _kind(benchmark: str) -> str:
+    method = benchmark.rpartition(".")[2]
+    return "time" if method.startswith("time") else method
+
+
+def _forwards(
+    curve: pd.DataFrame,
+    setting: dict[str, str],
+    block: str,
+    dense: float,
+    masks: Sequence[_MaskTime],
+) -> list[float]:
+    """Return for each point the number of forwards that pay for its mask."""
+    forwards = []
+    for level, ratio in zip(curve[LEVEL], curve["ratio"], strict=True):
+        mask = next(
+            (
+                mask.seconds
+                for mask in masks
+                if mask.block == block
+                and math.isclose(mask.sparsity, level)
+                and all(setting.get(name) == value for name, value in mask.setting.items())
+            ),
+            math.nan,
+        )
+        saved = dense * (1 - ratio)
+        forwards.append(
+            math.nan if mask != mask else NEVER if saved <= 0 else math.ceil(mask / saved)
+        )
+    return forwards
+
+
 def as_table(found: list[BreakEven]) -> pd.DataFrame:
-    """Return one row per measured point: setting, format, block, level, ratio, low, high."""
+    """Return a row per measured point: setting, format, block, and the columns of the curve."""
     parts = []
     for result in found:
         own = {
@@ -137,7 +216,9 @@ def ratio_at(result: BreakEven, level: float) -> float:
     return float(result.curve.loc[result.curve[LEVEL] == level, "ratio"].iloc[0])
 
 
-def _of_benchmark(benchmark: str, rows: pd.DataFrame) -> Iterator[BreakEven]:
+def _of_benchmark(
+    benchmark: str, rows: pd.DataFrame, masks: Sequence[_MaskTime]
+) -> Iterator[BreakEven]:
     dims = dimensions(rows)
     if not {FORMAT, LEVEL} <= set(dims) or DENSE not in set(dims[FORMAT]):
         return
@@ -159,7 +240,11 @@ def _of_benchmark(benchmark: str, rows: pd.DataFrame) -> Iterator[BreakEven]:
         dense_samples = base[str(setting.loc[points.index].iloc[0])]
         curve = _curve(rows.loc[points.index], points[LEVEL], dense_samples)
         where = {str(name): str(first[name]) for name in names if first[name]}
-        yield _break_even(benchmark, where, str(first[FORMAT]), str(first[BLOCK]), curve)
+        block = str(first[BLOCK])
+        seconds = float(np.median(dense_samples))
+        own = [mask for mask in masks if mask.kind == _kind(benchmark)]
+        curve = curve.assign(forwards=_forwards(curve, where, block, seconds, own))
+        yield _break_even(benchmark, where, str(first[FORMAT]), block, curve)
 
 
 def _curve(rows: pd.DataFrame, levels: pd.Series, dense: Floats) -> pd.DataFrame:

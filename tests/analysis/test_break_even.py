@@ -110,3 +110,25 @@ def test_the_fastest_format_at_a_level_is_one_that_is_surely_faster_than_dense()
     assert fastest([csr, bsr], 0.9) is csr  # of bsr nothing is sure
     assert fastest([csr], 0.99) is None
     assert ratio_at(csr, 0.9) == 0.5
+
+
+def test_the_forwards_that_pay_for_a_mask() -> None:
+    """Dense takes 1 ms; a mask of 6 ms is paid by 12 forwards that take half, by none of dense."""
+    ratios = {"csr,block=1x1": [1.2, 1.0, 0.5, 0.25], "2:4,block=1x4": [0.5]}
+    frame = formats(ratios, noise=0.0)
+    masks = history(
+        "f.Mask.time_step", commits=1, noise=0.0, axes={
+            "case": [f"level={level},block=1x1,zeros=all" for level in LEVELS[1:]]
+            + ["level=1,block=1x4,zeros=2", "level=0.9,block=4x4,zeros=all"],
+            "device": ["cpu"],
+        },
+    )  # fmt: skip
+    masks = masks.assign(value=6e-3)
+    other = masks.assign(value=1e-9, machine="another")
+    csr, nm = sorted(
+        break_evens(pd.concat([frame, other, masks], ignore_index=True)), key=lambda r: r.block
+    )
+    assert csr.curve["forwards"].tolist()[1:] == [NEVER, 12, 8]
+    assert np.isnan(csr.curve["forwards"][0])  # its mask was not measured
+    assert nm.curve["forwards"].tolist() == [12]
+    assert "forwards" in as_table([csr])

@@ -73,6 +73,8 @@ def make_break_even_page(
         ]
         choices.append(_choices(benchmark, members))
         tables.append(_table(benchmark, members))
+        if any(result.curve["forwards"].notna().any() for result in members):
+            tables.append(_forwards_table(benchmark, members))
     content = page(
         "break_even.html",
         site,
@@ -116,6 +118,39 @@ def _choice(members: list[BreakEven], level: float) -> Cell:
         return Cell("dense", 1.0)
     times = 1 / ratio_at(best, level)
     return Cell(f"{best.format}, {human(times, 'ratio')}", times, kind="better")
+
+
+def _forwards_table(benchmark: str, found: list[BreakEven]) -> Table:
+    """Return the number of forwards that pay for a mask, one row per setting, format and block."""
+    settings = list(varying_settings(found))
+    known = [result for result in found if result.curve["forwards"].notna().any()]
+    levels = sorted({float(level) for result in known for level in result.curve["level"]})
+    return Table(
+        f"{benchmark}: forwards that pay for a mask",
+        (
+            *columns(*settings, "format", "block"),
+            *(Column(f"level {level:g}", numeric=True) for level in levels),
+        ),
+        tuple(
+            (
+                *(Cell(result.setting.get(name, "")) for name in settings),
+                *(Cell(result.format), Cell(result.block or "-")),
+                *(_forwards_cell(result, level) for level in levels),
+            )
+            for result in known
+        ),
+        ("from so many forwards on, computing the mask once and they take less time than dense",),
+    )
+
+
+def _forwards_cell(result: BreakEven, level: float) -> Cell:
+    numbers = result.curve.loc[result.curve["level"] == level, "forwards"].dropna()
+    if numbers.empty:
+        return Cell("-")
+    number = float(numbers.iloc[0])
+    return (
+        Cell("never", number, kind="worse") if number == NEVER else Cell(f"{number:,.0f}", number)
+    )
 
 
 def _table(benchmark: str, found: list[BreakEven]) -> Table:
