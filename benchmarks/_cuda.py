@@ -13,9 +13,12 @@ asv does not tell ``setup_cache`` which cases were selected: plain ``asv run`` m
 a class of which it runs one. `sparsebench bench` says it in SPARSEBENCH_SELECT.
 """
 
+import ctypes
 import itertools
 import os
 import re
+import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +40,7 @@ SELECT: Final = "SPARSEBENCH_SELECT"  # a pattern that is searched in asv's "nam
 VERSION: Final = "1"  # of the way of measuring; times before and after another one are not compared
 CASE_SECONDS: Final = 60.0  # longer cases are ended
 MOST_DEAD: Final = 3  # processes in a row that end in their first case; then the device is broken
+KILL_WITH_PARENT: Final = 1  # prctl's PR_SET_PDEATHSIG
 SETUP_SECONDS: Final = 1200  # for all cases of a class
 
 Case = tuple[Any, ...]
@@ -223,6 +227,8 @@ def _in_process(cls: type, device: str, cases: Sequence[Case]) -> Iterator[tuple
 
 
 def _measure_all(cls: type, device: str, cases: Sequence[Case], sender: Connection) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(KILL_WITH_PARENT, signal.SIGKILL)
     torch.set_num_threads(THREADS)
     if device == "cuda":
         _record_gpu()

@@ -15,6 +15,7 @@ import torch
 from benchmarks import _cuda, reference, step
 from benchmarks._cuda import Prepared, measure, number, selected
 from sparsebench import recorder
+from sparsebench.project.processes import is_running
 from sparsebench.results import ingest, read
 from tests.conftest import git
 
@@ -132,7 +133,13 @@ def test_a_killed_run_keeps_the_cases_that_were_done(recording: Path) -> None:
             if lines(recording):
                 break
             time.sleep(0.1)
+        (own,) = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
         child.kill()
+    for _ in range(100):
+        if not is_running(int(own)):
+            break
+        time.sleep(0.05)
+    assert not is_running(int(own))
     assert {line["params"][0] for line in lines(recording)} == {"'first'"}
 
 
