@@ -29,9 +29,11 @@ def key_of(score):
     """Return the keys of scores: uint32 for float32, uint64 for float64."""
     BITS: tl.constexpr = score.dtype.primitive_bitwidth
     SIGN: tl.constexpr = 1 << (BITS - 1)
+    ALL: tl.constexpr = 2 * SIGN - 1
     NAN: tl.constexpr = 2 * SIGN - 2
     bits = score.to(tl.uint64, bitcast=True) if BITS == 64 else score.to(tl.uint32, bitcast=True)
-    ordered = tl.where(bits < SIGN, bits | SIGN, ~bits)
+    # Not ~bits, of which Triton 3.7.1's interpreter makes a Python integer of -1.
+    ordered = tl.where(bits < SIGN, bits | SIGN, bits ^ ALL)
     ordered = tl.where(score == 0, SIGN, ordered)
     return tl.where(score == score, ordered, NAN).to(bits.dtype)
 
