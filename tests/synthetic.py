@@ -75,6 +75,8 @@ def history(
             "python": "3.11",
             "torch": "2.13.0",
             "gpu": None,
+            "throttle": None,
+            "mismatch": None,
             "type": "time",
             "value": np.median(drawn, axis=1),
             "unit": "seconds",

@@ -36,6 +36,10 @@ _CONDITIONS: Final = {
     "commit_hash": "commit",
     "fingerprint": "harness",
 }
+_FLAGS: Final = {
+    "throttle": "while the GPU was slowed down",
+    "mismatch": "with other versions than declared",
+}
 
 
 @dataclass(frozen=True)
@@ -271,6 +275,11 @@ def _differences(left: pd.DataFrame, right: pd.DataFrame, sides: Sides) -> tuple
         if column != sides.by and (count := int(differ.sum())):
             names = [", ".join(_shown(column, side[differ])) for side in (a, b)]
             notes.append(f"{counted(count, 'pair')} with another {word}: {' against '.join(names)}")
+    for column, text in _FLAGS.items():
+        reasons = pd.concat([left[column], right[column]]).dropna()
+        if count := int((reasons != "").sum()):
+            shown = ", ".join(_shown(column, reasons[reasons != ""]))
+            notes.append(f"{counted(count, 'value')} measured {text} ({shown})")
     return tuple(notes)
 
 

@@ -222,3 +222,53 @@ def test_asv_returns_the_numbers_and_ingest_stores_each_once(tmp_path: Path) -> 
     (path,) = (tmp_path / "results").glob("*/*-existing-*.json")
     row = json.loads(path.read_text())["results"]["tiny.TinyCUDA.track_wall"]
     assert row[0] == [good["value"], None]
+
+
+DISCOVER = """
+import json, sys, torch
+torch.version.cuda, torch.cuda.device_count = "13.0", lambda: 1
+from asv_runner.discovery import disc_benchmarks
+found = {}
+for benchmark in disc_benchmarks(sys.argv[1]):
+    params = dict(zip(benchmark.param_names, benchmark.params))
+    devices = params.get("device", [])
+    found[benchmark.name] = [devices, benchmark.setup_cache_key, benchmark.setup_cache_timeout]
+json.dump(found, sys.stdout)
+"""
+
+
+@pytest.mark.parametrize("in_gate", [False, True])
+def test_what_asv_and_the_gate_find_where_there_is_a_gpu(in_gate: bool) -> None:
+    """By a torch that says it has one: nothing is measured, so none is needed."""
+    environment = {**os.environ, **({recorder.WORKER: "1"} if in_gate else {})}
+    done = subprocess.run(
+        [sys.executable, "-c", DISCOVER, str(ROOT / "benchmarks")],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    together = {name for name in found if "CUDA." in name}
+    timed = ["step.Long.time_step", "step.LLM.time_step", "floor.Copy.time_copy"]
+    both, cpu = ["'cpu'", "'cuda'"], ["'cpu'"]
+    assert all(found[name][0] == (both if in_gate else cpu) for name in timed)
+    assert found["activation.Step.time_step"][0] == both
+    assert ("breakeven.MatmulHalf.time_forward" in found) == in_gate
+    if in_gate:
+        assert not together
+        return
+    assert {name.rpartition(".")[0] for name in together} == {
+        *("step.ShortCUDA", "step.LongCUDA", "step.LLMCUDA", "floor.CopyCUDA"),
+        *("reference.ShortCUDA", "reference.LongCUDA", "reference.LLMCUDA"),
+        *("breakeven.MatmulCUDA", "breakeven.MatmulHalfCUDA", "breakeven.MaskCUDA"),
+    }
+    caches = {name.rpartition(".")[0]: tuple(found[name][1:]) for name in together}
+    assert len(set(caches.values())) == len(caches)  # asv takes those with one key for one
+    assert all(seconds == _cuda.SETUP_SECONDS for _, seconds in caches.values())
+    assert all(found[name][0] == ["'cuda'"] for name in together)
+    tracks = {name.rpartition(".")[2] for name in together if name.startswith("step.LongCUDA")}
+    assert tracks == {f"track_{q}" for q in ("wall", "device_cold", "device_warm", "digest")}
+    tracks = {name.rpartition(".")[2] for name in together if name.startswith("reference.LLMCUDA")}
+    assert tracks == {"track_wall", "track_digest"}

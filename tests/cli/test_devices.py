@@ -101,9 +101,12 @@ def test_two_gpus_are_compared_by_what_was_measured_on_them(
         history(commits=1, axes=axes, machines=[machine], centre=centre, gpu=gpu)
         for machine, gpu, centre in (("one", "NVIDIA L4", 4e-3), ("two", "NVIDIA H100", 1e-3))
     ]
+    frames[0].loc[frames[0]["device"] == "cuda", "throttle"] = "thermal, hardware"
+    frames[1]["throttle"] = ""
     dataset = write_dataset(pd.concat(frames, ignore_index=True), tmp_path / "parquet")
     assert devices(dataset, "--by", "gpu", "NVIDIA H100", "NVIDIA L4") == 0
     out = printed_text(capsys)
+    assert "3 values measured while the GPU was slowed down (thermal, hardware)" in out
     assert "time_step: B (NVIDIA L4) against A (NVIDIA H100): slower in all 3 cases" in out
 
 

@@ -26,7 +26,9 @@ PAGE: Final = [
     "benchmark_version", "fingerprint", "started_at",
 ]  # fmt: skip
 LISTED: Final = ["project", "benchmark", "implementation", "unit"]
-NEWEST: Final = [*PAGE, "torch", "gpu", "python", "shape", "device", "dtype", "weights"]
+NEWEST: Final = [
+    *PAGE, "torch", "gpu", "throttle", "mismatch", "python", "shape", "device", "dtype", "weights",
+]  # fmt: skip
 
 MOST_ROWS: Final = 100_000  # in memory at once, in a few columns
 
