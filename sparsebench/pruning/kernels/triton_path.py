@@ -3,10 +3,14 @@
 Nothing waits for the device and all work is on the current stream. So a CUDA graph can capture a
 step, once a first step has compiled the kernels.
 
-Not yet run on a GPU. The kernels were run by Triton's interpreter on the CPU, and compiled for
-compute capability 9.0. The interpreter computes with NumPy, one program after the other: it shows
-neither races between programs nor the effect of fused multiply-adds. A test reads the compiled
-code instead: no operation is fused, and divisions are exact.
+At commit cb72887 it ran on one H100: 2,355 golden digests were equal, steps on three streams at
+once and 20 repeats gave the same masks, and the replay of a captured step followed the weight
+(docs/semantics.md; times in docs/performance.md).
+
+Tests without a GPU run the kernels by Triton's interpreter on the CPU. It computes with NumPy, one
+program after the other: it shows neither races between programs nor the effect of fused
+multiply-adds. A test reads the code compiled for compute capability 9.0 instead: no operation is
+fused, and divisions are exact.
 """
 
 from math import ceil
