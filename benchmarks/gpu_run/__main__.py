@@ -23,6 +23,11 @@ from typing import Any, Final, NoReturn
 ROOT: Final = Path(__file__).parents[2]
 DIFFERS, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
+_OPTIONAL: Final = {
+    "numba": "the CPU's masks are computed by torch's operators, more slowly",
+    "triton": "CUDA's masks are computed by torch's operators, more slowly",
+    "pynvml": "(nvidia-ml-py) clocks, power and throttling are not recorded",
+}
 _EPILOG: Final = """
 Exit codes: 0 nothing is wrong (what was left out is listed), 1 a mask differs from its golden
 digest or a part failed, 2 bad input, 130 interrupted.
@@ -140,6 +145,9 @@ def _run(options: argparse.Namespace) -> int:
     variables = _prepare(into, options.machine, commit)
     start, outcomes = time.monotonic(), list[Outcome]()
     _say(into, f"commit {commit[:8]}{note}, machine {options.machine}, into {into}")
+    for package, consequence in _OPTIONAL.items():
+        if find_spec(package) is None and (package == "numba" or options.device == "cuda"):
+            _say(into, f"note: without {package} {consequence}; see --wheels")
     todo = parts(options.device)
     try:
         for outcome in run_all(todo, options.minutes * 60, into, variables):

@@ -7,12 +7,17 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, TextIO
 
 LEAST_SECONDS: Final = 5.0  # with less time left, a part is not begun
 ENDING_SECONDS: Final = 5.0  # for a process that was asked to end
 
+_OF_THE_GATE: Final = (
+    *("asv", "asv_runner", "click", "packaging", "rich"),
+    *("matplotlib", "pandas", "pyarrow", "scipy", "seaborn"),
+)
 _PYTHON: Final = (sys.executable, "-W", "ignore")
 
 
@@ -26,6 +31,7 @@ class Part:
         seconds: after which it is ended; what it has saved is kept.
         checks: whether exit code 1 means that something is wrong with the masks.
         records: whether it writes to the recording; others must not find its folder.
+        needs: modules without which it is left out.
     """
 
     name: str
@@ -33,6 +39,7 @@ class Part:
     seconds: float
     checks: bool = False
     records: bool = True
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,9 @@ def _verify(device: str, path: str) -> Part:
     options = ("--device", device, "--implementation", path, "--seconds", "45")
     grids = ("--grid", "short", "--grid", "long", "--grid", "llm")
     command = (*_PYTHON, "-m", "tests.golden", *options, *grids)
-    return Part(f"golden digests on {device}, {path}", command, 75.0, checks=True, records=False)
+    needs = {"compiled": ("numba",), "triton": ("triton",)}.get(path, ())
+    name = f"golden digests on {device}, {path}"
+    return Part(name, command, 75.0, checks=True, records=False, needs=needs)
 
 
 def _measure(name: str, device: str, seconds: float) -> Part:
@@ -89,7 +98,8 @@ def _gate(device: str) -> Part:
     options = ("--python", sys.executable, "--device", device, "--runs", "1", "--tries", "0")
     cases = ("--bench", "step.Short.time_step.*float32.*random", "--budget", "40s")
     command = (*_PYTHON, "-m", "sparsebench", "calibrate", *options, *cases)
-    return Part(f"gate of equal code (A/A) on {device}", command, 75.0, records=False)
+    name = f"gate of equal code (A/A) on {device}"
+    return Part(name, command, 75.0, records=False, needs=_OF_THE_GATE)
 
 
 def run_all(
@@ -108,6 +118,9 @@ def run_all(
         left = end - time.monotonic()
         if left < LEAST_SECONDS:
             yield Outcome(part, "left out", "the time was over")
+            continue
+        if lacking := [name for name in part.needs if find_spec(name) is None]:
+            yield Outcome(part, "left out", f"needs {', '.join(lacking)}; see --wheels")
             continue
         own = {**os.environ, **(variables if part.records else {})}
         with (folder / "log.txt").open("a+", encoding="utf-8", errors="replace") as log:

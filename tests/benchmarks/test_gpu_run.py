@@ -57,6 +57,12 @@ def test_what_does_not_fit_into_the_time_is_left_out(tmp_path: Path) -> None:
     assert second.text == "the time was over"
 
 
+def test_a_part_without_its_packages_is_left_out(tmp_path: Path) -> None:
+    part = Part("gate", ("false",), 30.0, needs=("json", "no_such_module"))
+    (outcome,) = run_all([part], 60.0, tmp_path, {})
+    assert (outcome.state, outcome.text) == ("left out", "needs no_such_module; see --wheels")
+
+
 def test_processes_that_a_part_started_end_with_it(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     code = (
@@ -145,6 +151,7 @@ def test_wheels_are_used_without_being_installed(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
         wheel.writestr(f"{info}/RECORD", "")
+    monkeypatch.setattr(command, "_OPTIONAL", {"numba": "x", "carried": "x", "absent": "y"})
     part = python("wheels", "import carried; print(carried.__file__)")
     monkeypatch.setattr(parts, "parts", lambda device: [part])
     options = ["--device", "cpu", "--into", str(tmp_path / "run"), "--wheels", str(wheels)]
