@@ -6,6 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("no deadline", deadline=None)  # machines differ, and stall
+settings.load_profile("no deadline")
 
 IDENTITY = {
     f"GIT_{role}_{field}": value

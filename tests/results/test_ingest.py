@@ -238,9 +238,7 @@ def test_files_are_inside_the_dataset_whatever_the_names(tmp_path, write_result)
     assert len(read(tmp_path / "in" / "dataset")) == 7
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(texts=st.lists(st.text(min_size=1, max_size=12), min_size=4, max_size=4, unique=True))
 def test_any_texts_are_stored_unchanged(tmp_path, write_result, texts):
     machine, env, benchmark, param = texts
@@ -278,7 +276,7 @@ def value_paths(data, prefix=()):
             yield from value_paths(value, (*prefix, key))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), version=st.sampled_from([1, 2]), beside=st.booleans())
 def test_a_file_with_any_value_anywhere_is_stored_or_reported(tmp_path, data, version, beside):
     tree = tmp_path / "tree"
