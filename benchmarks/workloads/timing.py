@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmarks.workloads.devices import synchronize
 
 WARM_UPS: Final = 3  # calls before the first sample
-LEAST, MOST, SECONDS = 10, 200, 0.05  # samples of the wall time: until the seconds have passed
+LEAST, MOST, SECONDS = 10, 200, 0.02  # samples of the wall time: until the seconds have passed
 DEVICE_SAMPLES: Final = 30
 FLUSHED: Final = 256 << 20  # bytes that are written before a cold sample; more than any L2 cache
 BLOCKING: Final = 100_000  # clock cycles of the first blocking kernel, some 50 us
