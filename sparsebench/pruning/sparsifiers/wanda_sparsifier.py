@@ -3,7 +3,9 @@
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.masks.pattern import check_level, shown
@@ -25,7 +27,8 @@ class WandaSparsifier(BaseSparsifier):
 
     Between ``prepare`` and ``squash_mask`` every input of a masked Linear counts: run the
     calibration data through the model, then ``step``. ``norm(x_j)`` is the 2-norm of input feature
-    j over all of it.
+    j over all of it. Under DistributedDataParallel that is the data of all ranks: each rank must
+    call ``step``, and all get the same masks.
 
     Args:
         sparsity_level: share of each row, ``round(level * columns)``; <= 0 none, >= 1 all.
@@ -33,7 +36,7 @@ class WandaSparsifier(BaseSparsifier):
             whatever the level, unless that is <= 0.
 
     Attributes:
-        state: besides ``mask``, ``sum_of_squares`` of the inputs, per feature, float64.
+        state: besides ``mask``, ``sum_of_squares`` of this process's inputs, per feature, float64.
 
     Source: arXiv:2306.11695; names as in torchao's WandaSparsifier. Deviates from torchao, and
     agrees with the paper: weights compare within a row (not the whole tensor), and by the norm
@@ -50,6 +53,7 @@ class WandaSparsifier(BaseSparsifier):
                 "semi_structured_block_size": semi_structured_block_size,
             }
         )
+        self._sums: dict[int, Tensor] = {}  # of the last step, by the id of a module
 
     def check_group(self, tensor: Tensor, group: Config) -> None:
         """Raise ConfigError unless ``tensor`` is a Linear's weight and the settings fit."""
@@ -82,9 +86,8 @@ class WandaSparsifier(BaseSparsifier):
         if sparsity_level <= 0:
             mask.fill_(1)
             return
-        observer = observer_of(module)
-        assert observer is not None, "step checks this before any mask"
-        scores = wanda_scores(unmasked_tensor(module, tensor_name), observer.norm())
+        norm = self._sums[id(module)].sqrt()  # `_checked_groups` has them of all that are due
+        scores = wanda_scores(unmasked_tensor(module, tensor_name), norm)
         columns = scores.shape[1]
         size = semi_structured_block_size or columns
         zeros = size // 2 if semi_structured_block_size else round(min(sparsity_level, 1) * columns)
@@ -127,14 +130,62 @@ class WandaSparsifier(BaseSparsifier):
         super()._restore(group, entry)
         observe(group["module"]).sum_of_squares = sums
 
-    def _check_step(self, group: Config) -> None:
-        observer = observer_of(group["module"])
-        without_inputs = observer is None or observer.sum_of_squares is None
-        if without_inputs and group["sparsity_level"] > 0:
-            raise ConfigError(
-                f"step: {group['tensor_fqn']} must have had inputs, got none; run calibration data "
-                "through the model first, or omit the tensor if nothing calls its module"
-            )
+    def _checked_groups(self) -> list[Config]:
+        """As in BaseSparsifier; the sums of all inputs are there, and finite."""
+        due = super()._checked_groups()
+        ranks = data_parallel_ranks(self.model)
+        pruned = [group for group in due if group["sparsity_level"] > 0]
+        self._sums = {id(g["module"]): _sums_of_ranks(g["module"], ranks) for g in pruned}
+        for group in pruned:
+            _check_sums(group["tensor_fqn"], self._sums[id(group["module"])])
+        return due
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As in BaseSparsifier; sums over ranks are made again by each step."""
+        return {**super().__getstate__(), "_sums": {}}
+
+
+def data_parallel_ranks(model: nn.Module | None) -> Any:
+    """Return the process group over which ``model`` is replicated; None if it is not."""
+    replicated = (
+        (m for m in model.modules() if isinstance(m, DistributedDataParallel)) if model else ()
+    )
+    for module in replicated:
+        return module.process_group
+    return None
+
+
+def _sums_of_ranks(module: nn.Module, ranks: Any) -> Tensor:
+    """Return the sums of squares over all ranks, shape (features,), float64; empty without inputs.
+
+    A rank without inputs takes part, too: the sums are a collective of all ranks.
+    """
+    observer = observer_of(module)
+    own = None if observer is None else observer.sum_of_squares
+    if ranks is None:
+        return torch.empty(0) if own is None else own
+    weight = unmasked_tensor(module, "weight")
+    counted = weight.new_zeros(weight.shape[1] + 1, dtype=torch.float64)
+    if own is not None:
+        counted[:-1], counted[-1] = own.to(counted), 1
+    dist.all_reduce(counted, group=ranks)
+    return counted[:-1] if counted[-1] > 0 else torch.empty(0)
+
+
+def _check_sums(fqn: str, sums: Tensor) -> None:
+    """Raise ConfigError unless inputs were observed, and all of their sums are finite."""
+    if not sums.numel():
+        raise ConfigError(
+            f"step: {fqn} must have had inputs, got none; run calibration data through the model "
+            "first, or omit the tensor if nothing calls its module"
+        )
+    wrong = (~sums.isfinite()).nonzero().flatten().tolist()
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise ConfigError(
+            f"step: {fqn} must have had finite inputs, got NaN, infinity or squares beyond float32 "
+            f"in feature {wrong[0]}{more}; prepare again and calibrate without them"
+        )
 
 
 def wanda_scores(weight: Tensor, norm: Tensor) -> Tensor:
@@ -152,7 +203,7 @@ class InputNorm(nn.Module):
     """Observer of a layer's inputs: the sum of squares of each feature, in float64.
 
     The sums are no buffer: ``model.to(torch.bfloat16)`` must not round them. They are on the device
-    of the last input.
+    of the last input; None until an input had rows.
     """
 
     def __init__(self) -> None:
@@ -161,16 +212,13 @@ class InputNorm(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> None:
-        """Add ``x``, shape (..., features), any float dtype."""
+        """Add ``x``, shape (..., features) or (features,), any float dtype."""
+        if not x.numel():  # such as an expert's that no token was routed to
+            return
         wide = x.detach().to(torch.float64 if x.dtype == torch.float64 else torch.float32)
-        squares = wide.flatten(0, -2).square().sum(0).double()
+        squares = wide.reshape(-1, wide.shape[-1]).square().sum(0).double()
         former = self.sum_of_squares
         self.sum_of_squares = squares if former is None else former.to(squares) + squares
-
-    def norm(self) -> Tensor:
-        """Return the 2-norm of each feature, shape (features,), float64."""
-        assert self.sum_of_squares is not None
-        return self.sum_of_squares.sqrt()
 
 
 def observe(module: nn.Module) -> InputNorm:
@@ -179,7 +227,7 @@ def observe(module: nn.Module) -> InputNorm:
     if observer is None:
         observer = InputNorm()
         module.add_module(_OBSERVER_NAME, observer)
-        module.register_forward_pre_hook(_add_input)
+        module.register_forward_pre_hook(_add_input, with_kwargs=True)
     return observer
 
 
@@ -197,9 +245,11 @@ def stop_observing(module: nn.Module) -> None:
     for key, hook in list(module._forward_pre_hooks.items()):
         if hook is _add_input:
             del module._forward_pre_hooks[key]
+            module._forward_pre_hooks_with_kwargs.pop(key, None)
 
 
-def _add_input(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+def _add_input(module: nn.Module, inputs: tuple[Tensor, ...], by_name: dict[str, Tensor]) -> None:
     observer = observer_of(module)
-    if observer is not None and inputs:
-        observer(inputs[0])
+    x = inputs[0] if inputs else by_name.get("input")
+    if observer is not None and x is not None:
+        observer(x)

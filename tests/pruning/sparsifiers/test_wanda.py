@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -185,3 +186,101 @@ def test_a_layer_that_is_observed_already_is_refused() -> None:
     WandaSparsifier().prepare(model, None)
     with pytest.raises(ConfigError, match="must not be observed already"):
         WandaSparsifier().prepare(model, None)
+
+
+def observed(*calls: Any) -> WandaSparsifier:
+    """A sparsifier of a Linear(4, 2) after these calls of the layer, each with keywords."""
+    layer = linear([[1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]])
+    sparsifier = WandaSparsifier()
+    sparsifier.prepare(layer, None)
+    for keywords in calls:
+        layer(**keywords)
+    return sparsifier
+
+
+def masks_of(sparsifier: WandaSparsifier) -> Tensor:
+    mask: Tensor = sparsifier.state["weight"]["mask"]
+    return mask
+
+
+def test_inputs_of_any_dimensions_and_by_keyword_count_alike() -> None:
+    x = values(6, 4)
+    expected = observed({"input": x})
+    expected.step()
+    for calls in (
+        [{"input": row} for row in x],
+        [{"input": x.view(2, 3, 4)}],
+        [{"input": x[:0]}, {"input": x}, {"input": torch.empty(3, 0, 4)}],
+    ):
+        sparsifier = observed(*calls)
+        sparsifier.step()
+        torch.testing.assert_close(
+            sparsifier.state["weight"]["sum_of_squares"],
+            expected.state["weight"]["sum_of_squares"],
+        )
+        assert torch.equal(masks_of(sparsifier), masks_of(expected))
+
+
+def test_a_layer_that_saw_no_rows_is_refused() -> None:
+    sparsifier = observed({"input": torch.empty(0, 4)})
+    with pytest.raises(ConfigError, match="step: weight must have had inputs, got none"):
+        sparsifier.step()
+    assert masks_of(sparsifier).eq(1).all()
+    assert sparsifier.step_count == 0
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e30])
+def test_one_bad_feature_among_good_ones_is_refused_by_number(bad: float) -> None:
+    x = values(3, 4)
+    x[1, 2] = bad
+    sparsifier = observed({"input": x}, {"input": values(3, 4)})
+    with pytest.raises(ConfigError, match=r"finite inputs, got NaN.* in feature 2; prepare again"):
+        sparsifier.step()
+    assert masks_of(sparsifier).eq(1).all()
+    sparsifier.groups[0]["sparsity_level"] = 0.0  # nothing is ranked
+    sparsifier.step()
+
+
+def test_an_attentions_projection_that_is_not_called_is_refused() -> None:
+    """nn.MultiheadAttention computes with out_proj's weight, and never calls it."""
+    attention = nn.MultiheadAttention(4, 1, batch_first=True)
+    sparsifier = WandaSparsifier()
+    sparsifier.prepare(attention, [{"tensor_fqn": "out_proj.weight"}])
+    attention(*[values(2, 3, 4)] * 3)
+    with pytest.raises(ConfigError, match=r"out_proj.weight must have had inputs, got none"):
+        sparsifier.step()
+
+
+def _rank(rank: int, folder: str) -> None:
+    """Calibrate on this rank's share of the data, and save the mask; rank 1 may have none."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/ranks", rank=rank, world_size=2
+    )
+    for rows in ((0, 5, 8), (0, 8, 8)):
+        torch.manual_seed(0)
+        plain = nn.Sequential(nn.Linear(4, 3, bias=False))
+        model = nn.parallel.DistributedDataParallel(plain)
+        sparsifier = WandaSparsifier()
+        sparsifier.prepare(model, None)
+        share = values(8, 4)[rows[rank] : rows[rank + 1]]
+        if len(share):
+            plain(share)
+        for _ in range(2):  # the second step does not add the sums again
+            sparsifier.step()
+        mask = sparsifier.state["module.0.weight"]["mask"]
+        torch.save(mask, f"{folder}/{rows[1]}-{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed")
+def test_data_parallel_ranks_compute_the_mask_of_all_data(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_rank, args=(str(tmp_path),), nprocs=2)
+    torch.manual_seed(0)
+    layer = nn.Linear(4, 3, bias=False)
+    sparsifier = WandaSparsifier()
+    sparsifier.prepare(layer, None)
+    layer(values(8, 4))
+    sparsifier.step()
+    for share in (5, 8):
+        for rank in (0, 1):
+            assert torch.equal(torch.load(tmp_path / f"{share}-{rank}.pt"), masks_of(sparsifier))
