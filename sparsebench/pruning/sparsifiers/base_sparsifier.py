@@ -8,17 +8,16 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.conversion import convert
 from sparsebench.pruning.sparsifiers.element_masks import ElementMasks
 from sparsebench.pruning.sparsifiers.groups import (
     check_arguments,
-    check_distinct,
     follow_replaced_module,
     kept_params,
     make_group,
+    one_per_tensor,
     parse_state_dict,
     without_location,
     without_module,
@@ -27,6 +26,7 @@ from sparsebench.pruning.sparsifiers.parametrization import (
     FakeSparsity,
     has_mask,
     mask_parametrization,
+    remove_parametrizations,
     unmasked_tensor,
 )
 from sparsebench.pruning.state import Config, SparsifierState, TensorState
@@ -48,15 +48,17 @@ class BaseSparsifier(abc.ABC):
     parametrizations. A call that raises ConfigError for its arguments leaves model and sparsifier
     unchanged; for an exception in the caller's own code see :meth:`step`.
 
-    A tensor has one mask. Two sparsifiers that prepare the same tensor share it: preparing sets it
+    A tensor has one mask, also where several modules hold it (embedding and head, tied layers): it
+    has one group, under its first name, and is still one Parameter after ``squash_mask``. Two
+    sparsifiers that prepare the same tensor share it: preparing sets it
     to ones, and each step overwrites it.
 
     Args:
         defaults: configuration of every group that does not override it.
 
     Attributes:
-        groups: one dict per tensor: its configuration, ``tensor_fqn``, ``module_fqn``, ``module``
-            and ``tensor_name``.
+        groups: one dict per tensor: its configuration, ``tensor_fqn``, ``module_fqn``, ``module``,
+            ``tensor_name``, and in ``shared_with`` the other holders, (module, name).
         state: per ``tensor_fqn`` the ``mask`` that is in force, and whatever a subclass adds.
         enable_mask_update: ``step`` changes no mask while this is False.
 
@@ -170,10 +172,8 @@ class BaseSparsifier(abc.ABC):
             self.make_config_from_model(model)
         self._state = SparsifierState()
         assert self.config is not None
-        self.groups = [
-            make_group(model, self.defaults, entry, self._masks) for entry in self.config
-        ]
-        check_distinct(self.groups)
+        groups = [make_group(model, self.defaults, entry, self._masks) for entry in self.config]
+        self.groups = one_per_tensor(model, groups)
         self._check_groups(self.groups)
 
     def _check_groups(self, groups: Sequence[Config]) -> None:
@@ -242,7 +242,8 @@ class BaseSparsifier(abc.ABC):
         kept = kept_params(self.groups, params_to_keep, params_to_keep_per_layer)
         for group, sparse_params in zip(self.groups, kept, strict=True):
             module = group["module"]
-            parametrize.remove_parametrizations(module, group["tensor_name"])
+            for holder, name in [(module, group["tensor_name"]), *group.get("shared_with", ())]:
+                remove_parametrizations(holder, name, masked=True)
             if sparse_params:
                 module.sparse_params = sparse_params
 

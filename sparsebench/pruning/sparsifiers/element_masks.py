@@ -1,20 +1,22 @@
 """Masks of one entry per element: their shape and dtype, and how they get on and off a tensor."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.masks.pattern import shown
 from sparsebench.pruning.sparsifiers.parametrization import (
     FakeSparsity,
+    add_parametrization,
     has_mask,
     mask_parametrization,
     parametrizations_of,
+    remove_parametrizations,
 )
 from sparsebench.pruning.state import Config
 
@@ -63,21 +65,27 @@ class ElementMasks:
         mask = self.full(tensor) if mask is None else self.cast(mask, tensor).clone()
         if not has_mask(module, name):
             parametrization = self.parametrization(group)(mask)
-            parametrize.register_parametrization(module, name, parametrization)
+            sharing = [(module, name), *group.get("shared_with", ())]
+            with ExitStack() as undo:
+                for holder, own_name in sharing:
+                    add_parametrization(holder, own_name, parametrization)
+                    undo.callback(remove_parametrizations, holder, own_name, masked=False)
+                undo.pop_all()
             return mask, partial(self.detach, group)
         in_force: Tensor = mask_parametrization(module, name).mask
-        undo = partial(setattr, in_force, "data", in_force.detach().clone())
+        restore = partial(setattr, in_force, "data", in_force.detach().clone())
         if in_force.dtype == mask.dtype and in_force.device == mask.device:
             in_force.copy_(mask)
         else:
             in_force.data = mask
-        return in_force, undo
+        return in_force, restore
 
     def detach(self, group: Config) -> None:
         """Take the mask off the tensor; unmasked values and other parametrizations remain."""
         module, name = group["module"], group["tensor_name"]
         if len(parametrizations_of(module, name)) == 1:
-            parametrize.remove_parametrizations(module, name, leave_parametrized=False)
+            for holder, own_name in [(module, name), *group.get("shared_with", ())]:
+                remove_parametrizations(holder, own_name, masked=False)
         else:  # torch cannot remove one of several: a mask of ones changes nothing
             mask_parametrization(module, name).mask.fill_(1)
 

@@ -15,11 +15,15 @@ from sparsebench.errors import ConfigError, unknown_name
 from sparsebench.pruning.fqn import fqn_to_module, get_arg_info_from_tensor_fqn
 from sparsebench.pruning.masks.pattern import shown
 from sparsebench.pruning.sparsifiers.element_masks import ElementMasks
-from sparsebench.pruning.sparsifiers.parametrization import has_mask, mask_parametrization
+from sparsebench.pruning.sparsifiers.parametrization import (
+    has_mask,
+    mask_parametrization,
+    parametrizations_of,
+)
 from sparsebench.pruning.state import Config, TensorState
 
 # Keys of a group that belong to one model; they are derived from its tensor_fqn.
-_LOCATION = ("module", "module_fqn", "tensor_name")
+_LOCATION = ("module", "module_fqn", "tensor_name", "shared_with")
 
 # Settings that define a pattern of blocks.
 PATTERN_SETTINGS = ("sparsity_level", "sparse_block_shape", "zeros_per_block")
@@ -145,17 +149,76 @@ def settings(group: Config, *keys: str) -> list[Any]:
         ) from None
 
 
-def check_distinct(groups: Sequence[Config]) -> None:
-    """Raise ConfigError if a tensor is named twice, also under two names of a shared module."""
-    names: dict[tuple[int, str], str] = {}
+def one_per_tensor(model: nn.Module, groups: Sequence[Config]) -> list[Config]:
+    """Return the groups without repetitions of a tensor that several modules hold.
+
+    Such a tensor (embedding and head, tied layers) has one group, that of its first name;
+    ``shared_with`` lists its other holders as (module, tensor_name).
+
+    Raises:
+        ConfigError: a tensor is named twice under one name, also under two names of a shared
+            module, or under two names with different settings.
+    """
+    holders = _holders(model)
+    first: dict[tuple[int, str], Config] = {}
+    kept = []
     for group in groups:
-        key = (id(group["module"]), group["tensor_name"])
-        if key in names:
+        own = (group["module"], group["tensor_name"])
+        shared = holders.get(_tensor_id(*own), [own])
+        key = (id(shared[0][0]), shared[0][1])
+        former = first.get(key)
+        if former is None:
+            first[key] = group
+            kept.append({**group, "shared_with": [each for each in shared if each != own]})
+            continue
+        names = f"{former['tensor_fqn']!r} and {group['tensor_fqn']!r}"
+        if own == (former["module"], former["tensor_name"]):
+            raise ConfigError(f"config: a tensor must be named once, got {names} for the same one")
+        if not _same_settings(former, group):
             raise ConfigError(
-                f"config: a tensor must be named once, got {names[key]!r} and "
-                f"{group['tensor_fqn']!r} for the same one"
+                f"config: {names} are one tensor and must have the same settings, got different "
+                "ones; name one of them"
             )
-        names[key] = group["tensor_fqn"]
+    return kept
+
+
+def _holders(model: nn.Module) -> dict[int, list[tuple[nn.Module, str]]]:
+    """Return per tensor (by id, parametrized or not) the modules that hold it, in model order."""
+    holders: dict[int, list[tuple[nn.Module, str]]] = {}
+    for module in model.modules():
+        if isinstance(module, parametrize.ParametrizationList):
+            continue
+        lists = module._modules.get("parametrizations")
+        masked = list(lists._modules) if isinstance(lists, nn.ModuleDict) else []
+        for name in (*module._parameters, *module._buffers, *masked):
+            identity = _tensor_id(module, name)
+            if identity:
+                holders.setdefault(identity, []).append((module, name))
+    return holders
+
+
+def _tensor_id(module: nn.Module, name: str) -> int:
+    """Return the id of a parameter or buffer, also under a mask; else 0.
+
+    Other parametrizations make another tensor of it, which no two modules share.
+    """
+    own: Tensor | None = module._parameters.get(name)
+    own = module._buffers.get(name) if own is None else own
+    if own is None and has_mask(module, name):
+        parametrizations = parametrizations_of(module, name)
+        if len(parametrizations) == 1 and parametrizations.is_tensor:
+            own = parametrizations._parameters.get("original")
+            own = parametrizations._buffers.get("original") if own is None else own
+    return 0 if own is None else id(own)
+
+
+def _same_settings(one: Config, other: Config) -> bool:
+    ignored = {*_LOCATION, "tensor_fqn", "mask"}
+    masks = one.get("mask"), other.get("mask")
+    given = [mask for mask in masks if mask is not None]
+    same_masks = not given or (len(given) == 2 and torch.equal(*given))
+    plain = [{k: v for k, v in group.items() if k not in ignored} for group in (one, other)]
+    return same_masks and plain[0] == plain[1]
 
 
 def follow_replaced_module(model: nn.Module, group: Config) -> None:
@@ -177,8 +240,8 @@ def without_location(group: Config) -> Config:
 
 
 def without_module(group: Config) -> Config:
-    """Return the group as it is pickled: without its module."""
-    return {key: value for key, value in group.items() if key != "module"}
+    """Return the group as it is pickled: without its modules."""
+    return {key: value for key, value in group.items() if key not in ("module", "shared_with")}
 
 
 def kept_params(
@@ -238,7 +301,7 @@ def parse_state_dict(
             groups.append(group)
         else:
             missing.append(saved["tensor_fqn"])
-    check_distinct(groups)
+    groups = one_per_tensor(model, groups)
     states = {}
     for group in groups:
         check_dtype(group["tensor_fqn"], getattr(group["module"], group["tensor_name"]))

@@ -42,6 +42,49 @@ class FakeSparsity(nn.Module):
         return torch.ops.aten.threshold_backward(x, self.mask, 0)  # type: ignore[no-any-return]  # torch types its operators as Any
 
 
+def add_parametrization(module: nn.Module, tensor_name: str, parametrization: nn.Module) -> None:
+    """Register a parametrization on a tensor; :func:`remove_parametrizations` undoes it."""
+    lists = module._modules.get("parametrizations")
+    former = lists._modules.values() if isinstance(lists, nn.ModuleDict) else ()
+    orders = (getattr(each, "parameter_order", None) for each in former)
+    order = next((order for order in orders if order), tuple(module._parameters))
+    if lists is not None:
+        _give_own_class(module)
+    parametrize.register_parametrization(module, tensor_name, parametrization)
+    parametrizations_of(module, tensor_name).parameter_order = order  # type: ignore[assignment]  # a Module takes any attribute
+
+
+def remove_parametrizations(module: nn.Module, tensor_name: str, *, masked: bool) -> None:
+    """Remove a tensor's parametrizations; the module's parameters have their former order again.
+
+    Optimizers save their states by position. torch puts a tensor behind all others instead.
+
+    Args:
+        module: holds the tensor.
+        tensor_name: its name.
+        masked: whether the tensor keeps the values that the parametrizations gave it.
+    """
+    order: Any = getattr(parametrizations_of(module, tensor_name), "parameter_order", ())
+    _give_own_class(module)
+    parametrize.remove_parametrizations(module, tensor_name, leave_parametrized=masked)
+    first = [name for name in order if name in module._parameters]
+    names = [*first, *(name for name in module._parameters if name not in first)]
+    parameters = {name: module._parameters[name] for name in names}
+    module._parameters.clear()
+    module._parameters.update(parameters)
+
+
+def _give_own_class(module: nn.Module) -> None:
+    """Give a parametrized module a class that no copy of it has.
+
+    torch makes a class with a property per parametrized tensor. ``copy.deepcopy`` keeps that class,
+    so that a property that is added to a module or deleted would be the copy's, too.
+    """
+    former = type(module)
+    own = {k: v for k, v in vars(former).items() if k not in ("__dict__", "__weakref__")}
+    module.__class__ = type(former.__name__, former.__bases__, own)
+
+
 def parametrizations_of(module: nn.Module, tensor_name: str) -> parametrize.ParametrizationList:
     """Return the parametrizations of a tensor; ConfigError if it has none."""
     parametrizations = _parametrizations_or_none(module, tensor_name)

@@ -97,7 +97,8 @@ class WandaSparsifier(BaseSparsifier):
         """As in BaseSparsifier; inputs are no longer observed."""
         super().squash_mask(*args, **kwargs)
         for group in self.groups:
-            stop_observing(group["module"])
+            for layer in _layers(group):
+                stop_observing(layer)
 
     def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> IncompatibleKeys:
         """As in BaseSparsifier; calibration continues from the saved sums."""
@@ -105,19 +106,21 @@ class WandaSparsifier(BaseSparsifier):
         result = super().load_state_dict(state_dict, strict)
         for group in former_groups:
             if not has_mask(group["module"], group["tensor_name"]):
-                stop_observing(group["module"])
+                for layer in _layers(group):
+                    stop_observing(layer)
         return result
 
     def _prepare(self, *args: Any, **kwargs: Any) -> None:
         for group in self.groups:
-            if hasattr(group["module"], _OBSERVER_NAME):
+            if any(hasattr(layer, _OBSERVER_NAME) for layer in _layers(group)):
                 raise ConfigError(
                     f"prepare: {group['tensor_fqn']} must not be observed already, got a module "
                     f"with an {_OBSERVER_NAME}, of another sparsifier or of quantisation"
                 )
         super()._prepare(*args, **kwargs)
         for group in self.groups:
-            observe(group["module"])
+            for layer in _layers(group):
+                observe(layer)
 
     def _module_state(self, group: Config) -> dict[str, Any]:
         """As in BaseSparsifier, and ``sum_of_squares`` of the inputs, per feature."""
@@ -135,7 +138,7 @@ class WandaSparsifier(BaseSparsifier):
         due = super()._checked_groups()
         ranks = data_parallel_ranks(self.model)
         pruned = [group for group in due if group["sparsity_level"] > 0]
-        self._sums = {id(g["module"]): _sums_of_ranks(g["module"], ranks) for g in pruned}
+        self._sums = {id(group["module"]): _sums_of_ranks(group, ranks) for group in pruned}
         for group in pruned:
             _check_sums(group["tensor_fqn"], self._sums[id(group["module"])])
         return due
@@ -155,19 +158,27 @@ def data_parallel_ranks(model: nn.Module | None) -> Any:
     return None
 
 
-def _sums_of_ranks(module: nn.Module, ranks: Any) -> Tensor:
+def _layers(group: Config) -> list[nn.Module]:
+    """Return the Linears whose weight the tensor is: their inputs are multiplied with it."""
+    holders = [group["module"], *(module for module, _ in group.get("shared_with", ()))]
+    return [module for module in holders if isinstance(module, nn.Linear)]
+
+
+def _sums_of_ranks(group: Config, ranks: Any) -> Tensor:
     """Return the sums of squares over all ranks, shape (features,), float64; empty without inputs.
 
     A rank without inputs takes part, too: the sums are a collective of all ranks.
     """
-    observer = observer_of(module)
-    own = None if observer is None else observer.sum_of_squares
+    observers = [observer_of(layer) for layer in _layers(group)]
+    sums = [each.sum_of_squares for each in observers if each is not None]
+    own = [each for each in sums if each is not None]
     if ranks is None:
-        return torch.empty(0) if own is None else own
-    weight = unmasked_tensor(module, "weight")
+        return sum(own[1:], own[0]) if own else torch.empty(0)
+    weight = unmasked_tensor(group["module"], group["tensor_name"])
     counted = weight.new_zeros(weight.shape[1] + 1, dtype=torch.float64)
-    if own is not None:
-        counted[:-1], counted[-1] = own.to(counted), 1
+    for each in own:
+        counted[:-1] += each.to(counted)
+        counted[-1] = 1
     dist.all_reduce(counted, group=ranks)
     return counted[:-1] if counted[-1] > 0 else torch.empty(0)
 

@@ -138,6 +138,11 @@ class BaseStructuredSparsifier(BaseSparsifier):
                 f"{fqn}: a tensor must have 2 or more dimensions to have its rows pruned, "
                 f"got shape={tuple(tensor.shape)}"
             )
+        if group.get("shared_with"):
+            raise ConfigError(
+                f"{fqn}: a tensor whose rows are pruned must belong to one module, got one that "
+                f"{1 + len(group['shared_with'])} modules share; leave it out"
+            )
         if _is_attention_projection(module):
             raise ConfigError(
                 f"{fqn}: the weight must be used by its module's forward, got the output "
