@@ -14,17 +14,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 import triton
+from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from sparsebench.pruning.kernels import triton_path, triton_scores, triton_select, triton_write
+from sparsebench.pruning.kernels import triton_path
 from sparsebench.pruning.masks.pattern import pattern_of
 
 HOPPER = GPUTarget("cuda", 90, 32)
-ELEMENTS = {"bfloat16": "*bf16", "float32": "*fp32", "float64": "*fp64"}
-SHAPE = (4096, 4096)
-PATTERNS = {  # of the LLM grid: level, block, zeros
+DTYPES = {
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
+SHAPES = [(4096, 4096), (255, 324)]  # sides that 16 divides (LLM grid), and does not (seed grid)
+PATTERNS = {  # level, block, zeros
     "0.5, (1, 4)": (0.5, (1, 4), None),
     "0.5, (4, 1)": (0.5, (4, 1), None),
     "0.5, (16, 16)": (0.5, (16, 16), None),
@@ -32,56 +39,77 @@ PATTERNS = {  # of the LLM grid: level, block, zeros
     "2:4": (1.0, (1, 4), 2),
     "4:8": (1.0, (1, 8), 4),
 }
+TYPES = {
+    torch.float16: "fp16",
+    torch.bfloat16: "bf16",
+    torch.float32: "fp32",
+    torch.float64: "fp64",
+    torch.int32: "i32",
+    torch.uint32: "u32",
+    torch.uint64: "u64",
+}
+ALIGNMENT = 16  # Triton compiles separate code for addresses and integers that this divides
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
-Kernel = dict[str, Any]  # name, pattern, dtype, ptx, registers, spilled bytes per thread
+Kernel = dict[str, Any]  # name, shape, pattern, dtype, ptx, registers, spilled bytes per thread
 
 
 def compiled() -> Iterator[Kernel]:
-    """Yield each kernel, for each pattern and dtype that need a code of their own."""
-    for dtype in ELEMENTS:
-        fixed: dict[str, Any] = {"TILE": triton_path.COUNT_TILE}
-        yield _compile(triton_select.count_bytes, "all", dtype, fixed)
+    """Yield each kernel that a step launches, for each shape, pattern and dtype."""
+    for rows, cols in SHAPES:
         for name, (level, block, zeros) in PATTERNS.items():
-            pattern = pattern_of(SHAPE, level, block, zeros)
-            plan = triton_path.launch_plan(pattern)
-            sides = {"HEIGHT": plan.height, "WIDTH": plan.width, "NORM": "l2"}
-            selects = pattern.selected < pattern.blocks
-            ranks = pattern.zeros < plan.height * plan.width
-            if selects and not ranks:
-                fixed = {**sides, "TILE": triton_path.KEY_TILE}
-                yield _compile(triton_scores.write_keys, name, dtype, fixed)
-            fixed = {**sides, "PADDED_SIZE": plan.padded_size, "TILE": plan.tile}
-            fixed |= {"SELECTS": selects, "RANKS": ranks, "MAX_PROGRAMS": triton_path.MAX_PROGRAMS}
-            yield _compile(triton_write.write_blocks, name, dtype, fixed)
+            for dtype in DTYPES:
+                weight = torch.empty(rows, cols, dtype=DTYPES[dtype], device="meta")
+                for source in _launched(weight, level, block, zeros):
+                    binary = triton.compile(source, target=HOPPER, options=triton_path.OPTIONS)
+                    registers, spilled = _resources(binary.asm["cubin"])
+                    yield {
+                        "kernel": source.name,
+                        "shape": f"{rows}x{cols}",
+                        "pattern": name,
+                        "dtype": dtype,
+                        "ptx": binary.asm["ptx"],
+                        "registers": registers,
+                        "spilled": spilled,
+                    }
 
 
-def _compile(kernel: Any, pattern: str, dtype: str, fixed: dict[str, Any]) -> Kernel:
-    """Return the PTX of a kernel for weights of a dtype, and what the assembler says of it."""
-    pointers = {
-        "weight": ELEMENTS[dtype],
-        "mask": ELEMENTS[dtype],
-        "keys": "*u64" if dtype == "float64" else "*u32",
-        "totals": "*i32",
-        "ties": "*i32",
-    }
-    if not fixed.get("SELECTS", True):  # there are no buffers
-        pointers = {name: pointers[name] for name in ("weight", "mask")}
-        fixed = fixed | dict.fromkeys(("keys", "totals", "ties"))
-    types = {
-        name: "constexpr" if name in fixed else pointers.get(name, "i32")
-        for name in kernel.arg_names
-    }
-    source = ASTSource(kernel, types, fixed)
-    binary = triton.compile(source, target=HOPPER, options=triton_path.OPTIONS)
-    registers, spilled = _resources(binary.asm["cubin"])
-    return {
-        "kernel": kernel.__name__,
-        "pattern": pattern,
-        "dtype": dtype,
-        "ptx": binary.asm["ptx"],
-        "registers": registers,
-        "spilled": spilled,
-    }
+def _launched(weight: Tensor, level: float, block: tuple[int, int], zeros: int | None) -> Any:
+    """Return what a step compiles, without what it has compiled before: the launches' sources."""
+    sources: dict[str, ASTSource] = {}
+
+    def record(kernel: Any, programs: int, arguments: tuple[Any, ...]) -> None:
+        source = _source(kernel, arguments)
+        sources.setdefault(source.hash(), source)
+
+    launch, triton_path.launch = triton_path.launch, record
+    try:
+        pattern = pattern_of(weight.shape, level, block, zeros)
+        triton_path.prune(torch.empty_like(weight), weight, "l2", pattern)
+    finally:
+        triton_path.launch = launch
+    return sources.values()
+
+
+def _source(kernel: Any, arguments: tuple[Any, ...]) -> ASTSource:
+    """Return what Triton compiles for a launch: types, constants, and what 16 divides.
+
+    The rules are those of Triton's launcher: an integer of 1 is a constant, and torch's allocator
+    aligns addresses. It cannot be asked itself, because it needs a driver.
+    """
+    types: dict[str, str] = {}
+    constants: dict[str, Any] = {}
+    attributes: dict[tuple[int], list[list[Any]]] = {}
+    for parameter, value in zip(kernel.params, arguments, strict=True):
+        is_tensor, specializes = isinstance(value, Tensor), not parameter.do_not_specialize
+        is_one = specializes and not is_tensor and value == 1
+        if parameter.is_constexpr or value is None or is_one:
+            types[parameter.name] = "constexpr"
+            constants[parameter.name] = value
+            continue
+        types[parameter.name] = f"*{TYPES[value.dtype]}" if is_tensor else "i32"
+        if specializes and (is_tensor or value % ALIGNMENT == 0):
+            attributes[(parameter.num,)] = [["tt.divisibility", ALIGNMENT]]
+    return ASTSource(kernel, types, constants, attributes)
 
 
 def _resources(cubin: bytes) -> tuple[int, int]:
@@ -97,19 +125,27 @@ def _resources(cubin: bytes) -> tuple[int, int]:
 
 
 def table(kernels: list[Kernel]) -> str:
-    """Return registers per thread as a Markdown table, with spills where there are any."""
-    lines = [f"| kernel | pattern | {' | '.join(ELEMENTS)} |", "|---|---|---|---|---|"]
-    cells: dict[tuple[str, str], list[str]] = {}
+    """Return registers per thread as a Markdown table, with spills where there are any.
+
+    Patterns whose kernels have the same registers share a row.
+    """
+    cells: dict[tuple[str, str, str], list[str]] = {}
     for each in kernels:
         spills = f" ({each['spilled']} bytes spilled)" if each["spilled"] else ""
-        row = cells.setdefault((each["kernel"], each["pattern"]), [])
+        row = cells.setdefault((each["shape"], each["kernel"], each["pattern"]), [])
         row.append(f"{each['registers']}{spills}")
+    patterns: dict[tuple[str, ...], list[str]] = {}
+    for (shape, name, pattern), row in cells.items():
+        patterns.setdefault((shape, f"`{name}`", " | ".join(row)), []).append(pattern)
+    lines = [f"| shape | kernel | level, block | {' | '.join(DTYPES)} |", "|---" * 7 + "|"]
     lines += [
-        f"| `{name}` | {pattern} | {' | '.join(row)} |" for (name, pattern), row in cells.items()
+        f"| {shape} | {name} | {'; '.join(shared)} | {row} |"
+        for (shape, name, row), shared in patterns.items()
     ]
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
     found = list(compiled())
-    print(json.dumps(found) if "--json" in sys.argv else table(found))  # noqa: T201  # a command
+    result = json.dumps({"kernels": found, "table": table(found)})
+    print(result if "--json" in sys.argv else table(found))  # noqa: T201  # a command
