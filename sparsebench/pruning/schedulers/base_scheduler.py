@@ -3,10 +3,12 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.sparsifiers.base_sparsifier import BaseSparsifier
+
+_BASE_LEVEL: Final = "base_sparsity_level"  # in a group, and so in the sparsifier's state
 
 
 class BaseScheduler:
@@ -19,16 +21,18 @@ class BaseScheduler:
 
     Args:
         sparsifier: prepared; each of its groups has a ``sparsity_level``.
-        last_epoch: the last finished epoch; -1 to start.
+        last_epoch: the last finished epoch; -1 to start. To resume, load the sparsifier's state
+            first, then either give the last epoch here or load this scheduler's state.
         verbose: print each new level.
 
     Attributes:
-        base_sl: the level that each group had at construction.
+        base_sl: the level that each group had when its schedule started.
         last_epoch: the epoch of the last step.
 
     Raises:
         TypeError: ``sparsifier`` is no BaseSparsifier.
-        ConfigError: it is not prepared, or a group of it has no ``sparsity_level``.
+        ConfigError: it is not prepared, a group of it has no ``sparsity_level``, or ``last_epoch``
+            is given and no schedule ran on it before.
 
     Source: ``torch.ao.pruning.BaseScheduler``. Deviates: a step leaves ``enable_mask_update``
     unchanged, a sparsifier without levels is refused by name, and levels that are not finite, or
@@ -40,7 +44,7 @@ class BaseScheduler:
     ) -> None:
         check_sparsifier(sparsifier)
         self.sparsifier = sparsifier
-        self.base_sl: list[float] = [group["sparsity_level"] for group in sparsifier.groups]
+        self.base_sl = _base_levels(sparsifier, resumes=last_epoch >= 0)
         self.last_epoch = last_epoch
         self.verbose = verbose
         self._step_count = 0
@@ -107,6 +111,10 @@ class BaseScheduler:
                 f"load_state_dict: must be of a sparsifier with {groups} groups, got {len(levels)}"
             )
         self.__dict__.update(state)
+        for group, level in zip(self.sparsifier.groups, levels, strict=True):
+            group[_BASE_LEVEL] = level
+        if len(self._last_sl) == groups:  # what the constructor's step has set meanwhile
+            self._set_levels(self._last_sl)
 
     def __repr__(self) -> str:
         return (
@@ -135,6 +143,24 @@ class BaseScheduler:
                 f"got {len(var)}"
             )
         return list(var)
+
+
+def _base_levels(sparsifier: BaseSparsifier, *, resumes: bool) -> list[float]:
+    """Return the level of each group that a schedule is computed from.
+
+    A new schedule takes the present levels, and notes them in the groups. One that resumes at
+    ``last_epoch`` takes the noted ones: the present levels are those of the middle of a ramp.
+    """
+    if not resumes:
+        for group in sparsifier.groups:
+            group[_BASE_LEVEL] = group["sparsity_level"]
+    for group in sparsifier.groups:
+        if _BASE_LEVEL not in group:
+            raise ConfigError(
+                f"scheduler: last_epoch must be -1 where no schedule ran before, got a sparsifier "
+                f"without {_BASE_LEVEL} for {group['tensor_fqn']!r}; load its state first"
+            )
+    return [group[_BASE_LEVEL] for group in sparsifier.groups]
 
 
 def check_sparsifier(sparsifier: object) -> None:

@@ -66,6 +66,8 @@ class ElementMasks:
         if not has_mask(module, name):
             parametrization = self.parametrization(group)(mask)
             sharing = [(module, name), *group.get("shared_with", ())]
+            if any(getattr(holder, "sparse", False) is True for holder, _ in sharing):
+                vars(parametrization)["sparse_gradient"] = True
             with ExitStack() as undo:
                 for holder, own_name in sharing:
                     add_parametrization(holder, own_name, parametrization)

@@ -23,6 +23,8 @@ class FakeSparsity(nn.Module):
     """
 
     mask: Tensor
+    # Whether the gradient is sparse, as that of Embedding(sparse=True); prepare sets it.
+    sparse_gradient = False
 
     def __init__(self, mask: Tensor) -> None:
         super().__init__()
@@ -35,11 +37,43 @@ class FakeSparsity(nn.Module):
                 "FakeSparsity: the mask must have the tensor's shape, got "
                 f"mask {tuple(self.mask.shape)} and tensor {tuple(x.shape)}"
             )
+        if self.sparse_gradient:
+            return _SelectForSparseGradient.apply(x, self.mask)  # type: ignore[no-untyped-call, no-any-return]  # torch's
         if self.mask.dtype != x.dtype:
             return x.masked_fill(self.mask <= 0, 0)
         # Selects x where mask > 0, else 0, in one pass forward and one backward, at the cost of a
         # multiplication (1.7 ms for 4 M float32, where masked_fill takes 20), NaN or not.
         return torch.ops.aten.threshold_backward(x, self.mask, 0)  # type: ignore[no-any-return]  # torch types its operators as Any
+
+
+class _SelectForSparseGradient(torch.autograd.Function):
+    """Select x where mask > 0, else 0; a sparse gradient of rows stays sparse.
+
+    torch's operators for the selection take dense gradients only.
+    """
+
+    @staticmethod
+    def forward(x: Tensor, mask: Tensor) -> Tensor:
+        return x.masked_fill(mask <= 0, 0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004  # torch passes it
+        ctx.mask = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        if gradient.layout != torch.sparse_coo:
+            return gradient.masked_fill(ctx.mask <= 0, 0), None
+        indices, values = gradient._indices(), gradient._values()
+        pruned = ctx.mask[tuple(indices)] <= 0
+        selected = torch.sparse_coo_tensor(
+            indices,
+            values.masked_fill(pruned, 0),
+            gradient.shape,
+            is_coalesced=gradient.is_coalesced(),
+            check_invariants=False,  # the indices are a gradient's own
+        )
+        return selected, None
 
 
 def add_parametrization(module: nn.Module, tensor_name: str, parametrization: nn.Module) -> None:
