@@ -1,7 +1,9 @@
 """CSR and BSR: layers that store and multiply only the kept weights, or blocks."""
 
+import copy
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,14 +36,51 @@ class SparseLinear(nn.Module):
         self.out_features, self.in_features = weight.shape
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
-        self._multiply = _supported_product(weight)
+        self._multiply: Multiply | None = _supported_product(weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``x @ weight.T + bias`` for ``x`` of shape (..., in)."""
-        rows = x.reshape(-1, self.in_features)
-        out = self._multiply(self.weight, rows)
-        out = out if self.bias is None else out + self.bias
-        return out.reshape(*x.shape[:-1], self.out_features)
+        """Return ``x @ weight.T + bias`` for ``x`` of shape (..., in), in the weight's dtype.
+
+        Under autocast, too: torch has no sparse products in its dtypes on the CPU.
+
+        Raises:
+            ConfigError: the module was moved or cast to where torch has no kernel for it.
+        """
+        if self._multiply is None:
+            self._multiply = _supported_product(self.weight)
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(self.weight.dtype)
+        with torch.autocast(x.device.type, enabled=False):
+            rows = x.reshape(-1, self.in_features)
+            if rows.requires_grad and torch.is_grad_enabled():
+                out = _WithInputGradient.apply(rows, self.weight, self._multiply)  # type: ignore[no-untyped-call]  # torch's
+            else:
+                out = self._multiply(self.weight, rows)
+            out = out if self.bias is None else out + self.bias
+            shaped: Tensor = out.reshape(*x.shape[:-1], self.out_features)
+            return shaped
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SparseLinear":
+        """As in Module; torch itself changes the weight's dtype, but not that of its values."""
+        weight = self.weight
+        self._parameters["weight"] = None
+        try:
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's
+            changed = fn(weight.detach())
+            weight = nn.Parameter(changed, weight.requires_grad)
+        finally:
+            self._parameters["weight"] = weight
+        self._multiply = None  # another dtype or device may need another kernel
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SparseLinear":
+        """Copy; a Parameter cannot copy a sparse compressed tensor itself."""
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        weight = nn.Parameter(self.weight.detach().clone(), self.weight.requires_grad)
+        memo[id(self.weight)] = weight
+        copied.__dict__ = copy.deepcopy(self.__dict__, memo)
+        return copied
 
     def extra_repr(self) -> str:
         """Return sizes, layout and the share of weights that is stored."""
@@ -50,6 +89,22 @@ class SparseLinear(nn.Module):
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"layout={self.weight.layout}, stored={stored:.3f}"
         )
+
+
+class _WithInputGradient(torch.autograd.Function):
+    """The product with a gradient of its input, by the dense weight: BSR has no kernel for it."""
+
+    @staticmethod
+    def forward(rows: Tensor, weight: Tensor, multiply: Multiply) -> Tensor:
+        return multiply(weight, rows)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Multiply], output: Tensor) -> None:  # noqa: ARG004  # torch passes it
+        ctx.weight = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return gradient @ ctx.weight.to_dense(), None, None
 
 
 def to_csr(model: nn.Module, filter_fn: LayerFilter | None = None) -> nn.Module:
@@ -140,7 +195,8 @@ def _supported_product(weight: Tensor) -> Multiply:
     reasons: list[str] = []
     for multiply in (_weight_times_input, F.linear, _padded):
         try:
-            multiply(weight, rows)
+            with torch.autocast(weight.device.type, enabled=False):
+                multiply(weight, rows)
         except (RuntimeError, NotImplementedError, ValueError) as error:
             reasons.append(str(error).splitlines()[0])
         else:
