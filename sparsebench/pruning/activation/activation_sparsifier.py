@@ -14,6 +14,7 @@ from sparsebench.pruning.activation.functions import (
     unwrap_functions,
     wrap_functions,
 )
+from sparsebench.pruning.float_environment import in_default_environment
 from sparsebench.pruning.fqn import fqn_to_module, module_to_fqn
 from sparsebench.pruning.state import SparsifierState
 
@@ -143,6 +144,7 @@ class ActivationSparsifier:
             )
         return mask
 
+    @in_default_environment
     def step(self) -> None:
         """Compute new masks from the inputs since the last step; all of them, or none.
 

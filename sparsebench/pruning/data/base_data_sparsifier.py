@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from sparsebench.errors import ConfigError, unknown_name
+from sparsebench.pruning.float_environment import in_default_environment
 from sparsebench.pruning.masks.pattern import shown
 from sparsebench.pruning.sparsifiers.base_sparsifier import BaseSparsifier
 from sparsebench.pruning.sparsifiers.element_masks import cast_mask, given_mask
@@ -134,6 +135,7 @@ class BaseDataSparsifier(BaseSparsifier):
                 mask.data = moved
         return mask
 
+    @in_default_environment
     def step(self) -> None:  # type: ignore[override]  # as upstream, without use_path
         """Update every mask from the current data.
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparsebench.pruning.float_environment import available_threads, in_default_environment
 from sparsebench.pruning.kernels import loops
 from sparsebench.pruning.masks.pattern import Pattern
 
@@ -109,7 +110,7 @@ def prune(mask: Tensor, weight: Tensor, norm: str, pattern: Pattern) -> None:
     with ExitStack() as on_interrupt:
         on_interrupt.callback(mask.fill_, 1)
         memory: Array = mask.detach().view(-1).view(torch.uint8).numpy()
-        _prune_in_spans(tensors, memory, torch.get_num_threads())
+        _prune_in_spans(tensors, memory, available_threads())
         on_interrupt.pop_all()
 
 
@@ -255,6 +256,7 @@ def _run(calls: Sequence[Callable[[], T]], threads: int) -> list[T]:
     pending = iter(enumerate(calls))
     results: dict[int, T] = {}
 
+    @in_default_environment  # a thread has a state of its own
     def work() -> None:
         for index, call in pending:  # an enumerate gives each item to one thread only
             results[index] = call()

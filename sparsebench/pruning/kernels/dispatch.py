@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sparsebench.errors import ConfigError, unknown_name
 from sparsebench.pruning import masks
+from sparsebench.pruning.float_environment import in_default_environment
 from sparsebench.pruning.masks.pattern import BlockShape, Pattern, pattern_of
 from sparsebench.pruning.masks.reference import Norm
 
@@ -28,6 +29,7 @@ _OLDEST_GPU = 8, 0  # lowest compute capability that Triton compiles for
 _requested: ContextVar[str | None] = ContextVar("requested", default=None)
 
 
+@in_default_environment
 def write_mask(
     mask: Tensor,
     weight: Tensor,

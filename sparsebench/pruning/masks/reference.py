@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sparsebench.errors import ConfigError
+from sparsebench.pruning.float_environment import in_default_environment
 from sparsebench.pruning.masks.pattern import (
     BlockShape,
     Pattern,
@@ -116,6 +117,7 @@ def lowest_in_blocks(scores: Tensor, block: BlockShape, zeros_per_block: int) ->
     return lowest(_ordered_keys(scores), block, zeros_per_block)
 
 
+@in_default_environment
 def sparsity_mask(
     scores: Tensor, sparsity_level: float, block: BlockShape, zeros_per_block: int | None
 ) -> Tensor:

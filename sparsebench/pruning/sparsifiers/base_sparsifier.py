@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.conversion import convert
+from sparsebench.pruning.float_environment import in_default_environment
 from sparsebench.pruning.sparsifiers.element_masks import ElementMasks
 from sparsebench.pruning.sparsifiers.groups import (
     check_arguments,
@@ -189,6 +190,7 @@ class BaseSparsifier(abc.ABC):
                 self._state[group["tensor_fqn"]]["mask"] = mask
             undo.pop_all()
 
+    @in_default_environment
     def step(self, use_path: bool = True) -> None:
         """Update every mask from the current weights: check all groups, then write all masks.
 

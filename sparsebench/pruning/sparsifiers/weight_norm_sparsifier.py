@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError, unknown_name
+from sparsebench.pruning.float_environment import in_default_environment
 from sparsebench.pruning.kernels.dispatch import write_pattern
 from sparsebench.pruning.masks.global_level import Ranked, global_masks
 from sparsebench.pruning.masks.layouts import DEFAULT_LAYOUT, from_matrix, matrix_shape, to_matrix
@@ -77,6 +78,7 @@ class WeightNormSparsifier(BaseSparsifier):
         except ConfigError as error:
             raise ConfigError(f"{group['tensor_fqn']}: {error}") from None
 
+    @in_default_environment
     def step(self, use_path: bool = True) -> None:
         """Update every mask from the current weights; see :meth:`BaseSparsifier.step`.
 
