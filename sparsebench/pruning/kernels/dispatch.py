@@ -48,15 +48,27 @@ def write_mask(
         sparsity_level, block, zeros_per_block: see :func:`masks.sparsity_mask`.
 
     Raises:
-        ConfigError: see :func:`masks.sparsity_mask` and :func:`masks.element_scores`; ``mask`` is
-            then unchanged.
+        ConfigError: see :func:`masks.sparsity_mask`, :func:`masks.element_scores` and
+            `check_memory`; ``mask`` is then unchanged.
     """
     pattern = pattern_of(weight.shape, sparsity_level, block, zeros_per_block)
     write_pattern(mask, weight, norm, pattern)
 
 
 def write_pattern(mask: Tensor, weight: Tensor, norm: Norm, pattern: Pattern) -> None:
-    """Write the mask of a checked pattern that has the shape of ``weight``; see `write_mask`."""
+    """Write the mask of a checked pattern that has the shape of ``weight``; see `write_mask`.
+
+    Raises:
+        ConfigError: see `check_memory`.
+    """
+    check_memory(mask, weight)
+    if weight.shape != pattern.shape:
+        raise ConfigError(f"pattern: must be of {tuple(weight.shape)}, got {pattern.shape}")
+    write_checked(mask, weight, norm, pattern)
+
+
+def write_checked(mask: Tensor, weight: Tensor, norm: Norm, pattern: Pattern) -> None:
+    """As `write_pattern`, after `check_memory`; a step checks all tensors before the first mask."""
     if pattern.value is not None:
         if pattern.value:
             mask.fill_(1)
@@ -77,6 +89,61 @@ def write_pattern(mask: Tensor, weight: Tensor, norm: Norm, pattern: Pattern) ->
         buffer = torch.empty_like(source)
         kernels.prune(buffer, source, kernel_norm, pattern)
         mask.copy_(buffer)
+
+
+def check_memory(mask: Tensor, weight: Tensor) -> None:
+    """Raise ConfigError unless a mask of ``weight`` can be written into ``mask``.
+
+    Compiled loops and kernels get addresses, and torch's own operators do not look at a storage
+    that was freed or resized. So this is checked before each mask: equal shapes, one device, memory
+    for each element, and no element of the mask that is another one's or the weight's.
+    """
+    if mask.shape != weight.shape:
+        raise ConfigError(
+            f"mask must have the tensor's shape {tuple(weight.shape)}, got {tuple(mask.shape)}"
+        )
+    if mask.device != weight.device:
+        raise ConfigError(f"mask must be on the tensor's device {weight.device}, got {mask.device}")
+    if not (_has_memory(mask) and _has_memory(weight)) or weight.is_meta:
+        return
+    own, source = _byte_range("mask", mask), _byte_range("tensor", weight)
+    if own[0] < source[1] and source[0] < own[1]:
+        raise ConfigError("mask must have memory of its own, got that of the tensor")
+    if not mask.is_contiguous() and _may_overlap(mask):
+        raise ConfigError(
+            f"mask must have memory for each element, got shape {tuple(mask.shape)} with strides "
+            f"{mask.stride()}"
+        )
+
+
+def _may_overlap(tensor: Tensor) -> bool:
+    """Return whether two elements may lie in one place: a dimension steps into a smaller one."""
+    extent = 0
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1 and stride <= extent:
+            return True
+        extent += (size - 1) * stride
+    return False
+
+
+def _byte_range(name: str, tensor: Tensor) -> tuple[int, int]:
+    """Return the addresses that the tensor's elements lie in; ConfigError if not in its storage."""
+    start = tensor.data_ptr()
+    if tensor.numel() == 0:
+        return start, start
+    elements = (
+        tensor.numel()
+        if tensor.is_contiguous()
+        else 1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))
+    )
+    size, storage = tensor.element_size(), tensor.untyped_storage()
+    needed = (tensor.storage_offset() + elements) * size
+    if storage.nbytes() < needed:
+        raise ConfigError(
+            f"{name} must have memory for its shape {tuple(tensor.shape)}, got a storage of "
+            f"{storage.nbytes():,} bytes where {needed:,} are needed; was it freed or resized?"
+        )
+    return start, start + elements * size
 
 
 def _kernels_for(mask: Tensor, weight: Tensor, pattern: Pattern) -> ModuleType | None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sparsebench.errors import ConfigError
 from sparsebench.pruning.conversion import convert
 from sparsebench.pruning.float_environment import in_default_environment
+from sparsebench.pruning.kernels.dispatch import check_memory
 from sparsebench.pruning.sparsifiers.element_masks import ElementMasks
 from sparsebench.pruning.sparsifiers.groups import (
     check_arguments,
@@ -217,8 +218,20 @@ class BaseSparsifier(abc.ABC):
         for group in due:
             self.check_group(unmasked_tensor(group["module"], group["tensor_name"]), group)
         for group in due:
+            self._check_memory(group)
             self._check_step(group)
         return due
+
+    def _check_memory(self, group: Config) -> None:
+        """Raise ConfigError if no mask can be written: the tensor or the mask was changed."""
+        parametrization = mask_parametrization(group["module"], group["tensor_name"])
+        if not isinstance(parametrization, FakeSparsity):
+            return  # masks of other parametrizations have shapes of their own
+        tensor = unmasked_tensor(group["module"], group["tensor_name"])
+        try:
+            check_memory(parametrization.mask, tensor)
+        except ConfigError as error:
+            raise ConfigError(f"step: {group['tensor_fqn']}: {error}") from None
 
     def _check_step(self, group: Config) -> None:
         """Raise ConfigError if a step cannot update this group, though ``prepare`` accepted it."""

@@ -38,6 +38,7 @@ class CachedGroup:
         buffers: the dict that has the mask, under "mask".
         originals: the dict that has the unmasked tensor, under "original".
         pattern: the settings applied to a matrix of this shape.
+        addresses: of the elements of mask and tensor, which were contiguous and had their memory.
     """
 
     model: nn.Module
@@ -51,6 +52,7 @@ class CachedGroup:
     buffers: dict[str, Tensor | None]
     originals: dict[str, Any]
     pattern: Pattern
+    addresses: tuple[int, int]
 
     @property
     def tensor(self) -> Tensor:
@@ -72,11 +74,15 @@ class CachedGroup:
         for children, name, child in self.links:
             if children.get(name) is not child:
                 return None
-        mask = self.buffers.get("mask")
-        if mask is None or self.shape is None:
-            return mask
-        tensor = self.originals.get("original")
-        return mask if tensor is not None and mask.shape == tensor.shape == self.shape else None
+        mask, tensor = self.buffers.get("mask"), self.originals.get("original")
+        if mask is None or tensor is None:
+            return None
+        if self.shape is not None and not mask.shape == tensor.shape == self.shape:
+            return None
+        # A storage that was freed, resized or replaced has another address.
+        if (mask.data_ptr(), tensor.data_ptr()) != self.addresses:
+            return None
+        return mask if mask.is_contiguous() and tensor.is_contiguous() else None
 
 
 class StepCache:
@@ -131,6 +137,11 @@ def _cached_group(model: nn.Module, group: Config) -> CachedGroup | None:
         return None
     layout = group.get("layout", DEFAULT_LAYOUT)
     parameters, buffers = parametrizations._parameters, parametrizations._buffers
+    originals: dict[str, Any] = parameters if "original" in parameters else buffers
+    mask: Any = parametrization.mask
+    tensor: Any = originals["original"]
+    if not (_has_address(mask) and _has_address(tensor)):
+        return None
     return CachedGroup(
         model,
         group,
@@ -141,6 +152,12 @@ def _cached_group(model: nn.Module, group: Config) -> CachedGroup | None:
         layout,
         None if is_constant(level, block, zeros) else shape,
         parametrization._buffers,
-        parameters if "original" in parameters else buffers,
+        originals,
         pattern_of(matrix_shape(shape, layout), level, block, zeros),
+        (mask.data_ptr(), tensor.data_ptr()),
     )
+
+
+def _has_address(tensor: Tensor) -> bool:
+    is_plain = type(tensor) in (Tensor, nn.Parameter) and not tensor.is_meta
+    return is_plain and tensor.is_contiguous()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sparsebench.errors import ConfigError, unknown_name
 from sparsebench.pruning.float_environment import in_default_environment
-from sparsebench.pruning.kernels.dispatch import write_pattern
+from sparsebench.pruning.kernels.dispatch import check_memory, write_checked
 from sparsebench.pruning.masks.global_level import Ranked, global_masks
 from sparsebench.pruning.masks.layouts import DEFAULT_LAYOUT, from_matrix, matrix_shape, to_matrix
 from sparsebench.pruning.masks.pattern import BlockShape, Pattern, pattern_of
@@ -117,18 +117,22 @@ class WeightNormSparsifier(BaseSparsifier):
         """Rank the unmasked tensor and write the mask in place."""
         mask = mask_parametrization(module, tensor_name).mask
         tensor = unmasked_tensor(module, tensor_name)
+        check_memory(mask, tensor)
         shape = matrix_shape(tensor.shape, layout)
         pattern = pattern_of(shape, sparsity_level, sparse_block_shape, zeros_per_block)
         self._write_mask(mask, tensor, layout, pattern)
 
     def _write_mask(self, mask: Tensor, tensor: Tensor, layout: str, pattern: Pattern) -> None:
         """Write the mask of ``tensor``, of any dimensions, in place."""
-        if pattern.value is not None or mask.dim() == 2:
-            write_pattern(mask, tensor, self.norm_fn, pattern)
+        if mask.dim() == 2:
+            write_checked(mask, tensor, self.norm_fn, pattern)
+            return
+        if pattern.value is not None:
+            mask.fill_(pattern.value)
             return
         matrix = to_matrix(tensor, layout)
         matrix_mask = torch.empty_like(matrix)
-        write_pattern(matrix_mask, matrix, self.norm_fn, pattern)
+        write_checked(matrix_mask, matrix, self.norm_fn, pattern)
         mask.copy_(from_matrix(matrix_mask, mask.shape, layout))
 
     def _write_global_masks(self, due: Sequence[Config]) -> None:
