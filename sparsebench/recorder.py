@@ -37,6 +37,7 @@ RUN, MACHINE, COMMIT = "SPARSEBENCH_RUN", "SPARSEBENCH_MACHINE", "SPARSEBENCH_CO
 WORKER = "SPARSEBENCH_WORKER"  # set by the gate, which keeps records of its own
 FRESH_SECONDS = 60.0  # facts that are younger are not written again
 LONGEST_NAME = 128  # of an environment; asv's rule for its file names
+_CONFIGURATIONS = ("asv.conf.json", "asv.conf.jsonc")
 _MEASURING = (["run"], ["run_server"], ["setup_cache"])  # commands of asv's own processes
 _STRING_OR_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _STRING_OR_COMMA = re.compile(r'("(?:\\.|[^"\\])*")|,\s*([\]}])')  # a comma before a bracket
@@ -65,6 +66,9 @@ def record(threads: int | None = None) -> Path | None:
     path = None if WORKER in os.environ else recording_path()
     if path is None:
         return None
+    if _commit() is None and hasattr(os, "register_at_fork"):
+        # Only by its time is it known which run a line of an existing environment is of.
+        os.register_at_fork(after_in_child=lambda: _record_again(path, threads))
     facts = environment_facts(threads)
     try:
         if not _is_fresh(path, facts):
@@ -75,12 +79,25 @@ def record(threads: int | None = None) -> Path | None:
     return path
 
 
+def _record_again(path: Path, threads: int | None) -> None:
+    """Write a benchmark's process, if the file's last line is no longer young."""
+    with contextlib.suppress(Exception):  # in a process that is somebody else's
+        if time.time() - path.stat().st_mtime >= FRESH_SECONDS:
+            append(path, environment_facts(threads))
+
+
 def append(path: Path, line: Facts) -> None:
-    """Add one line of JSON; a single write, so that processes may add to one file at once."""
+    """Add one line of JSON; a single write, so that processes may add to one file at once.
+
+    It begins a line of its own also after one that was cut off.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(line, ensure_ascii=False) + "\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
+        size = os.fstat(descriptor).st_size
+        if size and os.lseek(descriptor, size - 1, 0) >= 0 and os.read(descriptor, 1) != b"\n":
+            text = "\n" + text
         os.write(descriptor, text.encode("utf-8", "replace"))
     finally:
         os.close(descriptor)
@@ -112,8 +129,16 @@ def _project() -> Path | None:
     if Path(sys.argv[0]).name != "benchmark.py" or command not in _MEASURING or not sys.argv[2:]:
         return None
     benchmarks = Path(sys.argv[2])
-    folders = (folder for folder in benchmarks.parents if (folder / "asv.conf.json").is_file())
-    return next(folders, None)
+    found = next((folder for folder in benchmarks.parents if _configuration_file(folder)), None)
+    if found is None:
+        text = f"{benchmarks}: nothing is recorded: no {' or '.join(_CONFIGURATIONS)} above it"
+        print(text, file=sys.stderr)  # noqa: T201  # asv's log
+    return found
+
+
+def _configuration_file(folder: Path) -> Path | None:
+    paths = (folder / name for name in _CONFIGURATIONS)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _commit() -> str | None:
@@ -142,7 +167,7 @@ def file_name(commit: str | None, env_name: str) -> str:
 def _configuration(root: Path) -> Facts:
     """Return asv's configuration, which is JSON with comments; empty if it cannot be read."""
     try:
-        text = (root / "asv.conf.json").read_text(encoding="utf-8")
+        text = (_configuration_file(root) or root).read_text(encoding="utf-8")
         text = re.sub(_STRING_OR_COMMENT, lambda match: match[1] or " ", text)
         found = json.loads(re.sub(_STRING_OR_COMMA, lambda match: match[1] or match[2], text))
     except (OSError, ValueError):
@@ -402,5 +427,5 @@ def _as_text(value: bytes | str) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-if __name__ != "benchmarks.recorder":  # our own suite calls it with its number of threads
+if __name__ != "sparsebench_suite_recorder":  # our own suite calls it with its number of threads
     record()

@@ -166,6 +166,48 @@ def test_an_existing_environment_is_known_by_the_command_line_only(
     assert recorder.record() == asv_run / "01234567-existing-py_opt_python.recorded.jsonl"
 
 
+def test_a_configuration_in_jsonc_is_found_and_none_at_all_is_said(
+    asv_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("ASV_CONF_DIR")
+    argv = ["/x/asv/benchmark.py", "run_server", str(tmp_path / "benchmarks"), "s"]
+    monkeypatch.setattr(sys, "argv", argv)
+    assert recorder.record() is None
+    assert "nothing is recorded: no asv.conf.json or asv.conf.jsonc above it" in (
+        capsys.readouterr().err
+    )
+    (tmp_path / "asv.conf.jsonc").write_text('{"results_dir": "results",}')
+    path = recorder.record()
+    assert path is not None
+    assert path.parent == asv_run
+
+
+def test_a_line_after_one_that_was_cut_off_is_whole(asv_run: Path) -> None:
+    path = recorder.record(threads=1)
+    assert path is not None
+    path.write_text(path.read_text()[:100])
+    recorder.record(threads=2)
+    assert json.loads(path.read_text().splitlines()[1])["threads"] == 2
+
+
+def test_in_an_existing_environment_forked_processes_write_each_minute(
+    asv_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ASV_COMMIT")
+    path = recorder.record(threads=1)
+    assert path is not None
+    for age, expected in ((0, 1), (61, 2)):
+        written = path.stat().st_mtime_ns - age * 10**9
+        os.utime(path, ns=(written, written))
+        if (child := os.fork()) == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert len(lines(path)) == expected
+
+
 def test_a_folder_that_cannot_be_written_to_is_one_line(
     asv_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -238,9 +280,11 @@ def test_without_nvml_there_is_no_state(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_copy_of_the_file_records_without_sparsebench(asv_run: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "suite" / "recorder.py"
+    copy = tmp_path / "benchmarks" / "recorder.py"  # asv's default name of the folder
     copy.parent.mkdir()
+    copy.with_name("__init__.py").write_text("")
     copy.write_bytes(Path(recorder.__file__).read_bytes())
-    subprocess.run([sys.executable, "-I", str(copy)], check=True, cwd=tmp_path)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import benchmarks.recorder"
+    subprocess.run([sys.executable, "-I", "-c", code], check=True, cwd=tmp_path)
     (path,) = asv_run.glob("*.recorded.jsonl")
     assert lines(path)[0]["env_name"] == "virtualenv-py3.11"

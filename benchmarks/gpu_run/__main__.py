@@ -54,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadInputError as error:
         print(f"gpu: {error}", file=sys.stderr)
         return BAD_INPUT
+    except OSError as error:
+        print(f"gpu: {error.filename}: {error.strerror}", file=sys.stderr)
+        return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
     except SystemExit as end:  # --help
@@ -160,7 +163,10 @@ def _run(options: argparse.Namespace) -> int:
         raise
     finally:
         seconds = time.monotonic() - start
-        _say(into, f"{seconds / 60:.1f} minutes; to store it: sparsebench ingest {into}")
+        files = (into / "results").glob("*/*.jsonl")
+        has_cases = any('"kind": "case"' in path.read_text() for path in files)
+        hint = f"to store it: sparsebench ingest {into}" if has_cases else "no case was measured"
+        _say(into, f"{seconds / 60:.1f} minutes; {hint}")
     return DIFFERS if any(o.state in ("differs", "failed") for o in outcomes) else 0
 
 

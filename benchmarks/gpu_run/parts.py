@@ -1,5 +1,6 @@
 """What a run consists of: each part is a process with a time limit."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 LEAST_SECONDS: Final = 5.0  # with less time left, a part is not begun
+_KILL_WITH_PARENT: Final = 1  # prctl's PR_SET_PDEATHSIG
 ENDING_SECONDS: Final = 5.0  # for a process that was asked to end
 
 _OF_THE_GATE: Final = (
@@ -137,6 +139,7 @@ def _run(part: Part, limit: float, log: TextIO, variables: Mapping[str, str]) ->
         stderr=subprocess.STDOUT,
         env=dict(variables),
         start_new_session=True,
+        preexec_fn=_end_with_parent,  # noqa: PLW1509  # this process has one thread
     ) as process:
         try:
             code: int | None = process.wait(limit)
@@ -155,6 +158,11 @@ def _run(part: Part, limit: float, log: TextIO, variables: Mapping[str, str]) ->
     if code == 1 and part.checks:
         return Outcome(part, "differs", text, seconds)
     return Outcome(part, "failed", f"{text} (exit code {code})", seconds)
+
+
+def _end_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_KILL_WITH_PARENT, signal.SIGKILL)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -169,6 +169,7 @@ def test_wheels_are_used_without_being_installed(
         (["--commit", "main"], "--commit: must be 8 to 40 hexadecimal digits, got 'main'"),
         (["--machine", "../x"], "--machine: must be letters"),
         (["--wheels", "nowhere"], "--wheels: must be a folder with *.whl in it, got nowhere"),
+        (["--device", "cpu", "--into", "/proc/x"], "/proc/x: No such file or directory"),
     ],
 )
 def test_bad_input_is_one_line(

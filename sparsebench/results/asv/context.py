@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -101,15 +102,18 @@ def load_context(folder: Path, project: str | None = None) -> Context:
     )
 
 
-def find_config(start: Path, levels: int | None = None) -> Path | None:
+def find_config(
+    start: Path, levels: int | None = None, names: Sequence[str] = ("asv.conf.json",)
+) -> Path | None:
     """Return the nearest asv.conf.json in ``start`` or above; None if there is none.
 
     Args:
         start: a folder.
         levels: how many folders above ``start`` are searched; None for all of them.
+        names: of the file.
     """
     folders = (start, *start.parents)[: None if levels is None else levels + 1]
-    paths = (folder / "asv.conf.json" for folder in folders)
+    paths = (folder / name for folder in folders for name in names)
     return next((path for path in paths if path.is_file()), None)
 
 
@@ -120,7 +124,7 @@ def project_of(tree: Path) -> str:
     one it is the name of the nearest folder that is not called "results" or the like, so that two
     projects whose results have a folder each stay apart.
     """
-    config = find_config(tree, levels=3)
+    config = find_config(tree, levels=3, names=("asv.conf.json", "asv.conf.jsonc"))
     if config and (name := _project_in(config)):
         return name
     names = (folder.name for folder in (tree, *tree.parents))

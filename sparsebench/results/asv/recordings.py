@@ -21,6 +21,8 @@ from sparsebench.results.asv.json_files import BadFileError, read_bytes
 SUFFIX: Final = recorder.SUFFIX
 # A process writes its line when the suite is imported, just after asv has noted the start.
 _IMPORT_MS: Final = 60_000
+_EXISTING_IMPORT_MS: Final = 15_000
+_YOUNG_MS: Final = 75_000  # a minute, and some seconds for a process to start
 
 Facts = dict[str, Any]
 
@@ -38,6 +40,17 @@ class RecordedEnvironment:
     time: int
     run: str | None
     facts: Facts
+
+    def may_be_of(self, started_at: int) -> bool:
+        """Return whether the process may have measured what was started then, in ms.
+
+        A line of a commit's own file may be from the beginning of a long run. In an existing
+        environment, whose lines have no commit, another run may have come since: there processes
+        write a line as long as the last one is older than a minute.
+        """
+        if self.facts.get("commit"):
+            return self.time - started_at <= _IMPORT_MS
+        return -_YOUNG_MS <= self.time - started_at <= _EXISTING_IMPORT_MS
 
 
 @dataclass(frozen=True)
@@ -108,11 +121,9 @@ class Recording:
         """Return the environment of what was started at ``time``, in ms; None if none fits."""
         if time is None:
             return None
-        earlier = [each for each in self.environments if each.time <= time]
-        if earlier:
-            return earlier[-1]
-        first = self.environments[0] if self.environments else None
-        return first if first and first.time - time <= _IMPORT_MS else None
+        near = [each for each in self.environments if each.may_be_of(time)]
+        earlier = [each for each in near if each.time <= time]
+        return earlier[-1] if earlier else next(iter(near), None)
 
 
 def recording_paths(result_file: Path) -> list[Path]:

@@ -148,6 +148,29 @@ def test_an_existing_environment_has_one_recording_for_all_commits(
     }
 
 
+@pytest.mark.parametrize(
+    ("seconds_before", "commit", "expected"),
+    [
+        *((5, None, True), (70, None, True), (90, None, False)),
+        *((-10, None, True), (-20, None, False)),
+        *((90, "a" * 40, True), (9000, "a" * 40, True), (-50, "a" * 40, True)),
+    ],
+)
+def test_a_line_without_a_commit_counts_for_what_started_near_it(
+    tmp_path: Path,
+    write_result: WriteResult,
+    seconds_before: int,
+    commit: str | None,
+    expected: bool,
+) -> None:
+    """Another run, without the recorder, may have come since."""
+    path = write_result({"time_x": [[1.0], [], "v", START]})
+    line = environment(time=START - 1000 * seconds_before, commit=commit)
+    write_recording(beside(path) if commit else beside(path).with_name("env.recorded.jsonl"), line)
+    (row,) = stored(tmp_path, path).to_dict("records")
+    assert (row["torch"] == "2.13.0+cpu") == expected
+
+
 def test_a_recorded_case_is_one_row_and_asvs_copy_of_it_none(
     tmp_path: Path, write_result: WriteResult
 ) -> None:
