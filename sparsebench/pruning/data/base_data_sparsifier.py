@@ -209,15 +209,17 @@ class BaseDataSparsifier(BaseSparsifier):
             strict: replace everything, else keep the data that is here and add the rest.
 
         Raises:
-            ConfigError: ``state_dict`` lacks the configuration or values of some data; nothing
-                was changed.
+            ConfigError: ``state_dict`` lacks the configuration or values of some data, or has a
+                mask that is not of zeros and ones; nothing was changed.
         """
         check_keys(state_dict, state=Mapping, data_groups=Mapping, _container=Mapping)
-        for name in state_dict["state"]:
+        for name, entry in state_dict["state"].items():
             if name not in state_dict["data_groups"]:
                 raise ConfigError(f"load_state_dict: data {name!r} must be in data_groups")
             if _stored_tensor(name, state_dict["_container"]) is None:
                 raise ConfigError(f"load_state_dict: data {name!r} must be in _container")
+            mask = entry.get("mask")
+            given_mask(name, {"mask": mask.to_dense() if isinstance(mask, Tensor) else mask})
         if strict:
             self._container, self._state, self.data_groups = nn.Module(), SparsifierState(), {}
         for name, entry in state_dict["state"].items():

@@ -93,10 +93,15 @@ class ElementMasks:
 
 
 def given_mask(where: str, holder: Mapping[str, Any]) -> Tensor | None:
-    """Return the ``mask`` of ``holder``, or None; ConfigError if it is no tensor."""
+    """Return the ``mask`` of ``holder``, or None; ConfigError if it is no tensor of 0 and 1."""
     mask = holder.get("mask")
     if mask is not None and not isinstance(mask, Tensor):
         raise ConfigError(f"{where}: mask must be a tensor, got {shown(mask)}")
+    if mask is not None and not mask.is_meta:
+        wrong = mask[(mask != 0) & (mask != 1)]
+        if mask.is_complex() or wrong.numel():
+            value = f", such as {wrong[0].item()}" if wrong.numel() else ""
+            raise ConfigError(f"{where}: a mask must be of zeros and ones, got {mask.dtype}{value}")
     return mask
 
 
