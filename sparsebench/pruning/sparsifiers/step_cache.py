@@ -3,7 +3,7 @@
 A step needs each group's pattern, mask and tensor. The cache stores them after a step that checked
 everything. The next step only compares identities: of the settings, and of every module on the path
 from the model to the mask. With 64 Linear(16, 16), constant masks and one thread a step takes
-1.7 us per layer with the cache and 10 us without.
+2.1 us per layer with the cache and 18 us without.
 """
 
 from collections.abc import Sequence
