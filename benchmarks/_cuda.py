@@ -71,7 +71,8 @@ class _Quantity:
         name: its track is "track_" + name.
         type: asv's type of the stored series.
         unit: as asv writes it.
-        of_cpu_class: whether it is stored as a series of the CPU's class, and under which method.
+        of_cpu_class: the method of the CPU's class under whose name it is stored; None: under its
+            track's own name. The wall time is stored under the class's time method.
     """
 
     name: str
@@ -80,7 +81,7 @@ class _Quantity:
     of_cpu_class: str | None = None
 
 
-WALL: Final = _Quantity("wall", "time", "seconds", "time_")
+WALL: Final = _Quantity("wall", "time", "seconds")
 QUANTITIES: Final = {
     quantity.name: quantity
     for quantity in (

@@ -28,7 +28,7 @@ Call = Callable[[], object]
 
 
 class HostWaitsError(RuntimeError):
-    """The call waits for the device, so its device time cannot be told from the host's."""
+    """The call waits for the device, so events around it would count the host's time, too."""
 
 
 def wall_times(call: Call, device: str) -> list[float]:
